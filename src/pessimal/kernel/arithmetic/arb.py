@@ -1,0 +1,219 @@
+"""FLINT integers and Arb balls: an independent second opinion.
+
+Exact products are FLINT integer matrices; every enclosure is an Arb ball at 128 bits, whose inclusion principle
+(the result ball contains the function's value on every point of the argument balls) replaces our own rounding.
+Shares no rounding code with the float64 arithmetic; slower, so it re-checks rather than checks.
+
+Contents:
+    FlintMatrix — exact matrices over FLINT integers.
+    ArbEnclosure — an object array of balls.
+    ArbArithmetic — both together, at a stated precision.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import flint
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, split_floats
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, Shape
+
+PRECISION = 128
+
+_exp = np.frompyfunc(lambda x: x.exp(), 1, 1)
+_sqrt = np.frompyfunc(lambda x: x.sqrt() if x >= 0 else flint.arb("nan"), 1, 1)
+_divide = np.frompyfunc(lambda x, y: x / y if y > 0 else flint.arb("nan"), 2, 1)
+_maximum = np.frompyfunc(lambda x, y: x.max(y), 2, 1)
+_minimum = np.frompyfunc(lambda x, y: x.min(y), 2, 1)
+_greater = np.frompyfunc(lambda x, y: bool(x > y) and x.is_finite(), 2, 1)
+_lower_end = np.frompyfunc(lambda x: x.lower(), 1, 1)
+_upper_end = np.frompyfunc(lambda x: x.upper(), 1, 1)
+_hull = np.frompyfunc(lambda x, y: x.union(y), 2, 1)
+_float = np.frompyfunc(float, 1, 1)
+
+
+class FlintMatrix(DyadicMatrix):
+    """Exact matrices whose integers are FLINT's and whose products are FLINT's."""
+
+    @staticmethod
+    def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Product of two 2-D integer arrays by `fmpz_mat`."""
+        product = flint.fmpz_mat(left.tolist()) * flint.fmpz_mat(right.tolist())
+        out = np.empty((left.shape[0], right.shape[1]), dtype=object)
+        out.flat = product.entries()
+        return out
+
+
+def _to_balls(numbers: np.ndarray, exponent: int) -> "ArbEnclosure":
+    balls = np.empty(numbers.shape, dtype=object)
+    balls.flat = [flint.arb((flint.fmpz(n), exponent)) for n in numbers.ravel()]
+    return ArbEnclosure(balls)
+
+
+@dataclass(frozen=True, eq=False)
+class ArbEnclosure(AbstractEnclosure):
+    """An object array of Arb balls."""
+
+    balls: np.ndarray
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """Shape of the array."""
+        return self.balls.shape
+
+    def _like(self, balls: Any) -> Self:
+        return type(self)(np.asarray(balls, dtype=object))
+
+    def __getitem__(self, key: Any) -> Self:
+        """NumPy indexing."""
+        return self._like(self.balls[key])
+
+    def reshape(self, *shape: int) -> Self:
+        """The same entries in another shape."""
+        return self._like(self.balls.reshape(shape))
+
+    def transpose(self, *axes: int) -> Self:
+        """Axes in another order."""
+        return self._like(self.balls.transpose(axes))
+
+    def __add__(self, other: Self) -> Self:
+        """Entrywise sum."""
+        return self._like(self.balls + other.balls)
+
+    def __sub__(self, other: Self) -> Self:
+        """Entrywise difference."""
+        return self._like(self.balls - other.balls)
+
+    def __mul__(self, other: Self) -> Self:
+        """Entrywise product."""
+        return self._like(self.balls * other.balls)
+
+    def __truediv__(self, other: Self) -> Self:
+        """Entrywise quotient by a positive number."""
+        return self._like(_divide(self.balls, other.balls))
+
+    def exp(self) -> Self:
+        """Entrywise exponential."""
+        return self._like(_exp(self.balls))
+
+    def sqrt(self) -> Self:
+        """Entrywise square root."""
+        return self._like(_sqrt(self.balls))
+
+    def maximum(self, other: Self) -> Self:
+        """Entrywise larger."""
+        return self._like(_maximum(self.balls, other.balls))
+
+    def minimum(self, other: Self) -> Self:
+        """Entrywise smaller."""
+        return self._like(_minimum(self.balls, other.balls))
+
+    def sum(self, axis: int) -> Self:
+        """Sum along an axis."""
+        if self.shape[axis] == 0:
+            zeros = np.full(np.delete(self.shape, axis), flint.arb(0), dtype=object)
+            return self._like(zeros)
+        return self._like(np.add.reduce(self.balls, axis))
+
+    def max(self, axis: int) -> Self:
+        """Largest along an axis."""
+        return self._like(_maximum.reduce(self.balls, axis))
+
+    def min(self, axis: int) -> Self:
+        """Smallest along an axis."""
+        return self._like(_minimum.reduce(self.balls, axis))
+
+    def cumulative_max(self, axis: int) -> Self:
+        """Running maximum."""
+        return self._like(_maximum.accumulate(self.balls, axis))
+
+    def cumulative_min(self, axis: int) -> Self:
+        """Running minimum."""
+        return self._like(_minimum.accumulate(self.balls, axis))
+
+    def sort(self) -> Self:
+        """Order statistics: lower ends sorted and upper ends sorted, joined; a lost row stays lost."""
+        rows = self.balls.reshape(-1, self.shape[-1])
+        out = np.empty(rows.shape, dtype=object)
+        for r, row in enumerate(rows):
+            if all(ball.is_finite() for ball in row):
+                lo, hi = sorted(_lower_end(row)), sorted(_upper_end(row))
+                out[r] = _hull(np.array(lo, dtype=object), np.array(hi, dtype=object))
+            else:
+                out[r] = [flint.arb("nan")] * len(row)
+        return self._like(out.reshape(self.shape))
+
+    def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
+        """Entries where the mask holds, an integer elsewhere."""
+        return self._like(np.where(mask, self.balls, flint.arb(otherwise)))
+
+    def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
+        """Where Arb is certain."""
+        return np.asarray(_greater(self.balls, other.balls)).astype(bool)
+
+    def positive(self) -> Bool[np.ndarray, "..."]:
+        """Where Arb is certain."""
+        return np.asarray(_greater(self.balls, flint.arb(0))).astype(bool)
+
+    def bounds(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+        """Ends as float64, moved outward by one float after the conversion (which rounds to nearest)."""
+        lo = np.asarray(_float(_lower_end(self.balls))).astype(np.float64)
+        hi = np.asarray(_float(_upper_end(self.balls))).astype(np.float64)
+        return np.nextafter(lo, -np.inf), np.nextafter(hi, np.inf)  # ROUND: outwards
+
+    def upper(self) -> list[Fraction | None]:
+        """Exact upper ends."""
+        return [_exact(ball.upper()) if ball.is_finite() else None for ball in self.balls]
+
+
+def _exact(ball: Any) -> Fraction:
+    mantissa, exponent = ball.man_exp()
+    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+class ArbArithmetic(AbstractArithmetic):
+    """FLINT integers for exact products, Arb balls for everything else."""
+
+    name: ClassVar[str] = "arb"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Set FLINT's working precision for the duration; it is global, so it is never relied on outside."""
+        with np.errstate(all="ignore"), flint.ctx.workprec(PRECISION):
+            yield
+
+    def matrix(self, array: Float[np.ndarray, "..."]) -> FlintMatrix:
+        """Stored floats, exactly."""
+        numbers, exponent = split_floats(array)
+        return self._flint(numbers.ravel().tolist(), numbers.shape, exponent)
+
+    def integers(self, array: Int[np.ndarray, "..."]) -> FlintMatrix:
+        """Small integers, exactly."""
+        return self._flint(array.ravel().tolist(), array.shape, 0)
+
+    @staticmethod
+    def _flint(flat: list[int], shape: Shape, exponent: int) -> FlintMatrix:
+        out = np.empty(shape, dtype=object)
+        out.flat = [flint.fmpz(n) for n in flat]
+        return FlintMatrix(out, exponent, _to_balls)
+
+    def fraction(self, value: Fraction) -> ArbEnclosure:
+        """One rational as a ball."""
+        ball = flint.arb(flint.fmpq(value.numerator, value.denominator))
+        return ArbEnclosure(np.array(ball, dtype=object))
+
+    def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> ArbEnclosure:
+        """m * 2**e, exactly."""
+        balls = np.empty(mantissa.shape, dtype=object)
+        pairs = zip(mantissa.tolist(), exponent.tolist(), strict=True)
+        balls.flat = [flint.arb((flint.fmpz(m), e)) for m, e in pairs]
+        return ArbEnclosure(balls)
+
+    def stack(self, parts: Sequence[ArbEnclosure], axis: int = 0) -> ArbEnclosure:
+        """Enclosures joined along a new axis."""
+        return ArbEnclosure(np.stack([p.balls for p in parts], axis))

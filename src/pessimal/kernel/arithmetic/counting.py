@@ -1,0 +1,201 @@
+"""Shapes without numbers: runs a rule and counts its operations.
+
+The convention is ADR-0002: elementwise operations count 1 per output entry, reductions n - 1, scans n - 1, sorting
+n - 1 per row, a matrix product ac(2b - 1), exp and sqrt 1. Indexing, reshaping, stacking and everything known from
+shapes alone is free. The closed forms of `cost.py` are tested against this count.
+
+Contents:
+    Counted — a shape that counts what is done to it; matrix and enclosure at once.
+    CountingArithmetic — makes them and holds the total.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import prod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix, Shape
+
+
+@dataclass
+class Tally:
+    """Operations so far."""
+
+    flops: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Counted(AbstractMatrix, AbstractEnclosure):
+    """A shape; every operation adds its cost to `tally`."""
+
+    shape: Shape
+    tally: Tally
+
+    def _new(self, shape: Shape, flops: int = 0) -> Self:
+        self.tally.flops += flops
+        return type(self)(shape, self.tally)
+
+    def _dummy(self) -> np.ndarray:
+        return np.broadcast_to(np.int8(0), self.shape)
+
+    def _entrywise(self, other: Self) -> Self:
+        shape = np.broadcast_shapes(self.shape, other.shape)
+        return self._new(shape, prod(shape))
+
+    def _reduced(self, axis: int) -> Self:
+        n = self.shape[axis]
+        shape = tuple(np.delete(self.shape, axis).tolist())
+        return self._new(shape, prod(shape) * max(n - 1, 0))
+
+    def _scanned(self, axis: int) -> Self:
+        n = self.shape[axis]
+        return self._new(self.shape, prod(self.shape) // n * (n - 1) if n else 0)
+
+    def __getitem__(self, key: Any) -> Self:
+        """Free."""
+        return self._new(self._dummy()[key].shape)
+
+    def reshape(self, *shape: int) -> Self:
+        """Free."""
+        return self._new(self._dummy().reshape(shape).shape)
+
+    def transpose(self, *axes: int) -> Self:
+        """Free."""
+        return self._new(self._dummy().transpose(*axes).shape)
+
+    def enclose(self) -> Self:
+        """Free: a change of representation."""
+        return self
+
+    def __add__(self, other: Self) -> Self:
+        """1 per entry."""
+        return self._entrywise(other)
+
+    def __sub__(self, other: Self) -> Self:
+        """1 per entry."""
+        return self._entrywise(other)
+
+    def __mul__(self, other: Self) -> Self:
+        """1 per entry."""
+        return self._entrywise(other)
+
+    def __truediv__(self, other: Self) -> Self:
+        """1 per entry."""
+        return self._entrywise(other)
+
+    def maximum(self, other: Self) -> Self:
+        """1 per entry."""
+        return self._entrywise(other)
+
+    def minimum(self, other: Self) -> Self:
+        """1 per entry."""
+        return self._entrywise(other)
+
+    def __matmul__(self, other: Self) -> Self:
+        """ac(2b - 1)."""
+        (a, b), (_, c) = self.shape, other.shape
+        return self._new((a, c), a * c * (2 * b - 1))
+
+    def scale_rows(self, other: Self) -> Self:
+        """1 per entry."""
+        return self._new(self.shape, prod(self.shape) + 0 * len(other.shape))
+
+    def below_maximum(self) -> Self:
+        """A reduction and a subtraction per row."""
+        rows, n = prod(self.shape[:-1]), self.shape[-1]
+        return self._new(self.shape, rows * (2 * n - 1))
+
+    def beside(self, other: Self) -> Self:
+        """Free."""
+        return self._new((*self.shape[:-1], self.shape[-1] + other.shape[-1]))
+
+    def is_constant(self) -> bool:
+        """n - 1 comparisons."""
+        self._new(self.shape, prod(self.shape) - 1)
+        return True
+
+    def exp(self) -> Self:
+        """1 per entry."""
+        return self._new(self.shape, prod(self.shape))
+
+    def sqrt(self) -> Self:
+        """1 per entry."""
+        return self._new(self.shape, prod(self.shape))
+
+    def sum(self, axis: int) -> Self:
+        """n - 1 per output."""
+        return self._reduced(axis)
+
+    def max(self, axis: int) -> Self:
+        """n - 1 per output."""
+        return self._reduced(axis)
+
+    def min(self, axis: int) -> Self:
+        """n - 1 per output."""
+        return self._reduced(axis)
+
+    def cumulative_max(self, axis: int) -> Self:
+        """n - 1 per row."""
+        return self._scanned(axis)
+
+    def cumulative_min(self, axis: int) -> Self:
+        """n - 1 per row."""
+        return self._scanned(axis)
+
+    def sort(self) -> Self:
+        """n - 1 per row: the cost of checking an order."""
+        return self._scanned(-1)
+
+    def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
+        """Free: the mask is known from shapes."""
+        return self._new(np.broadcast_shapes(self.shape, mask.shape), 0 * otherwise)
+
+    def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
+        """1 per entry."""
+        return np.zeros(self._entrywise(other).shape, dtype=bool)
+
+    def positive(self) -> Bool[np.ndarray, "..."]:
+        """1 per entry."""
+        return np.zeros(self._new(self.shape, prod(self.shape)).shape, dtype=bool)
+
+    def bounds(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+        """Free, and without content."""
+        return np.full(self.shape, np.nan), np.full(self.shape, np.nan)
+
+    def upper(self) -> list[Fraction | None]:
+        """Free, and without content."""
+        return [None] * self.shape[0]
+
+
+@dataclass
+class CountingArithmetic(AbstractArithmetic):
+    """Makes `Counted` shapes that share one tally."""
+
+    name: ClassVar[str] = "counting"
+    tally: Tally = field(default_factory=Tally)
+
+    def matrix(self, array: Float[np.ndarray, "..."]) -> Counted:
+        """Free: reading."""
+        return Counted(array.shape, self.tally)
+
+    def integers(self, array: Int[np.ndarray, "..."]) -> Counted:
+        """Free."""
+        return Counted(array.shape, self.tally)
+
+    def fraction(self, value: Fraction) -> Counted:
+        """Free."""
+        del value
+        return Counted((), self.tally)
+
+    def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> Counted:
+        """Free: a hint."""
+        del exponent
+        return Counted(mantissa.shape, self.tally)
+
+    def stack(self, parts: Sequence[Counted], axis: int = 0) -> Counted:
+        """Free."""
+        return Counted(np.stack([p._dummy() for p in parts], axis).shape, self.tally)  # noqa: SLF001

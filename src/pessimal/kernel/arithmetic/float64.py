@@ -1,0 +1,203 @@
+r"""Float64 endpoints, rounded outward: the default arithmetic.
+
+Every operation is done in round-to-nearest and its result moved outward by at least one unit in the last place:
+for the rounded value $x$ of an exact $t$, $|x - t| \le \tfrac12\mathrm{ulp}(x)$, and
+`x + (|x| * 2**-52 + 2**-1074)` is a float64 no smaller than $x + \mathrm{ulp}(x)$, subnormal numbers included (the
+product is at least one ulp for normal $x$; the constant is one ulp for subnormal $x$; rounding is monotone). An
+overflow gives an infinity or NaN at that end, which no decision accepts. Sums are trees of such additions, so no
+property of NumPy's summation order is used, and no BLAS routine is called.
+
+Contents:
+    Float64Enclosure — arrays `lo`, `hi`.
+    Float64Arithmetic — Python integers for exact products, `Float64Enclosure` for the rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, split_floats
+from pessimal.kernel.arithmetic.exponential import exp_enclosure
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, Shape
+
+ULP = 2.0**-52
+TINY = 2.0**-1074
+
+
+def up(x: Float[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
+    """A float64 above every real that rounds to x."""
+    return np.asarray(x + (np.abs(x) * ULP + TINY))  # ROUND: upwards
+
+
+def down(x: Float[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
+    """A float64 below every real that rounds to x."""
+    return np.asarray(x - (np.abs(x) * ULP + TINY))  # ROUND: downwards
+
+
+def enclose_integers(numbers: np.ndarray, exponent: int) -> "Float64Enclosure":
+    """Bounds of `numbers * 2**exponent`: the leading 53 bits of each integer, then one step outward."""
+    flat = numbers.ravel().tolist()
+    cut = [max(n.bit_length() - 53, 0) for n in flat]
+    floor = np.array([n >> c for n, c in zip(flat, cut, strict=True)], dtype=np.float64)
+    ceiling = np.array([-(-n >> c) for n, c in zip(flat, cut, strict=True)], dtype=np.float64)
+    shift = np.clip(np.array(cut, dtype=np.int64) + exponent, -(10**6), 10**6)
+    lo, hi = down(np.ldexp(floor, shift)), up(np.ldexp(ceiling, shift))
+    return Float64Enclosure(lo.reshape(numbers.shape), hi.reshape(numbers.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Float64Enclosure(AbstractEnclosure):
+    """Reals between `lo` and `hi`, two float64 arrays of one shape."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """Shape of the array."""
+        return self.lo.shape
+
+    def _both(self, lo: Any, hi: Any) -> Self:
+        return type(self)(np.asarray(lo), np.asarray(hi))
+
+    def __getitem__(self, key: Any) -> Self:
+        """NumPy indexing."""
+        return self._both(self.lo[key], self.hi[key])
+
+    def reshape(self, *shape: int) -> Self:
+        """The same entries in another shape."""
+        return self._both(self.lo.reshape(shape), self.hi.reshape(shape))
+
+    def transpose(self, *axes: int) -> Self:
+        """Axes in another order."""
+        return self._both(self.lo.transpose(axes), self.hi.transpose(axes))
+
+    def __add__(self, other: Self) -> Self:
+        """Entrywise sum."""
+        return self._both(down(self.lo + other.lo), up(self.hi + other.hi))
+
+    def __sub__(self, other: Self) -> Self:
+        """Entrywise difference."""
+        return self._both(down(self.lo - other.hi), up(self.hi - other.lo))
+
+    def __mul__(self, other: Self) -> Self:
+        """Entrywise product: the extremes over the four products of endpoints."""
+        a, b = self.lo * other.lo, self.lo * other.hi
+        c, d = self.hi * other.lo, self.hi * other.hi
+        lo = np.minimum(np.minimum(a, b), np.minimum(c, d))
+        hi = np.maximum(np.maximum(a, b), np.maximum(c, d))
+        return self._both(down(lo), up(hi))
+
+    def __truediv__(self, other: Self) -> Self:
+        """Entrywise quotient by a positive number."""
+        sure = other.lo > 0
+        lo_divisor, hi_divisor = np.where(sure, other.lo, np.nan), np.where(sure, other.hi, np.nan)
+        a, b = self.lo / lo_divisor, self.lo / hi_divisor
+        c, d = self.hi / lo_divisor, self.hi / hi_divisor
+        return self._both(down(np.minimum(a, b)), up(np.maximum(c, d)))
+
+    def exp(self) -> Self:
+        """Entrywise exponential; monotone, so each end on its own."""
+        return self._both(exp_enclosure(self.lo)[0], exp_enclosure(self.hi)[1])
+
+    def sqrt(self) -> Self:
+        """Entrywise square root (IEEE: correctly rounded)."""
+        lo, hi = np.sqrt(self.lo), np.sqrt(self.hi)
+        return self._both(np.maximum(down(lo), 0.0), up(hi))
+
+    def maximum(self, other: Self) -> Self:
+        """Entrywise larger."""
+        return self._both(np.maximum(self.lo, other.lo), np.maximum(self.hi, other.hi))
+
+    def minimum(self, other: Self) -> Self:
+        """Entrywise smaller."""
+        return self._both(np.minimum(self.lo, other.lo), np.minimum(self.hi, other.hi))
+
+    def sum(self, axis: int) -> Self:
+        """Sum along an axis, as a balanced tree of outward additions."""
+        lo, hi = np.moveaxis(self.lo, axis, 0), np.moveaxis(self.hi, axis, 0)
+        if lo.shape[0] == 0:
+            return self._both(np.zeros(lo.shape[1:]), np.zeros(lo.shape[1:]))
+        while (n := lo.shape[0]) > 1:
+            half = n // 2
+            sums_lo = down(lo[:half] + lo[half : 2 * half])
+            sums_hi = up(hi[:half] + hi[half : 2 * half])
+            lo = np.concatenate([sums_lo, lo[2 * half :]])
+            hi = np.concatenate([sums_hi, hi[2 * half :]])
+        return self._both(lo[0], hi[0])
+
+    def max(self, axis: int) -> Self:
+        """Largest along an axis."""
+        return self._both(self.lo.max(axis), self.hi.max(axis))
+
+    def min(self, axis: int) -> Self:
+        """Smallest along an axis."""
+        return self._both(self.lo.min(axis), self.hi.min(axis))
+
+    def cumulative_max(self, axis: int) -> Self:
+        """Running maximum."""
+        return self._both(np.maximum.accumulate(self.lo, axis), np.maximum.accumulate(self.hi, axis))
+
+    def cumulative_min(self, axis: int) -> Self:
+        """Running minimum."""
+        return self._both(np.minimum.accumulate(self.lo, axis), np.minimum.accumulate(self.hi, axis))
+
+    def sort(self) -> Self:
+        """Order statistics: the i-th smallest lies between the i-th smallest bounds; a lost row stays lost."""
+        lost = np.isnan(self.lo).any(-1, keepdims=True) | np.isnan(self.hi).any(-1, keepdims=True)
+        lo, hi = np.sort(self.lo, -1), np.sort(self.hi, -1)
+        return self._both(np.where(lost, np.nan, lo), np.where(lost, np.nan, hi))
+
+    def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
+        """Entries where the mask holds, an integer elsewhere."""
+        return self._both(np.where(mask, self.lo, float(otherwise)), np.where(mask, self.hi, float(otherwise)))
+
+    def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
+        """Where the lower end is strictly above the other's upper end; false where lost."""
+        return np.asarray(np.isfinite(self.lo) & (self.lo > other.hi))
+
+    def positive(self) -> Bool[np.ndarray, "..."]:
+        """Where the lower end is strictly positive; false where lost."""
+        return np.asarray(np.isfinite(self.lo) & (self.lo > 0))
+
+    def bounds(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+        """The two arrays."""
+        return self.lo, self.hi
+
+    def upper(self) -> list[Fraction | None]:
+        """Exact upper ends."""
+        return [Fraction(x) if np.isfinite(x) else None for x in self.hi.tolist()]
+
+
+class Float64Arithmetic(AbstractArithmetic):
+    """Exact products in Python integers, everything else in outward float64."""
+
+    name: ClassVar[str] = "float64"
+
+    def matrix(self, array: Float[np.ndarray, "..."]) -> DyadicMatrix:
+        """Stored floats, exactly."""
+        return DyadicMatrix(*split_floats(array), enclose_integers)
+
+    def integers(self, array: Int[np.ndarray, "..."]) -> DyadicMatrix:
+        """Small integers, exactly."""
+        numbers = np.empty(array.shape, dtype=object)
+        numbers.flat = [int(n) for n in array.ravel()]
+        return DyadicMatrix(numbers, 0, enclose_integers)
+
+    def fraction(self, value: Fraction) -> Float64Enclosure:
+        """One rational between two neighbouring floats; Python's integer division is correctly rounded."""
+        nearest = np.array(value.numerator / value.denominator)
+        return Float64Enclosure(down(nearest), up(nearest))
+
+    def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> Float64Enclosure:
+        """m * 2**e, widened by one step (ldexp may round to a subnormal)."""
+        nearest = np.ldexp(mantissa.astype(np.float64), exponent)
+        return Float64Enclosure(down(nearest), up(nearest))
+
+    def stack(self, parts: Sequence[Float64Enclosure], axis: int = 0) -> Float64Enclosure:
+        """Enclosures joined along a new axis."""
+        return Float64Enclosure(np.stack([p.lo for p in parts], axis), np.stack([p.hi for p in parts], axis))

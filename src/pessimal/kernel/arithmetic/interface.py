@@ -1,0 +1,194 @@
+"""What a rule may ask of its numbers.
+
+A rule is written once against these three classes. `AbstractMatrix` holds exact numbers; `AbstractEnclosure` holds an
+array of unknown reals, each with a lower and an upper bound. Every operation keeps the bounds valid. An entry whose
+bounds are lost (NaN, infinity) stays lost: no later operation makes a decision about it.
+
+Contents:
+    AbstractMatrix — exact arrays: + - @ and row shifts.
+    AbstractEnclosure — enclosed arrays: + - *, exp, sums, extremes, decisions.
+    AbstractArithmetic — where both come from.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+Shape = tuple[int, ...]
+
+
+class AbstractMatrix(ABC):
+    """An array of exact numbers n * 2**e with one common e."""
+
+    shape: Shape
+
+    @abstractmethod
+    def __getitem__(self, key: Any) -> Self:
+        """NumPy indexing."""
+
+    @abstractmethod
+    def __add__(self, other: Self) -> Self:
+        """Entrywise sum, broadcasting."""
+
+    @abstractmethod
+    def __sub__(self, other: Self) -> Self:
+        """Entrywise difference, broadcasting."""
+
+    @abstractmethod
+    def __matmul__(self, other: Self) -> Self:
+        """Product of two matrices (2-D)."""
+
+    @abstractmethod
+    def scale_rows(self, other: Self) -> Self:
+        """Multiply row r by entry r of the vector `other`."""
+
+    @abstractmethod
+    def transpose(self) -> Self:
+        """The transpose."""
+
+    @abstractmethod
+    def below_maximum(self) -> Self:
+        """Subtract from every row its largest entry."""
+
+    @abstractmethod
+    def beside(self, other: Self) -> Self:
+        """Columns of `other` appended on the right."""
+
+    @abstractmethod
+    def is_constant(self) -> bool:
+        """Whether all entries are equal (decided exactly; True for shape-only numbers)."""
+
+    @abstractmethod
+    def enclose(self) -> "AbstractEnclosure":
+        """The same numbers as enclosures."""
+
+
+class AbstractEnclosure(ABC):
+    """An array of reals, each between a lower and an upper bound."""
+
+    shape: Shape
+
+    @abstractmethod
+    def __getitem__(self, key: Any) -> Self:
+        """NumPy indexing."""
+
+    @abstractmethod
+    def reshape(self, *shape: int) -> Self:
+        """The same entries in another shape."""
+
+    @abstractmethod
+    def transpose(self, *axes: int) -> Self:
+        """Axes in another order."""
+
+    @abstractmethod
+    def __add__(self, other: Self) -> Self:
+        """Entrywise sum, broadcasting."""
+
+    @abstractmethod
+    def __sub__(self, other: Self) -> Self:
+        """Entrywise difference, broadcasting."""
+
+    @abstractmethod
+    def __mul__(self, other: Self) -> Self:
+        """Entrywise product, broadcasting."""
+
+    @abstractmethod
+    def __truediv__(self, other: Self) -> Self:
+        """Entrywise quotient by a positive number; lost where the divisor may be zero or negative."""
+
+    @abstractmethod
+    def exp(self) -> Self:
+        """Entrywise exponential."""
+
+    @abstractmethod
+    def sqrt(self) -> Self:
+        """Entrywise square root; lost where the argument may be negative."""
+
+    @abstractmethod
+    def maximum(self, other: Self) -> Self:
+        """Entrywise larger of two numbers, broadcasting."""
+
+    @abstractmethod
+    def minimum(self, other: Self) -> Self:
+        """Entrywise smaller of two numbers, broadcasting."""
+
+    @abstractmethod
+    def sum(self, axis: int) -> Self:
+        """Sum along an axis."""
+
+    @abstractmethod
+    def max(self, axis: int) -> Self:
+        """Largest along an axis."""
+
+    @abstractmethod
+    def min(self, axis: int) -> Self:
+        """Smallest along an axis."""
+
+    @abstractmethod
+    def cumulative_max(self, axis: int) -> Self:
+        """Running maximum along an axis."""
+
+    @abstractmethod
+    def cumulative_min(self, axis: int) -> Self:
+        """Running minimum along an axis."""
+
+    @abstractmethod
+    def sort(self) -> Self:
+        """Order statistics along the last axis, ascending."""
+
+    @abstractmethod
+    def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
+        """Entries where `mask` (known from shapes alone) holds, the integer `otherwise` elsewhere."""
+
+    @abstractmethod
+    def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
+        """Where self > other is certain, broadcasting."""
+
+    @abstractmethod
+    def positive(self) -> Bool[np.ndarray, "..."]:
+        """Where self > 0 is certain."""
+
+    @abstractmethod
+    def bounds(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+        """Float64 lower and upper bounds; NaN or infinite where lost."""
+
+    @abstractmethod
+    def upper(self) -> list[Fraction | None]:
+        """Exact upper bounds of a 1-D array; None where lost."""
+
+
+class AbstractArithmetic(ABC):
+    """A way to carry out the operations of a rule."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def matrix(self, array: Float[np.ndarray, "..."]) -> AbstractMatrix:
+        """Stored floats, exactly."""
+
+    @abstractmethod
+    def integers(self, array: Int[np.ndarray, "..."]) -> AbstractMatrix:
+        """Small integers known from shapes alone, exactly."""
+
+    @abstractmethod
+    def fraction(self, value: Fraction) -> AbstractEnclosure:
+        """One rational, as an array of shape ()."""
+
+    @abstractmethod
+    def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> AbstractEnclosure:
+        """Hint numbers m * 2**e with |m| <= 2**53 and |e| <= 1000."""
+
+    @abstractmethod
+    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
+        """Enclosures of equal shape joined along a new axis."""
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Within this context the arithmetic works at its own precision and raises no floating-point warnings."""
+        with np.errstate(all="ignore"):
+            yield

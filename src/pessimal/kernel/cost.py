@@ -1,0 +1,217 @@
+r"""Proof length in closed form (ADR-0002).
+
+`flops`: nominal real operations of the rule on these shapes; elementwise 1 per entry, reductions n - 1, scans n - 1,
+matrix product ac(2b - 1), exp 1; hints and search free. Tests compare every formula with `CountingArithmetic`.
+`checker_ops`: everything a checker does: reading each weight and hint once, every operation at both ends of its
+enclosure with its outward rounding (`OPS_PER_FLOP`), every exponential (`OPS_PER_EXP`). `unexplained_dims`: numbers
+the proof treats as a table without structure.
+
+Contents:
+    Cost — the three numbers, and the memory.
+    additive_tables_flops, path_tables_flops — the tables.
+    brute_force_cost, cubic_cost, position_minima_cost, exponential_moment_cost — one per rule.
+"""
+
+from dataclasses import dataclass
+
+from pessimal.spec.architecture import Architecture, ModelShape
+
+OPS_PER_FLOP = 8
+OPS_PER_EXP = 120
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Length of a proof.
+
+    Attributes:
+        flops: nominal real operations.
+        checker_ops: elementary operations of a checker.
+        unexplained_dims: numbers treated as an unstructured table.
+        bytes_needed: memory a checker needs at most, in bytes (an estimate from shapes).
+    """
+
+    flops: int
+    checker_ops: int
+    unexplained_dims: int
+    bytes_needed: int
+
+
+def n_strata(d_vocab: int) -> int:
+    """Number of pairs q <= y."""
+    return d_vocab * (d_vocab + 1) // 2
+
+
+def matmul(a: int, b: int, c: int) -> int:
+    """[a, b] @ [b, c]."""
+    return a * c * (2 * b - 1)
+
+
+def exclusive_max(n: int) -> int:
+    """Largest of the other entries, for each of n."""
+    return 3 * n - 2
+
+
+def _head_flops(arch: Architecture) -> int:
+    """W_Q W_K^T, W_V W_O and b_Q W_K^T."""
+    m, d = arch.shape.d_model, arch.shape.d_head
+    return 2 * matmul(m, d, m) + ("b_Q" in arch.biases) * matmul(1, d, m)
+
+
+def _columns_flops(arch: Architecture, *, gain: bool) -> int:
+    """The folded unembedding."""
+    m, o = arch.shape.d_model, arch.shape.d_vocab_out
+    return (matmul(m, m, o) + gain * m * o) if arch.ln_final else 0
+
+
+def _direct_flops(arch: Architecture, columns: int) -> int:
+    s = arch.shape
+    flops = ("b_O" in arch.biases) * s.d_vocab * s.d_model + matmul(s.d_vocab, s.d_model, columns)
+    flops += ("b_V" in arch.biases) * s.n_heads * (matmul(1, s.d_head, s.d_model) + s.d_vocab * s.d_model)
+    return flops + ("b_U" in arch.biases and not arch.ln_final) * s.d_vocab * columns
+
+
+def additive_tables_flops(arch: Architecture) -> tuple[int, int]:
+    """Operations of `tables.additive_tables`, and how many of them are exponentials."""
+    s = arch.shape
+    v, k, m, o = s.d_vocab, s.k, s.d_model, s.d_vocab_out
+    flops = v * m + _head_flops(arch) + matmul(v, m, m) + ("b_Q" in arch.biases) * v * m
+    flops += matmul(v, m, v) + matmul(v, m, k) + v * (2 * v - 1) + v * (2 * k - 1)
+    scaled = arch.attn_scale != "1"
+    exps = v * v + v * k
+    flops += scaled * (1 + exps) + exps
+    flops += _columns_flops(arch, gain=arch.ln_final)
+    flops += matmul(v, m, m) + matmul(v, m, o) + matmul(k, m, m) + matmul(k, m, o)
+    return flops + _direct_flops(arch, o), exps
+
+
+def path_tables_flops(arch: Architecture) -> tuple[int, int]:
+    """Operations of `tables.path_tables`, and how many of them are exponentials; per-position tables throughout."""
+    s = arch.shape
+    v, k, m, o, rows = s.d_vocab, s.k, s.d_model, s.d_vocab_out, s.d_vocab * s.k
+    columns = o + (m if arch.ln_final else 0)
+    flops = rows * m + _columns_flops(arch, gain=arch.ln_final) + (arch.ln_final * (m + 1) * o * 2 * m)
+    flops += arch.ln1 * (matmul(rows, m, m) + rows * (5 * m + 4))
+    per_head = _head_flops(arch) + matmul(v, m, m) + v * m + matmul(v, m, rows) + v * (2 * rows - 1)
+    per_head += 2 * v * rows + 1 + matmul(rows, m, m) + matmul(rows, m, columns)
+    return flops + s.n_heads * per_head + _direct_flops(arch, columns), s.n_heads * v * rows
+
+
+def _cost(arch: Architecture, flops: int, exps: int, dims: int, *, hints: int = 0, entries: int) -> Cost:
+    ops = arch.shape.n_parameters() + hints + OPS_PER_FLOP * (flops - exps) + OPS_PER_EXP * exps
+    return Cost(flops, ops, dims, 64 * entries)
+
+
+def _table_entries(shape: ModelShape) -> int:
+    v, o = shape.d_vocab, shape.d_vocab_out
+    return 8 * (v * v + 2 * v * o + shape.k * (v + o)) + 8 * shape.n_parameters()
+
+
+def brute_force_cost(arch: Architecture) -> Cost:
+    """Tables, G per query (2 per entry), and per sequence one addition and one comparison per rival.
+
+    Partial sums over all positions but the last are shared: at most one more addition per rival for each prefix.
+    Several heads or final biases add the division and the products of every sequence.
+    """
+    s = arch.shape
+    v, k, o = s.d_vocab, s.k, s.d_vocab_out
+    flops, exps = path_tables_flops(arch)
+    general = s.n_heads > 1 or arch.ln_final
+    sequences = v**k
+    flops += 2 * v * v * k * o + sequences * 2 * (o - 1) + v ** max(k - 1, 0) * (o - 1)
+    if general:
+        flops += sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model) + 3 * s.d_model + 2 * o + 2)
+    ops = s.n_parameters() + sequences * 2 * (o - 1) + OPS_PER_FLOP * 4 * v * v * k * o + OPS_PER_EXP * exps
+    ops += general * OPS_PER_FLOP * sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model))
+    per_chunk = 4096 * (o + s.d_model) * k * 4 if general else 1 << 22
+    return Cost(flops, ops, v**k * o, 64 * (v * v * k * s.n_heads + v * k * o * s.n_heads + per_chunk))
+
+
+def position_minima_cost(arch: Architecture) -> Cost:
+    """Three operations per (y, q <= y, t <= y, i, o), plus box sums."""
+    s = arch.shape
+    v, k, r = s.d_vocab, s.k, s.d_vocab_out - 1
+    flops, exps = additive_tables_flops(arch)
+    n = k - 1
+    for y in range(v):
+        w = y + 1
+        flops += w * r + k * r + n * w * r + w * r  # margins of this target
+        per_query = r + n * w + 2 * n * w * r + r + 1 + r  # direct, weights, terms, tail
+        same = n * (w - 1) * r + (n - 1) * r + 2 * r
+        boxes = n * (w - 2) * r + n * r + (n - 1) * r + n * r + (n - 1) * r + max(n - 2, 0) * r + n * r
+        flops += w * per_query + same + y * boxes
+    dims = 3 * v * v + 2 * k * v
+    return _cost(arch, flops, exps, dims, entries=_table_entries(s) + 16 * n * v * r)
+
+
+def cubic_cost(arch: Architecture) -> Cost:
+    """About K v**3 / 3 comparisons and the per-path margins."""
+    s = arch.shape
+    v, k, r = s.d_vocab, s.k, s.d_vocab_out - 1
+    n = k - 1
+    flops, exps = additive_tables_flops(arch)
+    flops += v * (n - 1) + 2 * v * (n - 1)  # sorting and the two running sums
+    for y in range(v):
+        w = y + 1
+        flops += k * r + (k - 1) * r + 2 * w * r  # position, token and direct margins
+        flops += 2 * w * r + w * (r - 1) * 2 - w * r + 2 * w * w  # r, c, h
+        flops += 3 * w * r + 2 * w + 2 * w * r + w * r + w * r  # n = 0
+        if y > 0:
+            flops += w + 2 * (3 * w * (n - 1) + w) + w * n + 2 * w * n * y
+    dims = 3 * v * v + 2 * k * v
+    return _cost(arch, flops, exps, dims, entries=_table_entries(s) + 8 * v * v * k)
+
+
+def exponential_moment_cost(arch: Architecture, rival: str, position: str, near: int) -> Cost:
+    """Margins of the rivals, then about 5 operations per (stratum, near token, position, rival)."""
+    s = arch.shape
+    v, k, o = s.d_vocab, s.k, s.d_vocab_out
+    n, strata = k - 1, n_strata(v)
+    problems = o - 1 if rival == "every" else 1
+    pessimal = position == "pessimal"
+    positions = 1 if pessimal else n
+    flops, exps = additive_tables_flops(arch)
+    flops += v + v * (v - 1) + v * (n - 1) * (2 if pessimal else 1)  # 1/(y+1), running and extreme weights
+    flops += k * v * o  # V_i(t)
+    shared = problems * (positions - 1) * v * v + problems * (v - 1) * v  # lowest margin of the far tokens
+    if rival in {"plain", "centred"}:
+        if rival == "centred":
+            flops += (v - 1) * o + o + v * o + v * o
+        flops += k * v * exclusive_max(o) + k * v * o + v * exclusive_max(o) + v * o
+        flops += pessimal * (n - 1) * v * v + shared
+    elif rival == "every":
+        flops += problems * (k * v * v + v * v) + pessimal * problems * (n - 1) * v * v + shared
+    else:
+        flops += v * (n * v * (2 * o + exclusive_max(o)) + pessimal * (n - 1) * v * v + shared)
+        flops += v * (2 * o + exclusive_max(o))
+    direct_adds = 0 if rival == "joint" else 1
+    per_stratum = problems * (direct_adds * positions * near + direct_adds)  # direct margins
+    per_stratum += problems * positions * near * (3 if pessimal else 1)  # products with the weights
+    per_stratum += problems * 2 + 1  # far: minimum, product, weight
+    per_stratum += problems * ((1 - (rival == "joint")) + 1)  # last: margin, weight
+    per_stratum += problems * positions * near * 2 + problems * 3  # tilt and exp: near, far and the count
+    per_stratum += problems * positions * (max(near - 2, 0) + 1 + 2) + problems * 2  # sums, 1/(y+1), last
+    flops += strata * per_stratum
+    flops += v * ((2 if pessimal else n) * v) + v  # weights by position; weight of the query token
+    flops += _state_flops(v, k, positions, problems)
+    exps += strata * problems * (positions * near + 2)
+    dims = 3 * v * v + 2 * k * v
+    hints = 2 * problems * strata
+    entries = _table_entries(s) + 8 * problems * (positions * v * v + positions * v * near) + 4 * k * v * o
+    return _cost(arch, flops, exps, dims, hints=hints, entries=entries)
+
+
+def _state_flops(v: int, k: int, positions: int, problems: int) -> int:
+    """The two states over K - 1 positions, the query factor, and the sum over rivals."""
+    n = k - 1
+    some = v * (v - 1) // 2  # strata with q < y
+    flops = problems * positions * (some + v)  # A = A' + a
+    if positions == n and k > 2:
+        flops += problems * (n - 1) * v  # F
+        flops += problems * some * (3 * (n - 1) + max(n - 2, 0))
+    else:
+        for bit in bin(n)[3:]:
+            flops += problems * (4 * some + v)
+            flops += (bit == "1") * problems * (5 * some + v)
+    flops += problems * (some + v)  # query factor
+    return flops + (problems - 1) * (some + v)  # sum over rivals

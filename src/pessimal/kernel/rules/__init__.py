@@ -1,0 +1,31 @@
+"""The rules: one soundness theorem per file.
+
+Contents:
+    interface.py — what a rule takes and gives.
+    brute_force.py — every sequence.
+    cubic.py — pure sequences and the convexity lemma.
+    position_minima.py — R1: the worst token at every position.
+    exponential_moment.py — R2: Chernoff with hinted tilts.
+    rivals.py — R4 and R5: which rivals a margin is taken against.
+"""
+
+from pessimal.kernel.rules.brute_force import BruteForceRule
+from pessimal.kernel.rules.cubic import CubicRule
+from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
+from pessimal.kernel.rules.position_minima import PositionMinimaRule
+
+RULES: dict[str, AbstractRule] = {
+    rule.name: rule for rule in (BruteForceRule(), CubicRule(), PositionMinimaRule(), ExponentialMomentRule())
+}
+
+__all__ = [
+    "RULES",
+    "AbstractRule",
+    "BruteForceRule",
+    "CountBound",
+    "CubicRule",
+    "ExponentialMomentRule",
+    "Hints",
+    "PositionMinimaRule",
+]

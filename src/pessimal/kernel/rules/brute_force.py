@@ -1,0 +1,221 @@
+r"""Brute force: every sequence, decided exactly.
+
+Theorem. The sequences are enumerated once each (strata.py), and each is counted right only if the target's logit is
+certainly larger than every other, wrong only if some other is certainly at least as large. What the fast pass cannot
+decide is evaluated one by one in Arb at rising precision (`undecided.py`); what stays undecided (an exact tie) counts as
+wrong.
+
+One head, no final bias: per query, $G_i(t)_o = w_i(q,t)(V_i(t)_o + D(q)_o)$ is enclosed and rounded outward to
+integers at a scale chosen per stratum, so that sums of K differences $G_o - G_y$ fit in 60 bits and are exact:
+the enumeration is integer addition and comparison. Otherwise (several heads, final biases): enclosures of the logits,
+sequence by sequence, in the rule's arithmetic.
+
+Soundness: for all weights, every architecture of `spec.model`; there are no hints. A stratum whose tables are lost
+    (overflow) is left to the exact pass.
+Cost: `cost.brute_force_cost`, about 2 v_out operations per sequence.
+Source: exhaustive evaluation; here with shared partial sums.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import product as cartesian
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.cost import Cost, brute_force_cost
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.rules.undecided import Undecided
+from pessimal.kernel.tables import PathTables, path_tables
+from pessimal.spec.architecture import Architecture
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.weights import Weights
+
+MAX_SEQUENCES = 64**5
+BITS = 58
+BLOCK = 1 << 16
+
+
+def boxes(k: int, q: int, y: int) -> Iterator[list[np.ndarray]]:
+    """The boxes of stratum (q, y): for every other position, the tokens it may hold."""
+    every, below = np.arange(y + 1), np.arange(y)
+    if q == y:
+        yield [every] * (k - 1)
+        return
+    for j in range(k - 1):
+        yield [below] * j + [np.array([y])] + [every] * (k - 2 - j)
+
+
+class _IntegerStratum:
+    """Differences G_o - G_y of one stratum as integers, rounded up (`high`) and down (`low`)."""
+
+    def __init__(self, lo: np.ndarray, hi: np.ndarray, q: int, y: int) -> None:
+        """`lo`, `hi` bound G: `[k, d_vocab, d_vocab_out]`."""
+        k = lo.shape[0]
+        used = np.arange(y + 1)
+        lo, hi = lo[:, used], hi[:, used]
+        largest = max(float(np.abs(lo).max()), float(np.abs(hi).max()))
+        self.lost = not np.isfinite(largest)
+        if self.lost:
+            return
+        # |G| * 2**scale <= 2**BITS / 2k, so k differences stay below 2**BITS plus k units of rounding.
+        scale = BITS - 1 - k.bit_length() - int(np.frexp(largest)[1])
+        floor = np.floor(np.nextafter(np.ldexp(lo, scale), -np.inf)).astype(np.int64)  # ROUND: downwards
+        ceiling = np.ceil(np.nextafter(np.ldexp(hi, scale), np.inf)).astype(np.int64)  # ROUND: upwards
+        rivals = np.delete(np.arange(lo.shape[2]), y)
+        high = ceiling[:, :, rivals] - floor[:, :, y : y + 1]
+        low = floor[:, :, rivals] - ceiling[:, :, y : y + 1]
+        self.high, self.low = high[:-1], low[:-1]
+        self.high_last, self.low_last = high[-1, q], low[-1, q]
+
+    def not_certainly_right(self, allowed: list[np.ndarray]) -> Int[np.ndarray, "n k_1"]:
+        """Sequences of a box whose largest rival difference may reach zero.
+
+        The two positions with the most tokens form the inner block; the others are fixed one choice at a time.
+        """
+        by_size = sorted(range(len(allowed)), key=lambda i: len(allowed[i]))
+        outer, inner = by_size[:-2], by_size[-2:]
+        tables = [self.high[i, allowed[i]].T.copy() for i in inner]
+        while len(tables) < 2:
+            tables.insert(0, np.zeros((self.high.shape[2], 1), dtype=np.int64))
+        first, second = tables
+        step = max(1, BLOCK // second.shape[1])
+        found = [np.zeros((0, len(allowed)), dtype=np.int64)]
+        for prefix in cartesian(*(allowed[i].tolist() for i in outer)):
+            base = self.high_last + sum(self.high[i, t] for i, t in zip(outer, prefix, strict=True))
+            start = first + base[:, np.newaxis]
+            for begin in range(0, start.shape[1], step):
+                places = np.nonzero(_largest_sum(start[:, begin : begin + step], second) >= 0)
+                if not places[0].size:
+                    continue
+                others = np.empty((places[0].size, len(allowed)), dtype=np.int64)
+                others[:, outer] = prefix
+                for i, index in zip(inner, (places[0] + begin, places[1])[2 - len(inner) :], strict=True):
+                    others[:, i] = allowed[i][index]
+                found.append(others)
+        return np.concatenate(found)
+
+    def certainly_wrong(self, others: Int[np.ndarray, "n k_1"]) -> Bool[np.ndarray, " n"]:
+        """Whether some rival certainly reaches the target."""
+        total = np.broadcast_to(self.low_last, (others.shape[0], self.low_last.size)).copy()
+        for i in range(others.shape[1]):
+            total += self.low[i, others[:, i]]
+        return np.asarray((total >= 0).any(1))
+
+
+def _largest_sum(first: Int[np.ndarray, "o a"], second: Int[np.ndarray, "o b"]) -> Int[np.ndarray, "a b"]:
+    """max_o (first[o, a] + second[o, b]), one rival at a time so that the block stays in cache."""
+    largest = first[0][:, np.newaxis] + second[0]
+    scratch = np.empty_like(largest)
+    for one, two in zip(first[1:], second[1:], strict=True):
+        np.add(one[:, np.newaxis], two, out=scratch)
+        np.maximum(largest, scratch, out=largest)
+    return largest
+
+
+class BruteForceRule(AbstractRule):
+    """Enumerate every sequence."""
+
+    name: ClassVar[str] = "brute-force"
+
+    def cost(self, architecture: Architecture, hints: Hints) -> Cost:
+        """Closed form."""
+        hints.only(set(), set())
+        total = architecture.shape.d_vocab**architecture.shape.k
+        if total > MAX_SEQUENCES:
+            raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {total}")
+        return brute_force_cost(architecture)
+
+    def require_covers(self, weights: Weights) -> None:
+        """Everything the specification describes."""
+
+    def bound(
+        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+    ) -> CountBound:
+        """The exact number of wrong sequences, ties counted as wrong."""
+        del hints
+        if weights.architecture.shape.d_vocab_out == 1:
+            return CountBound(Fraction(0), 0, decided=True)
+        tables = path_tables(weights, arith)
+        undecided = Undecided(weights, task)
+        separable = len(tables.weight) == 1 and tables.final_bias is None
+        done, total = 0, task.total()
+        wrong = 0
+        for q in range(task.d_vocab):
+            if separable:
+                wrong += _separable_query(tables, task, q, undecided)
+            else:
+                wrong += _general_query(tables, task, q, undecided, arith)
+            done += task.d_vocab ** (task.k - 1)
+            progress(done, total)
+        wrong += undecided.wrong
+        return CountBound(Fraction(wrong), wrong - undecided.ties, decided=True)
+
+
+def _separable_query(tables: PathTables, task: AbstractTask, q: int, undecided: Undecided) -> int:
+    """Certainly wrong sequences with query q; the undecided ones are passed on."""
+    k, d_vocab = task.k, task.d_vocab
+    weight = tables.weight[0][q]
+    logits = (tables.value[0] + tables.direct[q]) * weight.reshape(k, d_vocab, 1)
+    lo, hi = logits.bounds()
+    wrong = 0
+    for y in range(q, d_vocab):
+        stratum = _IntegerStratum(lo, hi, q, y)
+        for allowed in boxes(k, q, y):
+            if stratum.lost:
+                undecided.add_box(allowed, q)
+                continue
+            others = stratum.not_certainly_right(allowed)
+            sure = stratum.certainly_wrong(others)
+            wrong += int(sure.sum())
+            undecided.add(others[~sure], q)
+    return wrong
+
+
+def _general_query(
+    tables: PathTables, task: AbstractTask, q: int, undecided: Undecided, arith: AbstractArithmetic
+) -> int:
+    """The same by enclosures of the logits, in chunks of sequences."""
+    wrong = 0
+    count = task.d_vocab ** (task.k - 1)
+    for begin in range(0, count, 1 << 12):
+        index = np.arange(begin, min(begin + (1 << 12), count))
+        others = np.stack([index // task.d_vocab**i % task.d_vocab for i in range(task.k - 1)], axis=1) \
+            if task.k > 1 else np.zeros((1, 0), dtype=np.int64)  # fmt: skip
+        tokens = np.concatenate([others, np.full((len(others), 1), q)], axis=1)
+        logits = _logits(tables, tokens, q, arith)
+        rows = np.arange(len(tokens))
+        target = task.target(tokens)
+        mine = logits[rows, target].reshape(-1, 1)
+        is_target = target[:, np.newaxis] == np.arange(logits.shape[1])
+        right = (mine.greater(logits) | is_target).all(1)
+        lost = (logits.greater(mine) & ~is_target).any(1)
+        wrong += int(lost.sum())
+        undecided.add(others[~right & ~lost], q)
+    return wrong
+
+
+def _logits(
+    tables: PathTables, tokens: Int[np.ndarray, "n k"], q: int, arith: AbstractArithmetic
+) -> AbstractEnclosure:
+    """Logits of sequences with query q, `[n, d_vocab_out]`, all multiplied by the same positive number per sequence."""
+    residual: AbstractEnclosure | None = None
+    position = np.arange(tokens.shape[1])
+    for weight, value in zip(tables.weight, tables.value, strict=True):
+        w = weight[q][position, tokens]
+        summed = (value[position, tokens] * w.reshape(*w.shape, 1)).sum(1)
+        part = summed / w.sum(1).reshape(-1, 1)
+        residual = part if residual is None else residual + part
+    if residual is None:
+        raise Rejected(Reason.UNSUPPORTED_MODEL, "a model without heads")
+    residual = residual + tables.direct[q]
+    if tables.final_bias is None:
+        return residual
+    n_out = tables.final_bias.shape[0]
+    centred = residual[:, n_out:]
+    variance = (centred * centred).sum(1) * arith.fraction(Fraction(1, centred.shape[1]))
+    deviation = (variance + tables.epsilon).sqrt().reshape(-1, 1)
+    return residual[:, :n_out] + tables.final_bias * deviation

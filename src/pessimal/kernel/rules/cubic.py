@@ -1,0 +1,140 @@
+r"""The published cubic proof, made sound: pure sequences and the convexity lemma.
+
+Class $(q, y, k, n)$: query q, largest token y, $n$ of the $K-1$ other positions hold one token $k < y$ and the rest hold
+y. With one pessimal rival per path,
+$c(q) = \min_{o\ne y}(D(q)_y - D(q)_o)$,
+$r(t) = \min_{o\ne y}[\mathrm{EVOU}[t]_y - \mathrm{EVOU}[t]_o + \min_p(\mathrm{PVOU}[p]_y - \mathrm{PVOU}[p]_o)]$,
+$h(t) = a(q,t)\,(c(q) + r(t))$, every margin times the softmax denominator is at least $\sum_i \pi_i\,h(t_i)$.
+
+Theorem. Let $\sigma$ be the sum of $\pi_i$ over the $K-1-n$ positions that hold y, $\tau$ over the other n. If
+$\sigma h(y) + \tau h(k) + \pi_{K-1}h(q) > 0$ both for the smallest and for the largest possible $\sigma$, for every k of a
+set S, then every sequence of query q and largest token y with exactly n positions in S and $K-1-n$ holding y is right:
+$\binom{K-1}{n}|S|^n$ sequences. *Proof.* $\sigma + \tau$ is fixed, so the sum is affine in $\sigma$ and positive at
+every placement of the pure sequence. For a mixed sequence with the same placement
+$\sum_{slots}\pi_i h(t_i) \ge \tau\min_{k\in S} h(k)$, the value of a pure sequence. For $n = 0$ the only sequence
+is checked against each rival on its own.
+
+Rewritten as $h(k) > \max(-(\sigma h(y) + \pi_{K-1}h(q))/\tau)$: one comparison per class.
+
+Soundness: for all weights; there are no hints. Rounding outward; a lost entry certifies nothing.
+Cost: `cost.cubic_cost`, about K v**3 / 3 comparisons and v**2 d products.
+Source: Gross et al. 2024, cubic proof; specification `max-of-k.md`, sections 3.2 to 3.5 and lemma 5.2.
+"""
+
+from fractions import Fraction
+from math import comb
+from typing import ClassVar
+
+import numpy as np
+
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.cost import Cost, cubic_cost
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.tables import AdditiveTables, additive_tables, require_single_additive_head
+from pessimal.spec.architecture import Architecture
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.weights import Weights
+
+
+def _partial_sums(sorted_weights: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """Sums of the first 1 .. n entries of every row, `[rows, n]`."""
+    sums = [sorted_weights[:, 0]]
+    for j in range(1, sorted_weights.shape[1]):
+        sums.append(sums[-1] + sorted_weights[:, j])
+    return arith.stack(sums, axis=1)
+
+
+class _Target:
+    """Everything about one target y, over queries q <= y and tokens t <= y."""
+
+    def __init__(self, tables: AdditiveTables, y: int) -> None:
+        rivals = np.delete(np.arange(tables.direct.shape[1]), y)
+        self.y = y
+        position = tables.position_value[:, y].reshape(-1, 1) - tables.position_value[:, rivals]
+        self.position = position.min(0)
+        self.token = tables.token_value[: y + 1, y].reshape(-1, 1) - tables.token_value[: y + 1, rivals]
+        self.direct = tables.direct[: y + 1, y].reshape(-1, 1) - tables.direct[: y + 1, rivals]
+        weight = tables.token_weight[: y + 1, : y + 1]
+        r = (self.token + self.position).min(1)
+        c = self.direct.min(1)
+        self.h = (r + c.reshape(-1, 1)) * weight
+        self.weight = weight
+
+    def pure_maximum(self, total: AbstractEnclosure, query: AbstractEnclosure) -> int:
+        """Certified sequences with n = 0, against each rival on its own; `total`, `query` are `[y+1]`."""
+        y = self.y
+        own = self.direct + self.position
+        at_y = (own + self.token[y]) * (total * self.weight[:, y]).reshape(-1, 1)
+        at_q = (own + self.token) * query.reshape(-1, 1)
+        return int((at_y + at_q).positive().all(1).sum())
+
+    def certified_tokens(
+        self, small: AbstractEnclosure, large: AbstractEnclosure, last: AbstractEnclosure
+    ) -> np.ndarray:
+        """How many k < y satisfy both ends, `[q, n]` for n = 1 .. K - 1.
+
+        Args:
+            small: sums of the n smallest position weights, `[y+1, K-1]`, n = 1 .. K - 1.
+            large: sums of the n largest.
+            last: position weight of the query slot times h(q), `[y+1]`.
+        """
+        y, width = self.y, small.shape[1]
+        at_y = self.h[:, y].reshape(-1, 1)
+        base = last.reshape(-1, 1)
+        thresholds = []
+        for mine, others in ((small, large), (large, small)):
+            # sigma is the sum over the K-1-n positions holding y: column K-2-n of `mine`, nothing for n = K-1.
+            with_y = mine[:, width - 2 :: -1] * at_y + base if width > 1 else None
+            all_k = base / others[:, width - 1 :]
+            parts = [] if with_y is None else [with_y / others[:, : width - 1]]
+            thresholds.append([*parts, all_k])
+        counts = []
+        for one, two in zip(*thresholds, strict=True):
+            bar = one.minimum(two)  # h(k) + bar > 0 at both ends
+            passed = (self.h[:, np.newaxis, :y] + bar.reshape(*bar.shape, 1)).positive()
+            counts.append(passed.sum(-1))
+        return np.concatenate(counts, axis=1)
+
+
+class CubicRule(AbstractRule):
+    """The published cubic proof with outward rounding."""
+
+    name: ClassVar[str] = "cubic"
+
+    def cost(self, architecture: Architecture, hints: Hints) -> Cost:
+        """Closed form."""
+        hints.only(set(), set())
+        return cubic_cost(architecture)
+
+    def require_covers(self, weights: Weights) -> None:
+        """One head, additive scores, no final biases, at least two positions."""
+        require_single_additive_head(weights)
+        if weights.architecture.shape.k < 2:
+            raise Rejected(Reason.UNSUPPORTED_MODEL, "a single position: nothing is attended to; use brute-force")
+
+    def bound(
+        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+    ) -> CountBound:
+        """Total less the certified classes."""
+        del hints
+        k = task.k
+        tables = additive_tables(weights, arith)
+        ascending = tables.position_weight[:, : k - 1].sort()
+        small = _partial_sums(ascending, arith)
+        large = _partial_sums(ascending[:, ::-1], arith)
+        slot = tables.position_weight[:, k - 1]
+        certified = 0
+        for y in range(task.d_vocab):
+            target = _Target(tables, y)
+            q = np.arange(y + 1)
+            certified += target.pure_maximum(small[: y + 1, k - 2], slot[: y + 1] * tables.token_weight[q, q])
+            if y > 0:
+                last = slot[: y + 1] * target.h[q, q]
+                counts = target.certified_tokens(small[: y + 1], large[: y + 1], last)
+                for n in range(1, k):
+                    # SOUND: a query below y needs a y among the others, so n = K-1 counts for q = y only.
+                    rows = counts[:, n - 1].tolist() if n < k - 1 else [counts[y, n - 1]]
+                    certified += comb(k - 1, n) * sum(int(c) ** n for c in rows)
+            progress(y + 1, task.d_vocab)
+        return CountBound(Fraction(task.total() - certified), None, decided=True)

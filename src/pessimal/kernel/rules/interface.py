@@ -1,0 +1,108 @@
+"""What a rule takes and gives.
+
+A rule is a theorem: for all weights and all hints, the bound it returns is at least the number of wrong sequences. A
+hint it cannot use makes it raise `Rejected(bad-hint)`; a model it does not cover, `Rejected(unsupported-model)`.
+
+Contents:
+    Hints — untrusted advice: options and arrays.
+    CountBound — what a rule returns.
+    AbstractRule — the interface.
+    no_progress — for callers who do not watch.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic
+from pessimal.kernel.cost import Cost
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec.architecture import Architecture
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.weights import Weights
+
+Progress = Callable[[int, int], None]
+
+
+def no_progress(done: int, total: int) -> None:
+    """Ignore progress."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Untrusted advice.
+
+    Attributes:
+        options: small named integers and words.
+        arrays: named int64 or float64 arrays.
+    """
+
+    options: Mapping[str, int | str] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def word(self, name: str, allowed: tuple[str, ...]) -> str:
+        """An option that must be one of some words."""
+        value = self.options.get(name)
+        if not isinstance(value, str) or value not in allowed:
+            raise Rejected(Reason.BAD_HINT, f"option {name} must be one of {', '.join(allowed)}")
+        return value
+
+    def number(self, name: str, low: int, high: int) -> int:
+        """An option that must be an integer in a range."""
+        value = self.options.get(name)
+        if type(value) is not int or not low <= value <= high:
+            raise Rejected(Reason.BAD_HINT, f"option {name} must be an integer from {low} to {high}")
+        return value
+
+    def integers(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """An int64 array of a given shape."""
+        array = self.arrays.get(name)
+        if array is None or array.dtype != np.int64 or array.shape != shape:
+            raise Rejected(Reason.BAD_HINT, f"array {name} must be int64 of shape {list(shape)}")
+        return array
+
+    def only(self, options: set[str], arrays: set[str]) -> None:
+        """Refuse hints that the rule does not read."""
+        if set(self.options) != options or set(self.arrays) != arrays:
+            names = ", ".join(sorted(options | arrays)) or "none"
+            raise Rejected(Reason.BAD_HINT, f"the rule reads exactly these hints: {names}")
+
+
+@dataclass(frozen=True)
+class CountBound:
+    """Bound on the number of wrong sequences.
+
+    Attributes:
+        wrong_at_most: no more than this many sequences are wrong.
+        wrong_at_least: no fewer than this many are wrong, or None if the rule does not say.
+        decided: True if the bound counts discrete decisions, so that every careful arithmetic finds the same one;
+            False if it is a sum of real numbers, which needs a hair of slack between arithmetics.
+    """
+
+    wrong_at_most: Fraction
+    wrong_at_least: int | None
+    decided: bool
+
+
+class AbstractRule(ABC):
+    """A theorem that turns weights and hints into a bound."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def cost(self, architecture: Architecture, hints: Hints) -> Cost:
+        """Proof length from shapes and hint sizes alone; also checks the form of the hints."""
+
+    @abstractmethod
+    def require_covers(self, weights: Weights) -> None:
+        """Raise `Rejected(unsupported-model)` with the reason for models outside the theorem."""
+
+    @abstractmethod
+    def bound(
+        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+    ) -> CountBound:
+        """The bound, in sequences. Must run inside `arith.running()`."""

@@ -1,0 +1,238 @@
+r"""Weights to the tables that the rules share.
+
+Notation of the specification: $x_i(t) = W_E[t] + W_{pos}[i]$, $n_i(t)$ the same after an optional LayerNorm, query
+$q$ at position $L = K-1$. For one head, up to factors common to all $(i, t)$ of a query, which the softmax cancels,
+
+$$ w_i(q,t) = e^{s_i(q,t) - c(q)},\quad s_i(q,t) = c_{attn}\,(n_L(q)W_QW_K^T + b_QW_K^T)\cdot n_i(t), $$
+$$ V_i(t) = n_i(t) W_VW_O\,U,\qquad D(q) = (x_L(q) + b_O + \textstyle\sum_h b_VW_O)\,U + b_U, $$
+
+and $\mathrm{logit}_o = D_o + \sum_h \sum_i w_iV_{i,o} / \sum_i w_i$. The terms with $b_K$ are constant over $(i,t)$ and
+dropped; $b_VW_O$ is a constant because attention sums to one. $c(q)$ is a row maximum, taken exactly.
+
+Final LayerNorm: with $d = d_{model}$, $U = (dI - 11^T)\,\mathrm{diag}(w)\,W_U$ folds centring and gain (all logits are
+multiplied by the same positive $d\sigma$). Its biases do not fold: they add $C_o\,d\sigma$, $C = bW_U + b_U$.
+
+Without LayerNorm before attention the score is a token part plus a position part, so
+$w_i(q,t) = a(q,t)\,\pi_i(q)$ and $V_i(t) = \mathrm{EVOU}[t] + \mathrm{PVOU}[i]$ (`AdditiveTables`).
+
+Contents:
+    require_single_additive_head — refusals of the rules built on `AdditiveTables`.
+    AdditiveTables, additive_tables — token and position parts.
+    PathTables, path_tables — every architecture the specification knows.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from pessimal.kernel.arithmetic.float64 import Float64Arithmetic
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec.weights import Weights
+
+
+@dataclass(frozen=True)
+class AdditiveTables:
+    """Tables of one head whose scores and values are a token part plus a position part.
+
+    Attributes:
+        token_weight: a(q, t), `[d_vocab, d_vocab]`, positive.
+        position_weight: pi_i(q), `[d_vocab, k]`, positive.
+        token_value: EVOU, `[d_vocab, d_vocab_out]`, in logits.
+        position_value: PVOU, `[k, d_vocab_out]`, in logits.
+        direct: D, `[d_vocab, d_vocab_out]`, in logits.
+    """
+
+    token_weight: AbstractEnclosure
+    position_weight: AbstractEnclosure
+    token_value: AbstractEnclosure
+    position_value: AbstractEnclosure
+    direct: AbstractEnclosure
+
+
+@dataclass(frozen=True)
+class PathTables:
+    """Tables of any supported model.
+
+    Attributes:
+        weight: per head w_i(q, t), `[d_vocab_q, k, d_vocab]`.
+        value: per head V_i(t), `[k, d_vocab, columns]`.
+        direct: D, `[d_vocab, columns]`.
+        final_bias: C, `[d_vocab_out]`, or None if it is the same for all outputs.
+        epsilon: d**2 * ln_eps, shape (); used with `final_bias` only.
+
+    With a final bias the columns are the `d_vocab_out` logits followed by the `d_model` entries of the centred
+    residual times d, from which d * sigma is computed; otherwise the logits alone.
+    """
+
+    weight: list[AbstractEnclosure]
+    value: list[AbstractEnclosure]
+    direct: AbstractEnclosure
+    final_bias: AbstractEnclosure | None
+    epsilon: AbstractEnclosure
+
+
+def require_single_additive_head(weights: Weights) -> None:
+    """Raise `Rejected(unsupported-model)` with the reason unless `additive_tables` covers the model."""
+    arch = weights.architecture
+    if arch.shape.n_heads != 1:
+        refuse(f"the rule covers one head; W_Q has {arch.shape.n_heads}")
+    if arch.ln1:
+        refuse("LayerNorm before attention (ln1_w): scores are not a token part plus a position part")
+    if arch.ln_final and not _final_bias(weights, Float64Arithmetic()).is_constant():
+        refuse("final biases (ln_final_b, b_U) under a final LayerNorm: they are not scaled with the other logits")
+    if arch.shape.d_vocab_out < 2:
+        refuse("W_U has a single output: there is no rival")
+
+
+def refuse(why: str) -> None:
+    """Raise `Rejected(unsupported-model)`."""
+    raise Rejected(Reason.UNSUPPORTED_MODEL, why)
+
+
+def _optional(weights: Weights, name: str, arith: AbstractArithmetic, head: int = 0) -> AbstractMatrix | None:
+    array = weights.get(name, head)
+    return None if array is None else arith.matrix(array[np.newaxis])
+
+
+def _plus(left: AbstractMatrix, right: AbstractMatrix | None) -> AbstractMatrix:
+    return left if right is None else left + right
+
+
+def _centring(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
+    """dI - 11^T: d times the projection onto centred vectors."""
+    d = weights.architecture.shape.d_model
+    return arith.integers(d * np.eye(d, dtype=np.int64) - 1)
+
+
+def _unembedding(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
+    unembed = arith.matrix(weights["W_U"])
+    if not weights.architecture.ln_final:
+        return unembed
+    gain = weights.get("ln_final_w")
+    if gain is not None:
+        unembed = unembed.scale_rows(arith.matrix(gain))
+    return _centring(weights, arith) @ unembed
+
+
+def _final_bias(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
+    """C = ln_final_b W_U + b_U, `[1, d_vocab_out]`."""
+    zero = arith.integers(np.zeros((1, weights.architecture.shape.d_vocab_out), dtype=np.int64))
+    total = _plus(zero, _optional(weights, "b_U", arith))
+    bias = _optional(weights, "ln_final_b", arith)
+    return total if bias is None else total + bias @ arith.matrix(weights["W_U"])
+
+
+def _direct(weights: Weights, arith: AbstractArithmetic, last: AbstractMatrix, columns: AbstractMatrix) -> AbstractMatrix:
+    residual = _plus(last, _optional(weights, "b_O", arith))
+    for head in range(weights.architecture.shape.n_heads):
+        b_v = _optional(weights, "b_V", arith, head)
+        if b_v is not None:
+            w_o = weights.get("W_O", head)
+            residual = residual + b_v @ arith.matrix(_present(w_o))
+    direct = residual @ columns
+    return direct if weights.architecture.ln_final else _plus(direct, _optional(weights, "b_U", arith))
+
+
+def _present(array: np.ndarray | None) -> np.ndarray:
+    if array is None:
+        raise Rejected(Reason.UNSUPPORTED_MODEL, "a required tensor is missing")
+    return array
+
+
+def _head(weights: Weights, arith: AbstractArithmetic, head: int) -> tuple[AbstractMatrix, AbstractMatrix, Any]:
+    """W_Q W_K^T, W_V W_O and b_Q W_K^T (or None) of one head."""
+    w_q, w_k, w_v, w_o = (arith.matrix(_present(weights.get(n, head))) for n in ("W_Q", "W_K", "W_V", "W_O"))
+    b_q = _optional(weights, "b_Q", arith, head)
+    return w_q @ w_k.transpose(), w_v @ w_o, None if b_q is None else b_q @ w_k.transpose()
+
+
+def _scale(weights: Weights, arith: AbstractArithmetic) -> AbstractEnclosure | None:
+    if weights.architecture.attn_scale == "1":
+        return None
+    d_head = weights.architecture.shape.d_head
+    return arith.fraction(Fraction(1, d_head)).sqrt()
+
+
+def _exp_scaled(shifted: AbstractEnclosure, scale: AbstractEnclosure | None) -> AbstractEnclosure:
+    return (shifted if scale is None else shifted * scale).exp()
+
+
+def additive_tables(weights: Weights, arith: AbstractArithmetic) -> AdditiveTables:
+    """Tables of a model that `require_single_additive_head` accepts.
+
+    Cost: `cost.additive_tables_flops`.
+    """
+    k = weights.architecture.shape.k
+    embed, position = arith.matrix(weights["W_E"]), arith.matrix(weights["W_pos"][:k])
+    last = embed + position[k - 1 :]
+    qk, ov, from_bias = _head(weights, arith, 0)
+    query = _plus(last @ qk, from_bias)
+    columns = _unembedding(weights, arith)
+    scale = _scale(weights, arith)
+    return AdditiveTables(
+        token_weight=_exp_scaled((query @ embed.transpose()).below_maximum().enclose(), scale),
+        position_weight=_exp_scaled((query @ position.transpose()).below_maximum().enclose(), scale),
+        token_value=(embed @ ov @ columns).enclose(),
+        position_value=(position @ ov @ columns).enclose(),
+        direct=_direct(weights, arith, last, columns).enclose(),
+    )
+
+
+def path_tables(weights: Weights, arith: AbstractArithmetic) -> PathTables:
+    """Tables of any model the specification describes.
+
+    Cost: `cost.path_tables_flops`.
+    """
+    arch = weights.architecture
+    k = arch.shape.k
+    embed, position = arith.matrix(weights["W_E"]), arith.matrix(weights["W_pos"][:k])
+    residuals = [embed + position[i : i + 1] for i in range(k)]
+    columns = _unembedding(weights, arith)
+    final_bias = None
+    if arch.ln_final and not _final_bias(weights, Float64Arithmetic()).is_constant():
+        final_bias = _final_bias(weights, arith).enclose()[0]
+        columns = columns.beside(_centring(weights, arith))
+    weight, value = [], []
+    normed = [_layer_norm(weights, arith, x) for x in residuals] if arch.ln1 else None
+    for head in range(arch.shape.n_heads):
+        qk, ov, from_bias = _head(weights, arith, head)
+        if normed is None:
+            exact = _plus(residuals[-1] @ qk, from_bias)
+            scores = exact @ residuals[0].transpose()
+            for x in residuals[1:]:
+                scores = scores.beside(exact @ x.transpose())
+            shifted = scores.below_maximum().enclose()
+            value.append(arith.stack([(x @ ov @ columns).enclose() for x in residuals]))
+        else:
+            query = product(normed[-1], qk.enclose())
+            query = query if from_bias is None else query + from_bias.enclose()
+            raw = arith.stack([product(query, n.transpose(1, 0)) for n in normed], axis=1)
+            flat = raw.reshape(raw.shape[0], -1)
+            shifted = flat - flat.max(-1).reshape(-1, 1)
+            read_out = (ov @ columns).enclose()
+            value.append(arith.stack([product(n, read_out) for n in normed]))
+        weight.append(_exp_scaled(shifted, _scale(weights, arith)).reshape(arch.shape.d_vocab, k, -1))
+    direct = _direct(weights, arith, residuals[-1], columns).enclose()
+    epsilon = arith.fraction(arch.shape.d_model**2 * arch.ln_eps)
+    return PathTables(weight, value, direct, final_bias, epsilon)
+
+
+def product(left: AbstractEnclosure, right: AbstractEnclosure) -> AbstractEnclosure:
+    """Matrix product of two 2-D enclosures, entry by entry."""
+    (rows, inner), (_, cols) = left.shape, right.shape
+    return (left.reshape(rows, inner, 1) * right.reshape(1, inner, cols)).sum(1)
+
+
+def _layer_norm(weights: Weights, arith: AbstractArithmetic, x: AbstractMatrix) -> AbstractEnclosure:
+    r"""$(dx_c)/\sqrt{|dx_c|^2/d + d^2\varepsilon}\,w + b$ of every row; $dx_c = x(dI - 11^T)$ is exact."""
+    d = weights.architecture.shape.d_model
+    centred = (x @ _centring(weights, arith)).enclose()
+    variance = (centred * centred).sum(1) * arith.fraction(Fraction(1, d))
+    deviation = (variance + arith.fraction(d * d * weights.architecture.ln_eps)).sqrt()
+    out = centred / deviation.reshape(-1, 1)
+    gain, bias = _optional(weights, "ln1_w", arith), _optional(weights, "ln1_b", arith)
+    out = out if gain is None else out * gain.enclose()
+    return out if bias is None else out + bias.enclose()

@@ -1,0 +1,107 @@
+"""Files of a run folder to one self-contained HTML page.
+
+Contents:
+    render — the page.
+"""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from pessimal.report.chart import chart_data
+from pessimal.report.maps import maps_of
+from pessimal.report.results import (
+    Model,
+    ReportError,
+    grouped,
+    models_of,
+    natural,
+    percent_down,
+    percent_up,
+    power_of_two,
+    result_of,
+)
+from pessimal.runs import RunFolder, RunFolderError, write_atomic
+
+MAX_MAPPED_MODELS = 40
+OPEN_TABLES = 4
+PROVENANCE_KEYS = ("pessimal", "commit", "python", "numpy", "machine", "system", "utc")
+
+
+def render(folder: Path, out: Path) -> None:
+    """Draw the files of a run folder as one HTML page that needs no network.
+
+    Args:
+        folder: a run folder (`runs.RunFolder`).
+        out: the page; replaced if it exists.
+
+    Raises:
+        ReportError: the folder holds no results, or a file of it is malformed.
+    """
+    run = RunFolder(folder)
+    try:
+        rows, provenance = run.results(), run.provenance() or {}
+    except RunFolderError as error:
+        raise ReportError(str(error)) from None
+    if not rows:
+        raise ReportError(f"nothing to report: the folder has no results in {run.LEDGER}")
+    results = [result_of(row, f"{run.LEDGER} row {number}") for number, row in enumerate(rows, 1)]
+    models = models_of(results)
+    maps, unmapped = _maps(run, models)
+    page = _template("page.html").render(
+        models=models,
+        tasks=sorted({result.task for result in results if result.task}, key=natural),
+        n_rows=sum(len(model.results) for model in models),
+        n_rejected=sum(not result.verified for model in models for result in model.results),
+        n_undrawn=sum(result.verified and not result.flops for model in models for result in model.results),
+        assumptions=sorted({sentence for result in results for sentence in result.assumptions}),
+        chart=chart_data(models),
+        maps=maps,
+        unmapped=unmapped,
+        n_maps_left_out=max(0, len(models) - MAX_MAPPED_MODELS),
+        open_tables=OPEN_TABLES,
+        provenance=[(key, _stated(provenance, key)) for key in PROVENANCE_KEYS if provenance.get(key)],
+        style=Markup(_read("page.css")),  # noqa: S704 - a file of this package
+        script=Markup(_read("page.js")),  # noqa: S704 - a file of this package
+        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the plotting library's own source
+    )
+    write_atomic(out, page.encode("utf-8"))
+
+
+def _maps(run: RunFolder, models: Sequence[Model]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Heat maps of the models whose circuit file is of the same weights, and the labels of the others."""
+    maps, unmapped = [], []
+    for model in models[:MAX_MAPPED_MODELS]:
+        try:
+            record = run.circuits(model.weights)
+        except RunFolderError as error:
+            raise ReportError(str(error)) from None
+        if record is None or record.get("weights_sha256") != model.sha256:
+            unmapped.append(model.label)
+        else:
+            where = f"{run.CIRCUITS}/{model.weights}.json"
+            maps.append({"label": model.label, **maps_of(record, where)})
+    return maps, unmapped
+
+
+def _stated(provenance: dict[str, Any], key: str) -> str:
+    """One value of the provenance file as text, cut to a line."""
+    text = str(provenance[key])[:60]
+    return f"{text} (with local changes)" if key == "commit" and provenance.get("dirty") is True else text
+
+
+def _read(name: str) -> str:
+    return (resources.files("pessimal.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _template(name: str) -> Any:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {f.__name__: f for f in (percent_down, percent_up, grouped, power_of_two)}
+    return environment.from_string(_read(name))

@@ -1,0 +1,33 @@
+"""What is claimed, about which numbers: the statement a sceptic reads first.
+
+Contents:
+    weights.py — bytes of a safetensors file to named arrays, and their digest.
+    architecture.py — the record of everything the tensors do not say by themselves.
+    model.py — the forward pass in exact arithmetic: the meaning of "the model".
+    task.py, tasks/ — the function the model should compute.
+    distribution.py — the weight of every input.
+    claim.py — what a certificate asserts.
+"""
+
+from pessimal.spec.architecture import Architecture, ModelShape, Overrides
+from pessimal.spec.claim import AccuracyClaim
+from pessimal.spec.distribution import Uniform
+from pessimal.spec.task import AbstractTask, TaskError
+from pessimal.spec.tasks import TASKS, MaxOfK, task_from_record
+from pessimal.spec.weights import Weights, WeightsError, read_weights
+
+__all__ = [
+    "TASKS",
+    "AbstractTask",
+    "AccuracyClaim",
+    "Architecture",
+    "MaxOfK",
+    "ModelShape",
+    "Overrides",
+    "TaskError",
+    "Uniform",
+    "Weights",
+    "WeightsError",
+    "read_weights",
+    "task_from_record",
+]

@@ -1,0 +1,193 @@
+"""The architecture record: what the tensors do not say by themselves.
+
+Two models with the same tensors and another attention scale are two models, so the record is part of the digest.
+Where the file says nothing, the TransformerLens convention of the tensor names applies, and `Architecture.conventions`
+lists every value taken that way: nothing is chosen silently (ADR-0003).
+
+Contents:
+    ModelShape — the sizes.
+    Overrides — values a user states by hand.
+    Architecture — sizes, LayerNorms, biases, scale, and where each value came from.
+    architecture_of — the record of a file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+SCALES = ("1/sqrt(d_head)", "1")
+MAX_K = 4096
+
+
+class ArchitectureError(ValueError):
+    """The architecture is unsupported or not stated; the message names the tensor or key."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Sizes of a one-layer attention-only transformer read at its last position.
+
+    Attributes:
+        k: number of positions used, K.
+        d_vocab: input tokens, rows of W_E.
+        d_vocab_out: output tokens, columns of W_U.
+        d_model: width of the residual stream.
+        d_head: width of a head.
+        n_heads: number of heads.
+    """
+
+    k: int
+    d_vocab: int
+    d_vocab_out: int
+    d_model: int
+    d_head: int
+    n_heads: int = 1
+
+    def n_parameters(self) -> int:
+        """Number of matrix entries a bias-free model of this shape has."""
+        heads = 4 * self.n_heads * self.d_model * self.d_head
+        return (self.d_vocab + self.k + self.d_vocab_out) * self.d_model + heads
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Architecture values stated by the user; `None` leaves the file or the convention to decide.
+
+    Attributes:
+        k: number of positions used (default: every row of W_pos).
+        attn_scale: factor on the attention scores, one of `SCALES`.
+        ln_eps: LayerNorm epsilon, an exact decimal such as `1e-5`.
+    """
+
+    k: int | None = None
+    attn_scale: str | None = None
+    ln_eps: str | None = None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything needed to run the tensors.
+
+    Attributes:
+        shape: the sizes.
+        n_ctx: rows of W_pos; the model is read at position `shape.k - 1`.
+        ln1: LayerNorm before attention.
+        ln_final: LayerNorm before the unembedding.
+        ln_eps: its epsilon, exact; zero when there is no LayerNorm.
+        attn_scale: factor on the scores.
+        biases: names of the bias tensors present.
+        conventions: values taken by convention, as sentences; not part of the digest.
+    """
+
+    shape: ModelShape
+    n_ctx: int
+    ln1: bool
+    ln_final: bool
+    ln_eps: Fraction
+    attn_scale: str
+    biases: tuple[str, ...]
+    conventions: tuple[str, ...] = field(default=(), compare=False)
+
+    def record(self) -> dict[str, int | str | list[str]]:
+        """The record as it stands in the digest and in a certificate: integers and strings only."""
+        return {
+            "attention": "causal-softmax",
+            "attn_scale": self.attn_scale,
+            "biases": list(self.biases),
+            "d_head": self.shape.d_head,
+            "d_model": self.shape.d_model,
+            "d_vocab": self.shape.d_vocab,
+            "d_vocab_out": self.shape.d_vocab_out,
+            "k": self.shape.k,
+            "layers": 1,
+            "ln1": "layer-norm" if self.ln1 else "none",
+            "ln_eps": f"{self.ln_eps.numerator}/{self.ln_eps.denominator}",
+            "ln_final": "layer-norm" if self.ln_final else "none",
+            "n_ctx": self.n_ctx,
+            "n_heads": self.shape.n_heads,
+            "positional": "learned-absolute",
+        }
+
+
+def architecture_of(
+    shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str], overrides: Overrides
+) -> Architecture:
+    """Build the record from canonical tensor shapes, the file's metadata and the user's overrides.
+
+    Args:
+        shapes: canonical tensor name to shape, head axis first.
+        metadata: the string map of the file, possibly empty.
+        overrides: values that win over the metadata.
+
+    Raises:
+        ArchitectureError: unsupported or contradictory values.
+    """
+    said: list[str] = []
+    pre = metadata.get("normalization_type", "")
+    if pre not in {"", "None", "none", "LN", "LNPre"}:
+        raise ArchitectureError(f"normalization_type {pre!r} is not supported (LN, LNPre or none)")
+    positional = metadata.get("positional_embedding_type", "standard")
+    if positional != "standard":
+        raise ArchitectureError(f"positional_embedding_type {positional!r} is not supported (standard)")
+    ln1, ln_final = (pre == "LNPre" or f"{site}_w" in shapes for site in ("ln1", "ln_final"))
+    n_ctx = shapes["W_pos"][0]
+    return Architecture(
+        shape=ModelShape(
+            k=_positions(n_ctx, metadata, overrides),
+            d_vocab=shapes["W_E"][0],
+            d_vocab_out=shapes["W_U"][1],
+            d_model=shapes["W_E"][1],
+            d_head=shapes["W_Q"][2],
+            n_heads=shapes["W_Q"][0],
+        ),
+        n_ctx=n_ctx,
+        ln1=ln1,
+        ln_final=ln_final,
+        ln_eps=_epsilon(metadata, overrides, said) if ln1 or ln_final else Fraction(0),
+        attn_scale=_scale(metadata, overrides, said),
+        biases=tuple(sorted(n for n in shapes if n.startswith("b_") or n in {"ln1_b", "ln_final_b"})),
+        conventions=tuple(said),
+    )
+
+
+def _positions(n_ctx: int, metadata: Mapping[str, str], overrides: Overrides) -> int:
+    k = n_ctx
+    if overrides.k is not None:
+        k = overrides.k
+    elif "n_ctx" in metadata:
+        text = metadata["n_ctx"]
+        if not text.isascii() or not text.isdigit() or len(text) > 6:
+            raise ArchitectureError(f"metadata n_ctx={text[:20]!r} is not a number of positions")
+        k = int(text)
+    if not 1 <= k <= min(n_ctx, MAX_K):
+        raise ArchitectureError(f"k={k} positions asked of W_pos with {n_ctx} rows (1 to {min(n_ctx, MAX_K)})")
+    return k
+
+
+def _epsilon(metadata: Mapping[str, str], overrides: Overrides, said: list[str]) -> Fraction:
+    text = overrides.ln_eps or metadata.get("ln_eps") or metadata.get("eps")
+    if text is None:
+        text = "1e-5"
+        said.append("ln_eps=1e-5 (TransformerLens convention, not stated in the file)")
+    try:
+        if len(text) > 40:
+            raise ValueError
+        exponent = text.lower().partition("e")[2]
+        if exponent and abs(int(exponent)) > 400:
+            raise ValueError
+        eps = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ArchitectureError(f"ln_eps {text[:40]!r} is not a decimal number") from None
+    if eps <= 0:
+        raise ArchitectureError("ln_eps must be positive")
+    return eps
+
+
+def _scale(metadata: Mapping[str, str], overrides: Overrides, said: list[str]) -> str:
+    scale = overrides.attn_scale or metadata.get("attn_scale")
+    if scale is None:
+        scale = SCALES[0]
+        said.append("attn_scale=1/sqrt(d_head) (TransformerLens convention, not stated in the file)")
+    if scale not in SCALES:
+        raise ArchitectureError(f"attn_scale {scale[:40]!r} is not one of {', '.join(SCALES)}")
+    return scale

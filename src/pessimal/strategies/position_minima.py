@@ -1,0 +1,30 @@
+"""R1: position minima."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.weights import Weights
+from pessimal.strategies.interface import AbstractStrategy
+
+
+@dataclass(frozen=True)
+class PositionMinima(AbstractStrategy):
+    """The worst token at every position, box by box.
+
+    Soundness: `kernel.rules.position_minima`.
+    Cost: O(v^4 K) flops.
+    Source: new (R1).
+    """
+
+    name: ClassVar[str] = "position-minima"
+    rule: ClassVar[str] = "position-minima"
+    asymptotic: ClassVar[str] = "O(v^4 K)"
+    source: ClassVar[str] = "new (R1)"
+    summary: ClassVar[str] = "worst token at every position, exact otherwise"
+
+    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+        """None needed."""
+        del weights, task, progress
+        return Hints()

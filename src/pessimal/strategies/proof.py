@@ -1,0 +1,128 @@
+"""Run a strategy: hints, then the rule's own bound, then a claim, then bytes.
+
+The claim is what the float64 checker computes, less a hair (relative 2**-20 of the wrong count) where the rule adds up
+real numbers, so that every checker with another careful arithmetic reaches it as well.
+
+Contents:
+    Proof — a certificate and what it claims.
+    prove — weights, task and strategy to a `Proof`.
+    encode — the container.
+"""
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+import numpy as np
+
+from pessimal.kernel.arithmetic import Float64Arithmetic
+from pessimal.kernel.certificate import FORMAT, canonical
+from pessimal.kernel.check import Limits, require_sound_floats
+from pessimal.kernel.cost import Cost
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules import RULES
+from pessimal.kernel.rules.interface import Hints, Progress, no_progress
+from pessimal.spec.claim import AccuracyClaim
+from pessimal.spec.distribution import Uniform
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.weights import Weights
+from pessimal.strategies.interface import AbstractStrategy
+
+SLACK = Fraction(1, 2**20)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A certificate with what it says.
+
+    Attributes:
+        data: the certificate file.
+        claim: its claim.
+        cost: its length.
+        correct_at_most: upper bound on the number of correct sequences, where the rule gives one.
+        strategy: name of the strategy.
+        rule: name of the rule.
+    """
+
+    data: bytes
+    claim: AccuracyClaim
+    cost: Cost
+    correct_at_most: int | None
+    strategy: str
+    rule: str
+
+
+def prove(
+    weights: Weights,
+    task: AbstractTask,
+    strategy: AbstractStrategy,
+    *,
+    limits: Limits | None = None,
+    progress: Progress = no_progress,
+) -> Proof:
+    """Prove a bound on the accuracy of a model.
+
+    Args:
+        weights: the model.
+        task: what it should compute.
+        strategy: how to prove it.
+        limits: what the proof may cost to check.
+        progress: called with (done, total).
+
+    Raises:
+        Rejected: the rule does not cover the model, or the proof would be too long.
+        TaskError: the task does not fit the model.
+        StrategyError: the strategy's options do not fit.
+    """
+    limits = limits or Limits()
+    task.require_fits(weights.architecture)
+    rule = RULES[strategy.rule]
+    rule.require_covers(weights)
+    require_sound_floats()
+    hints = strategy.hints(weights, task, progress)
+    cost = rule.cost(weights.architecture, hints)
+    if cost.checker_ops > limits.max_ops or cost.bytes_needed > limits.max_bytes:
+        raise Rejected(
+            Reason.RESOURCES,
+            f"the proof needs {cost.checker_ops} operations and {cost.bytes_needed} bytes to check,"
+            f" allowed are {limits.max_ops} and {limits.max_bytes}",
+        )
+    arith = Float64Arithmetic()
+    with arith.running():
+        bound = rule.bound(weights, task, hints, arith, progress)
+    wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK)
+    claim = AccuracyClaim(max(0, task.total() - floor(wrong)), task.total())
+    at_least = bound.wrong_at_least
+    return Proof(
+        data=encode(weights, task, strategy, hints, claim),
+        claim=claim,
+        cost=cost,
+        correct_at_most=None if at_least is None else task.total() - at_least,
+        strategy=strategy.name,
+        rule=rule.name,
+    )
+
+
+def encode(
+    weights: Weights, task: AbstractTask, strategy: AbstractStrategy, hints: Hints, claim: AccuracyClaim
+) -> bytes:
+    """The certificate container, `docs/certificate-format.md`."""
+    arrays = [(name, np.ascontiguousarray(hints.arrays[name])) for name in sorted(hints.arrays)]
+    header: dict[str, Any] = {
+        "arrays": [{"dtype": a.dtype.name, "name": name, "shape": list(a.shape)} for name, a in arrays],
+        "claim": {"correct": str(claim.correct), "kind": claim.kind, "total": str(claim.total)},
+        "distribution": Uniform().record(),
+        "format": FORMAT,
+        "model": weights.architecture.record(),
+        "options": dict(hints.options),
+        "rule": strategy.rule,
+        "semantics": claim.semantics,
+        "strategy": strategy.name,
+        "task": task.record(),
+        "weights_sha256": weights.sha256,
+    }
+    raw = canonical(header)
+    body = b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for _, array in arrays)
+    return struct.pack("<Q", len(raw)) + raw + body

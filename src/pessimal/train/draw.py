@@ -1,0 +1,63 @@
+r"""What one seed draws. Three independent streams per seed, each a function of the seed alone.
+
+The seeds trained beside it, the device and the number of threads change nothing here. NumPy's PCG64 is used
+instead of a torch generator, so that a CPU and a GPU see the same numbers.
+
+Contents:
+    initial_matrices — every matrix, N(0, (0.8 / sqrt(d_model))^2).
+    TrainingTokens — an endless supply of uniform batches.
+    held_out_tokens — uniform sequences from a stream that training never reads.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pessimal.train.config import TrainConfig
+
+INIT_STREAM, TRAINING_STREAM, HELD_OUT_STREAM = range(3)
+INIT_GAIN = 0.8
+# Steps drawn at once: large enough to hide the cost of a call, small enough to stay in a few megabytes.
+BLOCK_STEPS = 32
+
+
+def initial_matrices(config: TrainConfig, seed: int) -> dict[str, Float[np.ndarray, "rows cols"]]:
+    r"""Initial parameters of one seed.
+
+    $$W_{ij} \sim N\!\left(0, (0.8/\sqrt{d_{model}})^2\right)$$
+
+    Args:
+        config: the sizes.
+        seed: 0 to 2^32 - 1.
+
+    Returns:
+        Matrix name to float32 array, in the order of `TrainConfig.matrix_shapes`.
+
+    Source: Gross et al. 2024, initialisation of Max-of-K.
+    """
+    rng = np.random.default_rng([seed, INIT_STREAM])
+    std = INIT_GAIN / math.sqrt(config.d_model)
+    return {
+        name: (std * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in config.matrix_shapes().items()
+    }
+
+
+class TrainingTokens:
+    """Batches of i.i.d. uniform sequences of one seed, in the order in which training uses them."""
+
+    def __init__(self, config: TrainConfig, seed: int) -> None:
+        self._rng = np.random.default_rng([seed, TRAINING_STREAM])
+        self._d_vocab = config.d_vocab
+        self._shape = (BLOCK_STEPS, config.batch_size, config.k)
+
+    def block(self) -> Int[np.ndarray, "steps batch k"]:
+        """The next `BLOCK_STEPS` batches, int64 tokens in 0 .. d_vocab - 1."""
+        return self._rng.integers(0, self._d_vocab, size=self._shape, dtype=np.int64)
+
+
+def held_out_tokens(config: TrainConfig, seed: int, n_sequences: int) -> Int[np.ndarray, "n_sequences k"]:
+    """Uniform sequences for a sampled accuracy, int64 tokens in 0 .. d_vocab - 1."""
+    rng = np.random.default_rng([seed, HELD_OUT_STREAM])
+    return rng.integers(0, config.d_vocab, size=(n_sequences, config.k), dtype=np.int64)

@@ -1,0 +1,93 @@
+"""Models to safetensors: the same numbers always give the same bytes.
+
+The safetensors library keeps metadata in a hash map, whose order changes from one call to the next. The
+header is therefore written here, in sorted order; the library and `pessimal.spec.read_weights` both read
+the result.
+
+Contents:
+    file_name — `max4_v64_seed123.safetensors`.
+    model_bytes — one model as the bytes of a safetensors file.
+    save_models — one file per model, each complete or absent.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pessimal.train.trained import TrainedModel
+
+
+def file_name(model: TrainedModel) -> str:
+    """Name of the file of one model: task size, vocabulary size, seed."""
+    return f"max{model.config.k}_v{model.config.d_vocab}_seed{model.seed}.safetensors"
+
+
+def model_bytes(model: TrainedModel) -> bytes:
+    """Serialise one model.
+
+    Layout: 8-byte little-endian header length; JSON header with sorted keys, padded with spaces to a multiple
+    of 8; little-endian float32 tensors in name order. The metadata states everything about the architecture
+    that the tensors do not say.
+
+    Args:
+        model: the matrices and their recipe.
+
+    Returns:
+        The whole file; a function of the matrices, `k` and the seed alone.
+
+    Cost: one copy of the tensors.
+    """
+    header: dict[str, object] = {
+        "__metadata__": {
+            "attn_scale": "1/sqrt(d_head)",
+            "n_ctx": str(model.config.k),
+            "normalization_type": "none",
+            "positional_embedding_type": "standard",
+            "seed": str(model.seed),
+            "task": model.config.task,
+        }
+    }
+    body = bytearray()
+    for name in sorted(model.tensors):
+        array = model.tensors[name]
+        start = len(body)
+        body += np.ascontiguousarray(array, dtype="<f4").tobytes()
+        header[name] = {"data_offsets": [start, len(body)], "dtype": "F32", "shape": list(array.shape)}
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + bytes(body)
+
+
+def save_models(models: Iterable[TrainedModel], out_dir: Path | str) -> list[Path]:
+    """Write one safetensors file per model, replacing files of the same name.
+
+    Each file is written beside its final place and then renamed, so an interruption leaves every file
+    complete, as it was before, or absent.
+
+    Args:
+        models: trained models.
+        out_dir: folder, created if absent.
+
+    Returns:
+        The paths written, in the order of `models`.
+
+    Raises:
+        OSError: the folder or a file cannot be written.
+    """
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write_whole(folder / file_name(model), model_bytes(model)) for model in models]
+
+
+def _write_whole(path: Path, data: bytes) -> Path:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

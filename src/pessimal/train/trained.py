@@ -1,0 +1,31 @@
+"""One trained model, as plain arrays.
+
+Contents:
+    TrainedModel — the recipe, the seed, the matrices, the last loss.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from pessimal.train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The outcome of training one seed.
+
+    Attributes:
+        config: the recipe it was trained with.
+        seed: the seed of its initial matrices and of its data.
+        tensors: matrix name to float32 array: `W_E` [d_vocab, d_model], `W_pos` [k, d_model], `W_Q`, `W_K`,
+            `W_V` [d_model, d_head], `W_O` [d_head, d_model], `W_U` [d_model, d_vocab].
+        loss: cross-entropy of the last batch before its update, in nats.
+    """
+
+    config: TrainConfig
+    seed: int
+    tensors: Mapping[str, Float[np.ndarray, "rows cols"]]
+    loss: float

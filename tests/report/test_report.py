@@ -1,0 +1,257 @@
+"""The page holds every row, claims no more than the rows do, and loads nothing."""
+
+import json
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from html.parser import HTMLParser
+
+import pytest
+
+from pessimal.report import ReportError, render
+from pessimal.report.maps import MAX_SIDE, maps_of
+from pessimal.report.results import models_of, natural, percent_down, percent_up, result_of
+from pessimal.runs import RunFolder
+
+EVIL = "<img src=x onerror=alert(1)>&'\""
+VERIFIED = {
+    "verdict": "VERIFIED", "reason": None, "correct": "16694213", "total": "16777216",
+    "accuracy_lower_bound": "0.995052", "accuracy_upper_bound": None, "semantics": "real", "assumptions": [],
+    "task": "max-of-k(k=4, d_vocab=64)", "distribution": "uniform", "strategy": "exponential-moment",
+    "rule": "moment-tail", "flops": 9437184, "checker_ops": 23456789, "certificate_bytes": 34567,
+    "unexplained_dims": 8258, "seconds": 0.25, "weights_sha256": "ab" * 32, "certificate": "m.cert", "weights": "m",
+}  # fmt: skip
+REJECTED = VERIFIED | {
+    "verdict": "REJECTED", "reason": "claim-not-reached", "correct": None, "total": None,
+    "accuracy_lower_bound": None, "strategy": "grid-count", "flops": None, "checker_ops": None, "seconds": None,
+}  # fmt: skip
+CIRCUITS = {
+    "format": "pessimal-circuits/1", "weights_sha256": "ab" * 32, "head": 0, "layer_norm": False,
+    "attn_scale": "1/sqrt(d_head)",
+    "sizes": {"k": 2, "d_vocab": 3, "d_vocab_out": 5, "d_model": 7, "d_head": 2, "n_heads": 1},
+    "matrices": {
+        "EQKE": [[1.0, 2.0, -3.0]] * 3, "EQKP": [[0.5, -0.5]] * 3, "EVOU": [[1.0, None, 2.0, 3.0, 4.0]] * 3,
+        "PVOU": [[0.0] * 5] * 2, "EU": [[-1.25] * 5] * 3,
+    },
+    "singular_values": [6.48, 0.1], "sigma1_over_sigma2": 64.8,
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Tags, visible text (scripts apart) and the embedded data of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text, self.data, self.scripts, self.styles = "", None, [], ""
+        self._inside = ""
+        self.feed(text)
+        self.text = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag if tag in {"script", "style"} else ""
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):  # noqa: ARG002 - the base class names it
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside == "style":
+            self.styles += data
+        else:
+            self.text += data
+
+
+def page_of(tmp_path, *rows, circuits=None) -> Page:
+    run = RunFolder(tmp_path / "run")
+    for row in rows:
+        run.append(row)
+    for stem, record in (circuits or {}).items():
+        run.write_circuits(stem, record)
+    run.write_provenance()
+    render(run.path, tmp_path / "out" / "report.html")
+    return Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+
+
+def test_page_holds_the_numbers_of_every_row(tmp_path):
+    page = page_of(tmp_path, VERIFIED, REJECTED, circuits={"m": CIRCUITS})
+    for said in (
+        "exponential-moment", "moment-tail", "99.5052", "16,694,213 / 16,777,216", "9,437,184", "23.17", "23,456,789",
+        "34,567", "8,258", "0.25", "verified", "max-of-k(k=4, d_vocab=64)", "What is not claimed", "abababababab",
+    ):  # fmt: skip
+        assert said in page.text
+
+
+def test_rejected_row_is_shown_with_its_reason_and_without_a_bound(tmp_path):
+    lying = REJECTED | {"accuracy_lower_bound": "0.777", "correct": "777", "total": "1000"}
+    page = page_of(tmp_path, lying)
+    assert "grid-count" in page.text
+    assert "claim-not-reached" in page.text
+    assert "none verified" in page.text
+    assert "77.7" not in page.text
+    assert json.loads(page.scripts[0])["chart"]["points"]["x"] == []
+
+
+def test_names_are_text_and_never_markup(tmp_path):
+    row = VERIFIED | dict.fromkeys(("weights", "strategy", "rule", "task", "distribution", "semantics"), EVIL)
+    page = page_of(
+        tmp_path, row, row | {"verdict": "no", "reason": EVIL}, row | {"assumptions": ["</script>" + EVIL]}
+    )
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+    assert EVIL in page.text
+    assert len(page.scripts) == 3
+    chart = json.loads(page.scripts[0])["chart"]
+    assert "<img" not in json.dumps(chart)
+
+
+def test_page_loads_nothing(tmp_path):
+    page = page_of(tmp_path, VERIFIED, circuits={"m": CIRCUITS})
+    assert {tag for tag, _ in page.tags} & {"link", "iframe", "img", "object", "embed", "base"} == set()
+    for _, attributes in page.tags:
+        assert not set(attributes) & {"src", "href", "srcset", "data", "action"}
+    policies = [a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a]
+    assert policies
+    assert policies[0].startswith("default-src 'none';")
+    assert "http" not in policies[0]
+    assert not re.search(r"url\(|@import", page.styles)
+    # The plotting library names many addresses in code that this page never runs; everything else names none.
+    _, plotly, script = page.scripts
+    assert plotly.count("plotly.js v") == 1
+    assert not re.search(r"https?:", page.text + page.styles + page.scripts[0] + script)
+
+
+def test_page_is_the_same_for_the_same_files(tmp_path):
+    page_of(tmp_path, VERIFIED, circuits={"m": CIRCUITS})
+    first = (tmp_path / "out" / "report.html").read_bytes()
+    render(tmp_path / "run", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == first
+    assert str(tmp_path).encode() not in first
+    assert len(first) < 6_000_000
+
+
+def test_folder_without_results_is_an_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "absent"):
+        with pytest.raises(ReportError, match=r"no results in results\.jsonl"):
+            render(folder, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_model_without_circuits_gets_one_sentence(tmp_path):
+    page = page_of(tmp_path, VERIFIED, VERIFIED | {"weights": "n"}, circuits={"m": CIRCUITS})
+    assert "No circuit file matches the weights of n;" in page.text
+    assert [item["label"] for item in json.loads(page.scripts[0])["maps"]] == ["m"]
+
+
+def test_circuits_of_other_weights_are_not_drawn(tmp_path):
+    page = page_of(tmp_path, VERIFIED, circuits={"m": CIRCUITS | {"weights_sha256": "cd" * 32}})
+    assert "No circuit file matches the weights of m;" in page.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flops": -1}, "flops is not a natural number"),
+        ({"flops": True}, "flops is not a natural number"),
+        ({"correct": "9" * 5000}, "correct is not a natural number"),
+        ({"correct": "16777217"}, "is not a count"),
+        ({"total": "0", "correct": "0"}, "is not a count"),
+        ({"correct": None, "accuracy_lower_bound": None}, "needs correct and total"),
+        ({"correct": None, "accuracy_lower_bound": "1e-999999999"}, "is not a number between 0 and 1"),
+        ({"correct": None, "accuracy_lower_bound": 1.5}, "is not a number between 0 and 1"),
+        ({"accuracy_upper_bound": True}, "is not a number between 0 and 1"),
+        ({"strategy": 3}, "strategy is not a string"),
+        ({"seconds": "fast"}, "seconds is not a number"),
+        ({"assumptions": [1]}, "assumptions is not a list of strings"),
+    ],
+)
+def test_malformed_row_is_an_error_naming_it(tmp_path, change, message):
+    with pytest.raises(ReportError, match=f"row 2: .*{message}"):
+        page_of(tmp_path, VERIFIED, VERIFIED | change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"matrices": None}, {"matrices": {"EQKE": [[1], [1, 2]]}}, {"sizes": {"k": "x"}}]
+)
+def test_malformed_circuit_file_is_an_error_naming_it(tmp_path, change):
+    with pytest.raises(ReportError, match=re.escape("circuits/m.json")):
+        page_of(tmp_path, VERIFIED, circuits={"m": CIRCUITS | change})
+
+
+def test_malformed_ledger_is_an_error_naming_the_line(tmp_path):
+    (tmp_path / "results.jsonl").write_text("{\n{}\n")
+    with pytest.raises(ReportError, match=r"results\.jsonl line 1"):
+        render(tmp_path, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("correct", [0, 1, 12345, 16777215, 16777216])
+def test_percentages_never_exceed_the_fraction(correct):
+    """Display rounds down: shown percentage <= exact fraction, and 100 only for all of them."""
+    fraction = Fraction(correct, 16777216)
+    shown = Fraction(percent_down(fraction).removesuffix("\u2009%")) / 100
+    assert shown <= fraction
+    assert (shown == 1) == (fraction == 1)
+    assert Fraction(percent_up(fraction).removesuffix("\u2009%")) / 100 >= fraction
+
+
+def test_percentages_near_one_keep_their_distance():
+    assert percent_down(1 - Fraction(1, 10**7)) == "99.999990\u2009%"
+    assert percent_down(1 - Fraction(1, 4 * 10**7)) == "99.999997\u2009%"
+    assert percent_down(1 - Fraction(1, 10**40)) == "99.999999999999\u2009%"
+
+
+def test_bound_is_read_from_a_decimal_where_there_is_no_count():
+    for stated in ("0.995052", 0.995052):
+        row = VERIFIED | {"correct": None, "total": None, "accuracy_lower_bound": stated}
+        assert result_of(row, "row").bound == Fraction("0.995052")
+
+
+def test_frontier_keeps_what_no_other_proof_beats():
+    rows = [
+        VERIFIED | {"strategy": name, "correct": str(correct), "total": "100", "flops": flops}
+        for name, correct, flops in (
+            ("long", 99, 900),
+            ("wasteful", 90, 800),
+            ("short", 90, 100),
+            ("worse", 80, 100),
+        )
+    ]
+    (model,) = models_of([result_of(row, "row") for row in [*rows, REJECTED]])
+    kept = {r.strategy for r, on in zip(model.results, model.frontier, strict=True) if on}
+    assert kept == {"long", "short"}
+    assert model.best is not None
+    assert model.best.strategy == "long"
+
+
+def test_repeated_check_is_shown_once_and_other_weights_of_the_same_name_apart():
+    rows = [VERIFIED, VERIFIED | {"seconds": 9.0}, VERIFIED | {"weights_sha256": "cd" * 32}]
+    models = models_of([result_of(row, "row") for row in rows])
+    assert [(model.label, len(model.results)) for model in models] == [
+        ("m (abababab)", 1),
+        ("m (cdcdcdcd)", 1),
+    ]
+
+
+def test_names_sort_by_their_numbers():
+    assert sorted(["k20", "k4", "a", "k5"], key=natural) == ["a", "k4", "k5", "k20"]
+
+
+def test_long_axes_are_averaged_over_blocks():
+    side = 2 * MAX_SIDE + 1
+    matrix = [[float(column) for column in range(side)]] * 3
+    record = CIRCUITS | {"matrices": CIRCUITS["matrices"] | {"EVOU": matrix}}
+    drawn = maps_of(record, "file")["maps"]["EVOU"]
+    assert drawn["step"] == [1, 3]
+    assert drawn["z"][0][:2] == [1.0, 4.0]
+    assert len(drawn["z"][0]) <= MAX_SIDE
+
+
+def test_importing_the_report_imports_no_torch():
+    script = "import sys, pessimal.report; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
