@@ -12,13 +12,9 @@ def main() -> None:
     start = time.perf_counter()
     models = train_max_of_k(config, SEEDS)
     seconds = time.perf_counter() - start
-    print(
-        f"{len(SEEDS)} seeds, {config.steps} steps, k={config.k}, threads={config.threads}: {seconds:.1f} s"
-    )
+    print(f"{len(SEEDS)} seeds, {config.steps} steps, k={config.k}, threads={config.threads}: {seconds:.1f} s")
     for model in models:
-        print(
-            f"seed {model.seed}: loss {model.loss:.4f} nats, sampled accuracy {sampled_accuracy(model):.4f}"
-        )
+        print(f"seed {model.seed}: loss {model.loss:.4f} nats, sampled accuracy {sampled_accuracy(model):.4f}")
 
 
 if __name__ == "__main__":

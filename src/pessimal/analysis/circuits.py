@@ -60,9 +60,7 @@ def circuit_record(weights: Weights, head: int = 0) -> dict[str, Any]:
             "d_head": shape.d_head,
             "n_heads": shape.n_heads,
         },
-        "matrices": {
-            name: [[_rounded(x) for x in row] for row in m.tolist()] for name, m in matrices.items()
-        },
+        "matrices": {name: [[_rounded(x) for x in row] for row in m.tolist()] for name, m in matrices.items()},
         "singular_values": [_rounded(x) for x in spectrum],
         "sigma1_over_sigma2": _rounded(ratio),
     }

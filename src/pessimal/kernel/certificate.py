@@ -21,10 +21,10 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Hints
 
 FORMAT = "pessimal-certificate/1"
-KEYS = frozenset(
-    {"arrays", "claim", "distribution", "format", "model", "options", "rule", "semantics", "strategy", "task",
-     "weights_sha256"}
-)  # fmt: skip
+TYPES: dict[str, type] = {
+    "arrays": list, "claim": dict, "distribution": dict, "format": str, "model": dict, "options": dict, "rule": str,
+    "semantics": str, "strategy": str, "task": dict, "weights_sha256": str,
+}  # fmt: skip
 DTYPES = {"int64": "<i8", "float64": "<f8"}
 MAX_HEADER_BYTES = 1 << 16
 MAX_DEPTH = 4
@@ -125,36 +125,34 @@ def _header(raw: bytes) -> dict[str, Any]:
         header = json.loads(
             raw.decode("ascii"), parse_int=_integer, parse_float=_refuse_number, parse_constant=_refuse_number
         )
+        deep = _depth(header) > MAX_DEPTH
     except (ValueError, RecursionError):
         _malformed("the header is not ASCII JSON")
-    if not isinstance(header, dict) or _depth(header) > MAX_DEPTH:
-        _malformed("the header is not a flat object")
+    if not isinstance(header, dict) or deep:
+        _malformed("the header is not a shallow object")
     if canonical(header) != raw:
         _malformed("the header is not in canonical form (key order, duplicates, white space, escapes)")
     if header.get("format") != FORMAT:
         raise Rejected(Reason.UNSUPPORTED_FORMAT, f"the format is not {FORMAT}")
-    if set(header) != KEYS:
+    if set(header) != set(TYPES):
         _malformed("the header has missing or unknown keys")
-    for key in ("rule", "strategy", "semantics", "weights_sha256"):
-        if not isinstance(header[key], str):
-            _malformed(f"{key} is not a string")
-    for key in ("claim", "distribution", "model", "options", "task"):
-        if not isinstance(header[key], dict):
-            _malformed(f"{key} is not an object")
+    for key, kind in TYPES.items():
+        if type(header[key]) is not kind:
+            _malformed(f"{key} has the wrong type")
     if not all(type(value) in (int, str) for value in header["options"].values()):
         _malformed("options are integers and words")
     return header
 
 
 def _depth(value: Any) -> int:
-    """Nesting depth; the parser has already bounded it."""
+    """Nesting depth."""
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max((_depth(child) for child in children), default=0) if isinstance(value, dict | list) else 0
 
 
-def _arrays(entries: Any, body: bytes) -> dict[str, np.ndarray]:
-    if not isinstance(entries, list) or len(entries) > MAX_ARRAYS:
-        _malformed(f"arrays is not a list of at most {MAX_ARRAYS} entries")
+def _arrays(entries: list[Any], body: bytes) -> dict[str, np.ndarray]:
+    if len(entries) > MAX_ARRAYS:
+        _malformed(f"more than {MAX_ARRAYS} arrays")
     arrays: dict[str, np.ndarray] = {}
     offset = 0
     for entry in entries:
@@ -165,7 +163,7 @@ def _arrays(entries: Any, body: bytes) -> dict[str, np.ndarray]:
             _malformed("array names are distinct strings")
         if not isinstance(dtype, str) or dtype not in DTYPES:
             _malformed("array dtypes are int64 and float64")
-        if not isinstance(shape, list) or len(shape) > 4 or not all(type(n) is int and 0 <= n for n in shape):
+        if not isinstance(shape, list) or len(shape) > 4 or not all(type(n) is int and n >= 0 for n in shape):
             _malformed("array shapes are up to four natural numbers")
         count = 1
         for side in shape:
@@ -187,6 +185,8 @@ def _claim(claim: dict[str, Any]) -> tuple[int, int]:
     for key in ("correct", "total"):
         text = claim[key]
         if not text.isdigit() or len(text) > MAX_DIGITS or (len(text) > 1 and text[0] == "0"):
-            raise Rejected(Reason.BAD_CLAIM, f"claim {key} is not a plain decimal integer of at most {MAX_DIGITS} digits")
+            raise Rejected(
+                Reason.BAD_CLAIM, f"claim {key} is not a plain decimal integer of at most {MAX_DIGITS} digits"
+            )
         numbers.append(int(text))
     return numbers[0], numbers[1]

@@ -95,7 +95,8 @@ def require_sound_floats() -> None:
     nearest = bool((one + half == one).all()) and bool((np.abs(one + more) > 1).all())
     if not alive or not nearest:
         raise Rejected(
-            Reason.ARITHMETIC_ENVIRONMENT, "float64 flushes subnormals to zero or does not round to nearest in this process"
+            Reason.ARITHMETIC_ENVIRONMENT,
+            "float64 flushes subnormals to zero or does not round to nearest in this process",
         )
 
 
@@ -138,9 +139,7 @@ def check(
             bound = rule.bound(weights, task, certificate.hints, arith, progress)
         _require_reached(certificate, task, bound.wrong_at_most)
     except Rejected as rejected:
-        return Verdict(
-            None, rejected.reason, rejected.detail, certificate, cost, None, task, weights.sha256, len(data)
-        )
+        return Verdict(None, rejected.reason, rejected.detail, certificate, cost, None, task, weights.sha256, len(data))
     at_least = bound.wrong_at_least
     return Verdict(
         claim=AccuracyClaim(certificate.correct, certificate.total, certificate.semantics),

@@ -88,12 +88,15 @@ def additive_tables_flops(arch: Architecture) -> tuple[int, int]:
 def path_tables_flops(arch: Architecture) -> tuple[int, int]:
     """Operations of `tables.path_tables`, and how many of them are exponentials; per-position tables throughout."""
     s = arch.shape
-    v, k, m, o, rows = s.d_vocab, s.k, s.d_model, s.d_vocab_out, s.d_vocab * s.k
-    columns = o + (m if arch.ln_final else 0)
-    flops = rows * m + _columns_flops(arch, gain=arch.ln_final) + (arch.ln_final * (m + 1) * o * 2 * m)
-    flops += arch.ln1 * (matmul(rows, m, m) + rows * (5 * m + 4))
-    per_head = _head_flops(arch) + matmul(v, m, m) + v * m + matmul(v, m, rows) + v * (2 * rows - 1)
-    per_head += 2 * v * rows + 1 + matmul(rows, m, m) + matmul(rows, m, columns)
+    v, m, o, rows = s.d_vocab, s.d_model, s.d_vocab_out, s.d_vocab * s.k
+    final_bias = arch.ln_final and ("ln_final_b" in arch.biases or "b_U" in arch.biases)
+    columns = o + (m if final_bias else 0)
+    flops = rows * m + _columns_flops(arch, gain=arch.ln_final)
+    flops += final_bias * (("b_U" in arch.biases) * o + ("ln_final_b" in arch.biases) * (matmul(1, m, o) + o))
+    flops += arch.ln1 * (matmul(rows, m, m) + rows * (5 * m + 2))
+    per_head = _head_flops(arch) + matmul(v, m, m) + ("b_Q" in arch.biases) * v * m + matmul(v, m, rows)
+    per_head += v * (2 * rows - 1) + v * rows + (arch.attn_scale != "1") * (1 + v * rows)
+    per_head += matmul(rows, m, columns) + (matmul(m, m, columns) if arch.ln1 else matmul(rows, m, m))
     return flops + s.n_heads * per_head + _direct_flops(arch, columns), s.n_heads * v * rows
 
 

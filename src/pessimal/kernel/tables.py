@@ -75,21 +75,21 @@ class PathTables:
 
 
 def require_single_additive_head(weights: Weights) -> None:
-    """Raise `Rejected(unsupported-model)` with the reason unless `additive_tables` covers the model."""
+    """Raise `Rejected(unsupported-model)` with every reason unless `additive_tables` covers the model."""
     arch = weights.architecture
+    reasons = []
     if arch.shape.n_heads != 1:
-        refuse(f"the rule covers one head; W_Q has {arch.shape.n_heads}")
-    if arch.ln1:
-        refuse("LayerNorm before attention (ln1_w): scores are not a token part plus a position part")
+        reasons.append(f"the rule covers one head, W_Q has {arch.shape.n_heads}")
     if arch.ln_final and not _final_bias(weights, Float64Arithmetic()).is_constant():
-        refuse("final biases (ln_final_b, b_U) under a final LayerNorm: they are not scaled with the other logits")
+        reasons.append("final biases (ln_final_b, b_U) under a final LayerNorm are not scaled with the other logits")
+    if arch.ln1:
+        reasons.append("with LayerNorm before attention (ln1_w) scores are not a token part plus a position part")
     if arch.shape.d_vocab_out < 2:
-        refuse("W_U has a single output: there is no rival")
-
-
-def refuse(why: str) -> None:
-    """Raise `Rejected(unsupported-model)`."""
-    raise Rejected(Reason.UNSUPPORTED_MODEL, why)
+        reasons.append("W_U has a single output, so there is no rival")
+    if arch.shape.k < 2:
+        reasons.append("a single position attends to nothing; use brute-force")
+    if reasons:
+        raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))
 
 
 def _optional(weights: Weights, name: str, arith: AbstractArithmetic, head: int = 0) -> AbstractMatrix | None:
@@ -102,7 +102,7 @@ def _plus(left: AbstractMatrix, right: AbstractMatrix | None) -> AbstractMatrix:
 
 
 def _centring(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
-    """dI - 11^T: d times the projection onto centred vectors."""
+    """DI - 11^T: d times the projection onto centred vectors."""
     d = weights.architecture.shape.d_model
     return arith.integers(d * np.eye(d, dtype=np.int64) - 1)
 
@@ -125,7 +125,9 @@ def _final_bias(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
     return total if bias is None else total + bias @ arith.matrix(weights["W_U"])
 
 
-def _direct(weights: Weights, arith: AbstractArithmetic, last: AbstractMatrix, columns: AbstractMatrix) -> AbstractMatrix:
+def _direct(
+    weights: Weights, arith: AbstractArithmetic, last: AbstractMatrix, columns: AbstractMatrix
+) -> AbstractMatrix:
     residual = _plus(last, _optional(weights, "b_O", arith))
     for head in range(weights.architecture.shape.n_heads):
         b_v = _optional(weights, "b_V", arith, head)

@@ -36,9 +36,7 @@ def chart_data(models: Sequence[Model]) -> dict[str, Any]:
         lengths.setdefault(result.strategy, []).append(result.flops or 1)
     strategies = sorted(lengths, key=lambda name: (-median(lengths[name]), name))
     floor = _floor([result for _, result, _ in drawn])
-    points: dict[str, list[Any]] = {
-        key: [] for key in ("model", "strategy", "x", "y", "z", "frontier", "hover")
-    }
+    points: dict[str, list[Any]] = {key: [] for key in ("model", "strategy", "x", "y", "z", "frontier", "hover")}
     for number, result, frontier in drawn:
         shortfall = float(result.shortfall or 0)
         points["model"].append(number)

@@ -100,8 +100,6 @@ def _read(name: str) -> str:
 
 
 def _template(name: str) -> Any:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {f.__name__: f for f in (percent_down, percent_up, grouped, power_of_two)}
     return environment.from_string(_read(name))

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -43,7 +44,18 @@ TRANSFORMER_LENS: dict[str, str] = {
 # Buffers of a TransformerLens attention layer: the causal mask and its fill value. They carry no parameters.
 BUFFERS = frozenset({"blocks.0.attn.mask", "blocks.0.attn.IGNORE"})
 DTYPES = {"F32": "<f4", "F64": "<f8"}
-ITEM_BYTES = {"F32": 4, "F64": 8, "BOOL": 1, "U8": 1, "I8": 1, "F16": 2, "BF16": 2, "I16": 2, "I32": 4, "I64": 8}
+ITEM_BYTES = {
+    "F32": 4,
+    "F64": 8,
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "F16": 2,
+    "BF16": 2,
+    "I16": 2,
+    "I32": 4,
+    "I64": 8,
+}
 
 
 class WeightsError(ValueError):
@@ -126,16 +138,7 @@ def _parse(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     (length,) = struct.unpack("<Q", data[:8])
     if length > min(MAX_HEADER_BYTES, len(data) - 8):
         raise WeightsError("not a safetensors file: the header length does not fit the file")
-    try:
-        header = json.loads(
-            data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_not_a_number
-        )
-    except WeightsError:
-        raise
-    except (ValueError, RecursionError):
-        raise WeightsError("not a safetensors file: the header is not valid JSON") from None
-    if not isinstance(header, dict):
-        raise WeightsError("not a safetensors file: the header is not an object")
+    header = _json_object(data[8 : 8 + length])
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise WeightsError("the safetensors metadata is not a map of strings")
@@ -143,7 +146,7 @@ def _parse(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     arrays: dict[str, np.ndarray] = {}
     spans: list[tuple[int, int]] = []
     for name, entry in header.items():
-        start, end, array = _tensor(name, entry, body)
+        start, end, array = _tensor(name[:60], entry, body)
         spans.append((start, end))
         if array is not None:
             arrays[name] = array
@@ -155,6 +158,19 @@ def _parse(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if end != len(body):
         raise WeightsError("the safetensors file has bytes that belong to no tensor, or is truncated")
     return arrays, metadata
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object without duplicate keys and without NaN."""
+    try:
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_not_a_number)
+    except WeightsError:
+        raise
+    except (ValueError, RecursionError):
+        raise WeightsError("not a safetensors file: the header is not valid JSON") from None
+    if not isinstance(header, dict):
+        raise WeightsError("not a safetensors file: the header is not an object")
+    return header
 
 
 def _tensor(name: str, entry: object, body: bytes) -> tuple[int, int, np.ndarray | None]:
@@ -192,7 +208,7 @@ def _canonical(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name, array in raw.items():
         short = TRANSFORMER_LENS.get(name, name)
         if short not in AXES:
-            raise WeightsError(f"tensor {name!r} is not part of a one-layer attention-only transformer")
+            raise WeightsError(f"tensor {name[:60]!r} is not part of a one-layer attention-only transformer")
         if short in tensors:
             raise WeightsError(f"tensor {short!r} is given twice, under a short and a TransformerLens name")
         axes = AXES[short].split()
@@ -213,11 +229,11 @@ def _canonical(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _require_consistent(tensors: Mapping[str, np.ndarray]) -> None:
     """Every axis letter has one size; every number is finite and of moderate exponent span."""
     sizes: dict[str, tuple[int, str]] = {}
-    for name in AXES:
+    for name, axes in AXES.items():
         if name not in tensors:
             continue
         array = tensors[name]
-        for letter, side in zip(AXES[name].split(), array.shape, strict=True):
+        for letter, side in zip(axes.split(), array.shape, strict=True):
             if side == 0:
                 raise WeightsError(f"tensor {name!r} is empty")
             known, first = sizes.setdefault(letter, (side, name))

@@ -39,8 +39,7 @@ def initial_matrices(config: TrainConfig, seed: int) -> dict[str, Float[np.ndarr
     rng = np.random.default_rng([seed, INIT_STREAM])
     std = INIT_GAIN / math.sqrt(config.d_model)
     return {
-        name: (std * rng.standard_normal(shape)).astype(np.float32)
-        for name, shape in config.matrix_shapes().items()
+        name: (std * rng.standard_normal(shape)).astype(np.float32) for name, shape in config.matrix_shapes().items()
     }
 
 

@@ -34,9 +34,7 @@ def parse_seeds(text: str) -> list[int]:
             continue
         low, high = _natural(first, text), _natural(stop, text)
         if low >= high:
-            raise ValueError(
-                f"seeds {part.strip()!r} is an empty range; a range is first:stop with first < stop"
-            )
+            raise ValueError(f"seeds {part.strip()!r} is an empty range; a range is first:stop with first < stop")
         if high - low > MAX_SEEDS:
             raise ValueError(f"seeds {part.strip()!r} asks for {high - low} seeds; the most is {MAX_SEEDS}")
         seeds.extend(range(low, high))

@@ -64,9 +64,7 @@ class StackedModel:
         """Matrix name to stacked tensor."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def logits(
-        self, tokens: Int[torch.Tensor, "seeds batch k"]
-    ) -> Float[torch.Tensor, "seeds batch d_vocab"]:
+    def logits(self, tokens: Int[torch.Tensor, "seeds batch k"]) -> Float[torch.Tensor, "seeds batch d_vocab"]:
         r"""Logits at the last position, seed by seed.
 
         $$x_i = E_{t_i} + P_i,\quad
@@ -117,9 +115,7 @@ def stack_size(config: TrainConfig, device: str) -> int:
     return max(1, min(MOST_SEEDS[device], STACK_BYTES[device] // seed_bytes))
 
 
-def train_max_of_k(
-    config: TrainConfig, seeds: Sequence[int], on_step: OnStep | None = None
-) -> list[TrainedModel]:
+def train_max_of_k(config: TrainConfig, seeds: Sequence[int], on_step: OnStep | None = None) -> list[TrainedModel]:
     """Train one model per seed with AdamW on fresh uniform sequences.
 
     What a seed draws depends on the seed alone. On a CPU, the same configuration, seeds, torch version and
@@ -215,9 +211,7 @@ def _losses(model: StackedModel, tokens: Int[torch.Tensor, "seeds batch k"]) -> 
     logits = model.logits(tokens)
     n_seeds, batch, d_vocab = logits.shape
     targets = tokens.amax(dim=-1).reshape(n_seeds * batch)
-    each = torch.nn.functional.cross_entropy(
-        logits.reshape(n_seeds * batch, d_vocab), targets, reduction="none"
-    )
+    each = torch.nn.functional.cross_entropy(logits.reshape(n_seeds * batch, d_vocab), targets, reduction="none")
     return each.reshape(n_seeds, batch).mean(dim=1)
 
 
@@ -239,16 +233,12 @@ def _padded_rows(
     }
 
 
-def _initial_matrices(
-    config: TrainConfig, seeds: list[int]
-) -> dict[str, Float[torch.Tensor, "seeds rows cols"]]:
+def _initial_matrices(config: TrainConfig, seeds: list[int]) -> dict[str, Float[torch.Tensor, "seeds rows cols"]]:
     drawn = [initial_matrices(config, seed) for seed in seeds]
     return {name: torch.from_numpy(np.stack([one[name] for one in drawn])) for name in config.matrix_shapes()}
 
 
-def _batches(
-    config: TrainConfig, seeds: list[int], device: str
-) -> Iterator[Int[torch.Tensor, "seeds batch k"]]:
+def _batches(config: TrainConfig, seeds: list[int], device: str) -> Iterator[Int[torch.Tensor, "seeds batch k"]]:
     """The batches of `config.steps` steps, all seeds side by side."""
     streams = [TrainingTokens(config, seed) for seed in seeds]
     for start in range(0, config.steps, BLOCK_STEPS):

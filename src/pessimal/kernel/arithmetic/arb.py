@@ -20,7 +20,7 @@ import flint
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, split_floats
+from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, object_array, split_floats
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, Shape
 
 PRECISION = 128
@@ -44,15 +44,12 @@ class FlintMatrix(DyadicMatrix):
     def multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Product of two 2-D integer arrays by `fmpz_mat`."""
         product = flint.fmpz_mat(left.tolist()) * flint.fmpz_mat(right.tolist())
-        out = np.empty((left.shape[0], right.shape[1]), dtype=object)
-        out.flat = product.entries()
-        return out
+        return object_array(product.entries(), (left.shape[0], right.shape[1]))
 
 
 def _to_balls(numbers: np.ndarray, exponent: int) -> "ArbEnclosure":
-    balls = np.empty(numbers.shape, dtype=object)
-    balls.flat = [flint.arb((flint.fmpz(n), exponent)) for n in numbers.ravel()]
-    return ArbEnclosure(balls)
+    balls = (flint.arb((flint.fmpz(n), exponent)) for n in numbers.ravel())
+    return ArbEnclosure(object_array(balls, numbers.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +147,7 @@ class ArbEnclosure(AbstractEnclosure):
 
     def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
         """Entries where the mask holds, an integer elsewhere."""
-        return self._like(np.where(mask, self.balls, flint.arb(otherwise)))
+        return self._like(np.where(mask, self.balls, np.array(flint.arb(otherwise), dtype=object)))
 
     def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
         """Where Arb is certain."""
@@ -198,9 +195,7 @@ class ArbArithmetic(AbstractArithmetic):
 
     @staticmethod
     def _flint(flat: list[int], shape: Shape, exponent: int) -> FlintMatrix:
-        out = np.empty(shape, dtype=object)
-        out.flat = [flint.fmpz(n) for n in flat]
-        return FlintMatrix(out, exponent, _to_balls)
+        return FlintMatrix(object_array((flint.fmpz(n) for n in flat), shape), exponent, _to_balls)
 
     def fraction(self, value: Fraction) -> ArbEnclosure:
         """One rational as a ball."""
@@ -208,11 +203,9 @@ class ArbArithmetic(AbstractArithmetic):
         return ArbEnclosure(np.array(ball, dtype=object))
 
     def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> ArbEnclosure:
-        """m * 2**e, exactly."""
-        balls = np.empty(mantissa.shape, dtype=object)
+        """M * 2**e, exactly."""
         pairs = zip(mantissa.tolist(), exponent.tolist(), strict=True)
-        balls.flat = [flint.arb((flint.fmpz(m), e)) for m, e in pairs]
-        return ArbEnclosure(balls)
+        return ArbEnclosure(object_array((flint.arb((flint.fmpz(m), e)) for m, e in pairs), mantissa.shape))
 
     def stack(self, parts: Sequence[ArbEnclosure], axis: int = 0) -> ArbEnclosure:
         """Enclosures joined along a new axis."""

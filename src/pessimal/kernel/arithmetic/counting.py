@@ -114,7 +114,7 @@ class Counted(AbstractMatrix, AbstractEnclosure):
         return self._new((*self.shape[:-1], self.shape[-1] + other.shape[-1]))
 
     def is_constant(self) -> bool:
-        """n - 1 comparisons."""
+        """N - 1 comparisons."""
         self._new(self.shape, prod(self.shape) - 1)
         return True
 
@@ -127,27 +127,27 @@ class Counted(AbstractMatrix, AbstractEnclosure):
         return self._new(self.shape, prod(self.shape))
 
     def sum(self, axis: int) -> Self:
-        """n - 1 per output."""
+        """N - 1 per output."""
         return self._reduced(axis)
 
     def max(self, axis: int) -> Self:
-        """n - 1 per output."""
+        """N - 1 per output."""
         return self._reduced(axis)
 
     def min(self, axis: int) -> Self:
-        """n - 1 per output."""
+        """N - 1 per output."""
         return self._reduced(axis)
 
     def cumulative_max(self, axis: int) -> Self:
-        """n - 1 per row."""
+        """N - 1 per row."""
         return self._scanned(axis)
 
     def cumulative_min(self, axis: int) -> Self:
-        """n - 1 per row."""
+        """N - 1 per row."""
         return self._scanned(axis)
 
     def sort(self) -> Self:
-        """n - 1 per row: the cost of checking an order."""
+        """N - 1 per row: the cost of checking an order."""
         return self._scanned(-1)
 
     def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:

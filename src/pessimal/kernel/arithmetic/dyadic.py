@@ -5,11 +5,12 @@ class keeps an object array of integers with one common exponent; the two subcla
 Python's own for the float64 arithmetic, FLINT's for the Arb arithmetic.
 
 Contents:
+    object_array — entries to an object array.
     split_floats — float array to integers and a common exponent.
     DyadicMatrix — the exact matrix over Python integers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,6 +18,14 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure, AbstractMatrix, Shape
+
+
+def object_array(items: Iterable[Any], shape: Shape) -> np.ndarray:
+    """An object array from its entries in row order."""
+    listed = list(items)
+    out = np.empty(len(listed), dtype=object)
+    out[:] = listed
+    return out.reshape(shape)
 
 
 def split_floats(array: Float[np.ndarray, "..."]) -> tuple[np.ndarray, int]:
@@ -34,9 +43,8 @@ def split_floats(array: Float[np.ndarray, "..."]) -> tuple[np.ndarray, int]:
     used = exponent[mantissa != 0]
     common = int(used.min()) if used.size else 0
     shift = np.where(mantissa != 0, exponent - common, 0)
-    numbers = np.empty(array.shape, dtype=object)
-    numbers.flat = [m << s for m, s in zip(mantissa.ravel().tolist(), shift.ravel().tolist(), strict=True)]
-    return numbers, common
+    pairs = zip(mantissa.ravel().tolist(), shift.ravel().tolist(), strict=True)
+    return object_array((m << s for m, s in pairs), array.shape), common
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, split_floats
+from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, object_array, split_floats
 from pessimal.kernel.arithmetic.exponential import exp_enclosure
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, Shape
 
@@ -184,9 +184,7 @@ class Float64Arithmetic(AbstractArithmetic):
 
     def integers(self, array: Int[np.ndarray, "..."]) -> DyadicMatrix:
         """Small integers, exactly."""
-        numbers = np.empty(array.shape, dtype=object)
-        numbers.flat = [int(n) for n in array.ravel()]
-        return DyadicMatrix(numbers, 0, enclose_integers)
+        return DyadicMatrix(object_array(array.ravel().tolist(), array.shape), 0, enclose_integers)
 
     def fraction(self, value: Fraction) -> Float64Enclosure:
         """One rational between two neighbouring floats; Python's integer division is correctly rounded."""
@@ -194,7 +192,7 @@ class Float64Arithmetic(AbstractArithmetic):
         return Float64Enclosure(down(nearest), up(nearest))
 
     def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> Float64Enclosure:
-        """m * 2**e, widened by one step (ldexp may round to a subnormal)."""
+        """M * 2**e, widened by one step (ldexp may round to a subnormal)."""
         nearest = np.ldexp(mantissa.astype(np.float64), exponent)
         return Float64Enclosure(down(nearest), up(nearest))
 

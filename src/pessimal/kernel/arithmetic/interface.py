@@ -184,7 +184,7 @@ class AbstractArithmetic(ABC):
         """Hint numbers m * 2**e with |m| <= 2**53 and |e| <= 1000."""
 
     @abstractmethod
-    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
+    def stack(self, parts: Sequence[Any], axis: int = 0) -> AbstractEnclosure:
         """Enclosures of equal shape joined along a new axis."""
 
     @contextmanager

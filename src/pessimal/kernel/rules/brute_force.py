@@ -1,7 +1,7 @@
 r"""Brute force: every sequence, decided exactly.
 
-Theorem. The sequences are enumerated once each (strata.py), and each is counted right only if the target's logit is
-certainly larger than every other, wrong only if some other is certainly at least as large. What the fast pass cannot
+Theorem. The sequences are enumerated once each (strata.py); each counts as right only if the target's logit is
+certainly larger than every other, wrong only if some other is certainly as large. What the fast pass cannot
 decide is evaluated one by one in Arb at rising precision (`undecided.py`); what stays undecided (an exact tie) counts as
 wrong.
 
@@ -113,7 +113,7 @@ def _largest_sum(first: Int[np.ndarray, "o a"], second: Int[np.ndarray, "o b"]) 
     for one, two in zip(first[1:], second[1:], strict=True):
         np.add(one[:, np.newaxis], two, out=scratch)
         np.maximum(largest, scratch, out=largest)
-    return largest
+    return np.asarray(largest)
 
 
 class BruteForceRule(AbstractRule):
@@ -133,7 +133,12 @@ class BruteForceRule(AbstractRule):
         """Everything the specification describes."""
 
     def bound(
-        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+        self,
+        weights: Weights,
+        task: AbstractTask,
+        hints: Hints,
+        arith: AbstractArithmetic,
+        progress: Progress,
     ) -> CountBound:
         """The exact number of wrong sequences, ties counted as wrong."""
         del hints
@@ -198,9 +203,7 @@ def _general_query(
     return wrong
 
 
-def _logits(
-    tables: PathTables, tokens: Int[np.ndarray, "n k"], q: int, arith: AbstractArithmetic
-) -> AbstractEnclosure:
+def _logits(tables: PathTables, tokens: Int[np.ndarray, "n k"], q: int, arith: AbstractArithmetic) -> AbstractEnclosure:
     """Logits of sequences with query q, `[n, d_vocab_out]`, all multiplied by the same positive number per sequence."""
     residual: AbstractEnclosure | None = None
     position = np.arange(tokens.shape[1])

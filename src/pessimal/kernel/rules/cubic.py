@@ -1,14 +1,14 @@
 r"""The published cubic proof, made sound: pure sequences and the convexity lemma.
 
-Class $(q, y, k, n)$: query q, largest token y, $n$ of the $K-1$ other positions hold one token $k < y$ and the rest hold
-y. With one pessimal rival per path,
+Class $(q, y, k, n)$: query q, largest token y, $n$ of the $K-1$ other positions hold one token $k < y$, the rest y.
+With one pessimal rival per path,
 $c(q) = \min_{o\ne y}(D(q)_y - D(q)_o)$,
 $r(t) = \min_{o\ne y}[\mathrm{EVOU}[t]_y - \mathrm{EVOU}[t]_o + \min_p(\mathrm{PVOU}[p]_y - \mathrm{PVOU}[p]_o)]$,
 $h(t) = a(q,t)\,(c(q) + r(t))$, every margin times the softmax denominator is at least $\sum_i \pi_i\,h(t_i)$.
 
 Theorem. Let $\sigma$ be the sum of $\pi_i$ over the $K-1-n$ positions that hold y, $\tau$ over the other n. If
-$\sigma h(y) + \tau h(k) + \pi_{K-1}h(q) > 0$ both for the smallest and for the largest possible $\sigma$, for every k of a
-set S, then every sequence of query q and largest token y with exactly n positions in S and $K-1-n$ holding y is right:
+$\sigma h(y) + \tau h(k) + \pi_{K-1}h(q) > 0$ for the smallest and the largest possible $\sigma$, for every k of a set S,
+then every sequence of query q and largest token y with exactly n positions in S and $K-1-n$ holding y is right:
 $\binom{K-1}{n}|S|^n$ sequences. *Proof.* $\sigma + \tau$ is fixed, so the sum is affine in $\sigma$ and positive at
 every placement of the pure sequence. For a mixed sequence with the same placement
 $\sum_{slots}\pi_i h(t_i) \ge \tau\min_{k\in S} h(k)$, the value of a pure sequence. For $n = 0$ the only sequence
@@ -29,7 +29,6 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, cubic_cost
-from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.tables import AdditiveTables, additive_tables, require_single_additive_head
 from pessimal.spec.architecture import Architecture
@@ -110,11 +109,14 @@ class CubicRule(AbstractRule):
     def require_covers(self, weights: Weights) -> None:
         """One head, additive scores, no final biases, at least two positions."""
         require_single_additive_head(weights)
-        if weights.architecture.shape.k < 2:
-            raise Rejected(Reason.UNSUPPORTED_MODEL, "a single position: nothing is attended to; use brute-force")
 
     def bound(
-        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+        self,
+        weights: Weights,
+        task: AbstractTask,
+        hints: Hints,
+        arith: AbstractArithmetic,
+        progress: Progress,
     ) -> CountBound:
         """Total less the certified classes."""
         del hints

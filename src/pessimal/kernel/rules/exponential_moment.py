@@ -134,7 +134,11 @@ def _states(
 
 
 def _fractions(
-    terms: StratumTerms, tilt: AbstractEnclosure, inverse: AbstractEnclosure, arith: AbstractArithmetic, k: int
+    terms: StratumTerms,
+    tilt: AbstractEnclosure,
+    inverse: AbstractEnclosure,
+    arith: AbstractArithmetic,
+    k: int,
 ) -> list[Fraction | None]:
     """Wrong fraction of $(y+1)^{K-1}$ for every y of one query, summed over rivals. `tilt` is -lambda, `[R, Y]`."""
     n_problems, n_y = terms.last.shape
@@ -171,8 +175,6 @@ class ExponentialMomentRule(AbstractRule):
     def require_covers(self, weights: Weights) -> None:
         """One head, additive scores, no final biases, at least two positions."""
         require_single_additive_head(weights)
-        if weights.architecture.shape.k < 2:
-            raise Rejected(Reason.UNSUPPORTED_MODEL, "a single position: nothing is attended to; use brute-force")
 
     def tilts(self, hints: Hints, d_vocab: int, n_problems: int) -> tuple[np.ndarray, np.ndarray]:
         """Mantissas and exponents of lambda, checked: 0 <= m <= 2**53, |e| <= 1000."""
@@ -186,7 +188,12 @@ class ExponentialMomentRule(AbstractRule):
         return mantissa, exponent
 
     def bound(
-        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+        self,
+        weights: Weights,
+        task: AbstractTask,
+        hints: Hints,
+        arith: AbstractArithmetic,
+        progress: Progress,
     ) -> CountBound:
         """Sum over strata of min(size, bound), exact."""
         d_vocab, k = task.d_vocab, task.k

@@ -103,6 +103,11 @@ class AbstractRule(ABC):
 
     @abstractmethod
     def bound(
-        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+        self,
+        weights: Weights,
+        task: AbstractTask,
+        hints: Hints,
+        arith: AbstractArithmetic,
+        progress: Progress,
     ) -> CountBound:
         """The bound, in sequences. Must run inside `arith.running()`."""

@@ -21,7 +21,6 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, position_minima_cost
-from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.strata import box_size, stratum_size
 from pessimal.kernel.tables import AdditiveTables, additive_tables, require_single_additive_head
@@ -42,7 +41,7 @@ def certified_in_stratum(
         q: query token.
         y: target token.
     """
-    d_vocab, k = tables.position_weight.shape
+    k = tables.position_value.shape[0]
     rivals = np.delete(np.arange(tables.direct.shape[1]), y)
     direct = tables.direct[q, y] - tables.direct[q, rivals]
     position = tables.position_weight[q, : k - 1].reshape(-1, 1)
@@ -84,11 +83,14 @@ class PositionMinimaRule(AbstractRule):
     def require_covers(self, weights: Weights) -> None:
         """One head, additive scores, no final biases, at least two positions."""
         require_single_additive_head(weights)
-        if weights.architecture.shape.k < 2:
-            raise Rejected(Reason.UNSUPPORTED_MODEL, "a single position: nothing is attended to; use brute-force")
 
     def bound(
-        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+        self,
+        weights: Weights,
+        task: AbstractTask,
+        hints: Hints,
+        arith: AbstractArithmetic,
+        progress: Progress,
     ) -> CountBound:
         """Total less the sizes of the certified boxes."""
         del hints

@@ -18,7 +18,6 @@ Contents:
 
 from abc import ABC, abstractmethod
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class AbstractRivals(ABC):
     n_problems: int
 
     @abstractmethod
-    def at_query(self, q: int) -> tuple[Any, AbstractEnclosure | None]:
+    def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
         """Margins `[R, I, t, y]` over all t, y, and what to add for this query, `[R, Y]` or None."""
 
     @abstractmethod
@@ -84,7 +83,7 @@ class EveryRival(AbstractRivals):
         direct = tables.direct
         self.direct = (direct[:, np.newaxis, y] - direct[:, rival]).transpose(1, 0, 2)  # [R, q, y]
 
-    def at_query(self, q: int) -> tuple[Any, AbstractEnclosure | None]:
+    def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
         """The same token margins for every query, plus the direct margin."""
         return self.others, self.direct[:, q, q:]
 
@@ -114,7 +113,7 @@ class PessimalRival(AbstractRivals):
         self.others = pooled.reshape(1, *pooled.shape)
         self.direct = (direct - exclusive_max(direct, arith))[:, :d_vocab]
 
-    def at_query(self, q: int) -> tuple[Any, AbstractEnclosure | None]:
+    def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
         """The same token margins for every query, plus the direct margin."""
         return self.others, self.direct[q, q:].reshape(1, -1)
 
@@ -134,7 +133,7 @@ class JointRival(AbstractRivals):
         self.arith = arith
         self.pessimal_position = pessimal_position
 
-    def at_query(self, q: int) -> tuple[Any, AbstractEnclosure | None]:
+    def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
         """Joint margins of every token for this query; nothing to add."""
         d_vocab = self.direct.shape[0]
         logits = self.value[:-1] + self.direct[q]

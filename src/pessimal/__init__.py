@@ -1,0 +1,64 @@
+"""Compact, checkable proofs of model performance via mechanistic interpretability.
+
+import pessimal as ps
+w = ps.load_weights("weights/max4_v64_seed50.safetensors")
+proof = ps.prove(w, ps.MaxOfK(k=4, d_vocab=64), ps.ExponentialMoment())
+print(ps.check(proof, w).line())
+"""
+
+from pessimal.api import (
+    analyse,
+    check,
+    collect,
+    info,
+    load_weights,
+    prove,
+    result_row,
+    save_certificate,
+    task_of,
+    train,
+)
+from pessimal.kernel.check import Limits, Verdict
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec import AccuracyClaim, MaxOfK, Overrides, TaskError, Weights, WeightsError
+from pessimal.strategies import (
+    STRATEGIES,
+    BruteForce,
+    Cubic,
+    ExponentialMoment,
+    PositionMinima,
+    Proof,
+    StrategyError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "STRATEGIES",
+    "AccuracyClaim",
+    "BruteForce",
+    "Cubic",
+    "ExponentialMoment",
+    "Limits",
+    "MaxOfK",
+    "Overrides",
+    "PositionMinima",
+    "Proof",
+    "Reason",
+    "Rejected",
+    "StrategyError",
+    "TaskError",
+    "Verdict",
+    "Weights",
+    "WeightsError",
+    "analyse",
+    "check",
+    "collect",
+    "info",
+    "load_weights",
+    "prove",
+    "result_row",
+    "save_certificate",
+    "task_of",
+    "train",
+]

@@ -1,0 +1,61 @@
+"""Accuracy on random inputs: an estimate, never part of a proof.
+
+Contents:
+    forward — logits of a batch of sequences in float64.
+    sampled_accuracy — share of random sequences answered correctly.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.weights import Weights
+
+CHUNK = 4096
+
+
+def forward(weights: Weights, tokens: Int[np.ndarray, "batch k"]) -> Float[np.ndarray, "batch d_vocab_out"]:
+    """Logits at the last position, in float64 (the equations of `spec.model`)."""
+    arch = weights.architecture
+    x = weights["W_E"].astype(np.float64)[tokens] + weights["W_pos"][: arch.shape.k].astype(np.float64)
+    n = _layer_norm(weights, "ln1", x) if arch.ln1 else x
+    scale = 1.0 if arch.attn_scale == "1" else arch.shape.d_head**-0.5
+    residual = x[:, -1] + _or_zero(weights, "b_O")
+    for head in range(arch.shape.n_heads):
+        q, k, v = (
+            n @ weights.tensors[f"W_{part}"][head].astype(np.float64) + _or_zero(weights, f"b_{part}", head)
+            for part in "QKV"
+        )
+        scores = np.einsum("bd,bkd->bk", q[:, -1], k) * scale
+        attention = np.exp(scores - scores.max(1, keepdims=True))
+        attention /= attention.sum(1, keepdims=True)
+        residual = residual + np.einsum("bk,bkd->bd", attention, v) @ weights.tensors["W_O"][head].astype(np.float64)
+    if arch.ln_final:
+        residual = _layer_norm(weights, "ln_final", residual)
+    return np.asarray(residual @ weights["W_U"].astype(np.float64) + _or_zero(weights, "b_U"))
+
+
+def sampled_accuracy(weights: Weights, task: AbstractTask, samples: int, seed: int = 0) -> float:
+    """Share of `samples` uniformly random sequences whose target has the strictly largest logit."""
+    rng = np.random.default_rng(seed)
+    right = 0
+    for begin in range(0, samples, CHUNK):
+        tokens = rng.integers(0, task.d_vocab, size=(min(CHUNK, samples - begin), task.k))
+        logits = forward(weights, tokens)
+        rows, target = np.arange(len(tokens)), task.target(tokens)
+        mine = logits[rows, target].copy()
+        logits[rows, target] = -np.inf
+        right += int((mine > logits.max(1)).sum())
+    return right / samples
+
+
+def _or_zero(weights: Weights, name: str, head: int = 0) -> Float[np.ndarray, "..."]:
+    array = weights.get(name, head)
+    return np.zeros(1) if array is None else array.astype(np.float64)
+
+
+def _layer_norm(weights: Weights, site: str, x: Float[np.ndarray, "*s d"]) -> Float[np.ndarray, "*s d"]:
+    centred = x - x.mean(-1, keepdims=True)
+    out = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + float(weights.architecture.ln_eps))
+    gain = weights.get(f"{site}_w")
+    return np.asarray((out if gain is None else out * gain) + _or_zero(weights, f"{site}_b"))

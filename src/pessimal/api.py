@@ -1,0 +1,249 @@
+"""The Python interface: everything the command line does, under the same names.
+
+Contents:
+    load_weights — a safetensors file to `Weights`.
+    task_of — the task a file says it was trained for.
+    prove, save_certificate, check — the main job.
+    result_row — a proof or verdict as the JSON object of the command line.
+    info — what a weights file holds.
+    train — models from seeds.
+    analyse — the circuits of a model, for the report.
+    collect — check every certificate of a folder into its ledger.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pessimal.analysis import circuit_record, sampled_accuracy
+from pessimal.kernel.check import Limits, Verdict
+from pessimal.kernel.check import check as kernel_check
+from pessimal.kernel.rejection import Rejected
+from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.runs import RunFolder, write_atomic
+from pessimal.spec import (
+    TASKS,
+    AbstractTask,
+    MaxOfK,
+    Overrides,
+    TaskError,
+    Uniform,
+    Weights,
+    WeightsError,
+    read_weights,
+)
+from pessimal.spec.claim import AccuracyClaim
+from pessimal.strategies import AbstractStrategy, Proof
+from pessimal.strategies import prove as strategy_prove
+
+if TYPE_CHECKING:
+    from pessimal.train import TrainConfig
+
+MAX_WEIGHT_BYTES = 1 << 30
+
+
+def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weights:
+    """Read a model.
+
+    Args:
+        path: a safetensors file with short or TransformerLens names.
+        overrides: architecture values that the file does not state, or that win over it.
+
+    Raises:
+        WeightsError: one sentence naming the file and the tensor.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_WEIGHT_BYTES:
+            raise WeightsError(f"larger than {MAX_WEIGHT_BYTES} bytes")
+        return read_weights(path.read_bytes(), overrides)
+    except OSError as error:
+        raise WeightsError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
+    except WeightsError as error:
+        raise WeightsError(f"{path.name}: {error}") from None
+
+
+def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, list[str]]:
+    """The task to prove, and what had to be assumed to name it.
+
+    Args:
+        weights: the model; its metadata may name the task.
+        name: the task's name; wins over the metadata.
+
+    Raises:
+        TaskError: unknown task, or one that does not fit.
+    """
+    stated = name or weights.metadata.get("task")
+    assumed = [] if stated else [f"task={MaxOfK.name} (not stated in the file; the only task so far)"]
+    known = (stated or MaxOfK.name).replace("_", "-")
+    if known not in TASKS:
+        raise TaskError(f"unknown task {known!r}; known: {', '.join(sorted(TASKS))}")
+    shape = weights.architecture.shape
+    task = TASKS[known](k=shape.k, d_vocab=shape.d_vocab)
+    task.require_fits(weights.architecture)
+    return task, assumed
+
+
+def prove(
+    weights: Weights,
+    task: AbstractTask,
+    strategy: AbstractStrategy,
+    *,
+    limits: Limits | None = None,
+    progress: Progress = no_progress,
+) -> Proof:
+    """Prove a bound on accuracy; see `pessimal.strategies.proof.prove`."""
+    return strategy_prove(weights, task, strategy, limits=limits, progress=progress)
+
+
+def save_certificate(proof: Proof, path: Path | str) -> Path:
+    """Write a certificate in one step: an interrupt leaves the old file or none, never a part."""
+    path = Path(path)
+    write_atomic(path, proof.data)
+    return path
+
+
+def check(
+    certificate: Proof | bytes | Path | str,
+    weights: Weights,
+    *,
+    arithmetic: str = "float64",
+    limits: Limits | None = None,
+    progress: Progress = no_progress,
+) -> Verdict:
+    """Check a certificate: bytes, a path, or a `Proof`, whose bytes are decoded like any other's.
+
+    Raises:
+        OSError: the path cannot be read. Nothing the bytes hold raises.
+    """
+    limits = limits or Limits()
+    if isinstance(certificate, Proof):
+        data = certificate.data
+    elif isinstance(certificate, bytes):
+        data = certificate
+    else:
+        with Path(certificate).open("rb") as file:
+            data = file.read(limits.max_bytes + 1)
+    return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, progress=progress)
+
+
+def result_row(
+    weights: Weights, verdict: Verdict, *, seconds: float, assumptions: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The JSON object of `pessimal prove` and `pessimal check`."""
+    claim, certificate, cost = verdict.claim, verdict.certificate, verdict.cost
+    at_most = verdict.correct_at_most
+    return {
+        "verdict": "VERIFIED" if verdict.verified else "REJECTED",
+        "reason": None if verdict.reason is None else str(verdict.reason),
+        "correct": None if claim is None else str(claim.correct),
+        "total": None if claim is None else str(claim.total),
+        "accuracy_lower_bound": None if claim is None else float_down(claim.accuracy),
+        "accuracy_upper_bound": None
+        if claim is None or at_most is None
+        else -float_down(-Fraction(at_most, claim.total)),
+        "semantics": AccuracyClaim.semantics if claim is None else claim.semantics,
+        "assumptions": [*weights.architecture.conventions, *assumptions],
+        "task": None if verdict.task is None else verdict.task.name,
+        "distribution": Uniform.name,
+        "strategy": None if certificate is None else certificate.strategy,
+        "rule": None if certificate is None else certificate.rule,
+        "flops": None if cost is None else cost.flops,
+        "checker_ops": None if cost is None else cost.checker_ops,
+        "certificate_bytes": verdict.n_bytes,
+        "unexplained_dims": None if cost is None else cost.unexplained_dims,
+        "seconds": round(seconds, 3),
+        "weights_sha256": weights.sha256,
+    }
+
+
+def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: float) -> dict[str, Any]:
+    """The same object for a proof that was refused before there was a certificate."""
+    verdict = Verdict(None, refusal.reason, refusal.detail, None, None, None, None, weights.sha256, 0)
+    return {**result_row(weights, verdict, seconds=seconds), "strategy": strategy}
+
+
+def float_down(value: Fraction) -> float:
+    """The largest float64 not above a fraction."""
+    nearest = value.numerator / value.denominator
+    return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
+
+
+def info(weights: Weights, *, samples: int = 20_000) -> dict[str, Any]:
+    """What a weights file holds: sizes, architecture, digest, accuracy on random inputs (an estimate)."""
+    task, assumed = task_of(weights)
+    return {
+        "weights_sha256": weights.sha256,
+        "architecture": weights.architecture.record(),
+        "parameters": sum(int(array.size) for array in weights.tensors.values()),
+        "tensors": {name: [*array.shape, array.dtype.name] for name, array in sorted(weights.tensors.items())},
+        "metadata": dict(weights.metadata),
+        "task": task.name,
+        "total": str(task.total()),
+        "assumptions": [*weights.architecture.conventions, *assumed],
+        "sampled_accuracy": sampled_accuracy(weights, task, samples),
+        "samples": samples,
+    }
+
+
+def train(
+    config: "TrainConfig",
+    seeds: Sequence[int],
+    out: Path | str,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> Iterator[Path]:
+    """Train one model per seed and yield each file as it is written. Needs torch (extra `train`)."""
+    from pessimal.train import save_models, train_in_stacks
+
+    for models in train_in_stacks(config, list(seeds), on_step):
+        yield from save_models(models, Path(out))
+
+
+def analyse(weights: Weights, out: Path | str, stem: str) -> Path:
+    """Write the circuits of a model into a run folder, for its report."""
+    return RunFolder(Path(out)).write_circuits(stem, circuit_record(weights))
+
+
+def collect(
+    folder: Path | str,
+    weights_files: Sequence[Path] = (),
+    on_result: Callable[[str, Verdict], None] | None = None,
+) -> int:
+    """Check every certificate of a folder that its ledger does not list yet; returns how many.
+
+    Args:
+        folder: holds `*.cert` files, and weights unless given.
+        weights_files: models the certificates may be about, matched by digest.
+        on_result: called with the file name and verdict of each.
+
+    Raises:
+        WeightsError: a certificate's weights are not among the files.
+    """
+    run = RunFolder(Path(folder))
+    listed = {row.get("certificate") for row in run.results()}
+    pending = [path for path in sorted(Path(folder).glob("*.cert")) if path.name not in listed]
+    if not pending:
+        return 0
+    models = {path: load_weights(path) for path in [*weights_files, *sorted(Path(folder).glob("*.safetensors"))]}
+    if not models:
+        raise WeightsError(f"{Path(folder).name}: no weights to check {pending[0].name} against")
+    for path in pending:
+        data = path.read_bytes()
+        about = [f for f, w in models.items() if w.sha256.encode() in data[: 1 << 16]] or list(models)[:1]
+        started = time.monotonic()
+        verdict = check(data, models[about[0]])
+        record(run, about[0].stem, models[about[0]], path.name, verdict, time.monotonic() - started)
+        if on_result is not None:
+            on_result(path.name, verdict)
+    return len(pending)
+
+
+def record(run: RunFolder, stem: str, weights: Weights, certificate: str, verdict: Verdict, seconds: float) -> None:
+    """Append a verdict to a run's ledger, and the model's circuits if they are not there yet."""
+    run.append({**result_row(weights, verdict, seconds=seconds), "certificate": certificate, "weights": stem})
+    if stem not in run.circuit_stems():
+        run.write_circuits(stem, circuit_record(weights))
+    run.write_provenance()

@@ -1,0 +1,41 @@
+"""`pessimal info`: what a weights file holds."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from pessimal import api
+from pessimal.cli.model_flags import ModelFlags, read_model
+from pessimal.cli.terminal import VERIFIED, print_json
+
+
+@dataclass(frozen=True)
+class Info:
+    """Show what a weights file holds: tensors, architecture, digest, accuracy on random inputs."""
+
+    weights: tyro.conf.Positional[Path]
+    """safetensors file"""
+    samples: int = 20_000
+    """random sequences for the accuracy estimate"""
+    json: bool = False
+    """print one JSON object as the last line of stdout"""
+    model: ModelFlags = field(default_factory=ModelFlags)
+
+    def run(self) -> int:
+        """Print it."""
+        record = api.info(read_model(self.weights, self.model), samples=max(self.samples, 1))
+        print(f"weights     sha256:{record['weights_sha256']}")
+        for key, value in record["architecture"].items():
+            print(f"{key:<11} {', '.join(value) or 'none' if isinstance(value, list) else value}")
+        print(f"parameters  {record['parameters']}")
+        for name, (*shape, dtype) in record["tensors"].items():
+            print(f"  {name:<11} {dtype:<8} {' x '.join(map(str, shape))}")
+        print(f"task        {record['task']}, {record['total']} sequences")
+        print(
+            f"accuracy    about {record['sampled_accuracy']:.4f} on {record['samples']} random sequences"
+            " (an estimate, not a proof)"
+        )
+        if self.json:
+            print_json(record)
+        return VERIFIED

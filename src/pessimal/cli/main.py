@@ -1,0 +1,57 @@
+"""Entry point: parse, run, turn every expected error into one line and an exit code."""
+
+import os
+import sys
+from typing import Annotated
+
+import tyro
+
+from pessimal.cli.analyse import Analyse
+from pessimal.cli.check import Check
+from pessimal.cli.demo import Demo
+from pessimal.cli.info import Info
+from pessimal.cli.prove import Prove
+from pessimal.cli.report import Report
+from pessimal.cli.strategies import Strategies
+from pessimal.cli.terminal import INTERRUPTED, USAGE, say
+from pessimal.cli.train import Train
+
+Command = (
+    Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Prove, tyro.conf.subcommand("prove")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Strategies, tyro.conf.subcommand("strategies")]
+    | Annotated[Analyse, tyro.conf.subcommand("analyse")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")]
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    0 verified or done, 1 rejected, 2 usage or unreadable input, 3 resources, 130 interrupted.
+    """
+    command = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        prog="pessimal",
+        description="Compact, checkable proofs of model performance.",
+        args=argv,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.CascadeSubcommandArgs),
+    )
+    try:
+        return int(command.run())
+    except KeyboardInterrupt:
+        say("pessimal: interrupted; nothing half-written was left behind")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        say("pessimal: out of memory; try a smaller --max-bytes or another strategy")
+        return 3
+    except (ValueError, OSError) as error:
+        # Every expected error of the library is a ValueError whose text is one sentence for the user.
+        say(f"pessimal: {error}")
+        return USAGE

@@ -1,0 +1,99 @@
+"""`pessimal prove`: weights to a certificate."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from pessimal import api
+from pessimal.cli.model_flags import ModelFlags, read_model
+from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say
+from pessimal.kernel.check import Limits
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError
+
+
+@dataclass(frozen=True)
+class Prove:
+    """Prove a lower bound on a model's accuracy and write the certificate."""
+
+    weights: tyro.conf.Positional[Path]
+    """safetensors file of the model"""
+    out: Path
+    """where to write the certificate"""
+    strategy: str = "exponential-moment"
+    """name of a strategy (see `pessimal strategies`)"""
+    option: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """option of the strategy as NAME=VALUE; may be repeated"""
+    budget: int | None = None
+    """largest number of flops of the proof"""
+    task: str | None = None
+    """task name (default: what the file states)"""
+    semantics: str = "real"
+    """arithmetic of the claim: real"""
+    max_ops: int = Limits.max_ops
+    """largest number of checker operations"""
+    max_bytes: int = Limits.max_bytes
+    """largest memory of the check, in bytes"""
+    json: bool = False
+    """print one JSON object as the last line of stdout"""
+    model: ModelFlags = field(default_factory=ModelFlags)
+
+    def run(self) -> int:
+        """Prove, check what was proved, write it."""
+        if self.semantics != "real":
+            raise StrategyError(f"semantics {self.semantics!r} is not available; the only one so far is real")
+        strategy = make_strategy(self.strategy, self.option, self.budget)
+        weights = read_model(self.weights, self.model)
+        task, assumed = api.task_of(weights, self.task)
+        for line in assumed:
+            say(f"pessimal: assumed {line}")
+        limits = Limits(self.max_ops, self.max_bytes)
+        started = time.monotonic()
+        try:
+            with Watch(f"proving {strategy.name}") as watch:
+                proof = api.prove(weights, task, strategy, limits=limits, progress=watch)
+            if self.budget is not None and proof.cost.flops > self.budget:
+                raise Rejected(
+                    Reason.RESOURCES,
+                    f"the proof needs {proof.cost.flops} flops, over the budget of {self.budget}",
+                )
+        except Rejected as refusal:
+            say(f"pessimal: {self.weights.name}: {strategy.name} refuses: {refusal.detail}")
+            if self.json:
+                seconds = time.monotonic() - started
+                print_json(api.refused_row(weights, refusal, strategy=strategy.name, seconds=seconds))
+            return RESOURCES if refusal.reason is Reason.RESOURCES else USAGE
+        seconds = time.monotonic() - started
+        with Watch("checking it") as watch:
+            verdict = api.check(proof, weights, limits=limits, progress=watch)
+        if not verdict.verified:
+            say(f"pessimal: the new certificate does not check ({verdict.reason}): {verdict.detail}")
+            return 1
+        api.save_certificate(proof, self.out)
+        say(proof.claim.sentence(f"{task.name} (k={task.k}, d_vocab={task.d_vocab})", weights.sha256))
+        print(verdict.line())
+        if self.json:
+            print_json(api.result_row(weights, verdict, seconds=seconds, assumptions=assumed))
+        return VERIFIED
+
+
+def make_strategy(name: str, options: tuple[str, ...], budget: int | None) -> AbstractStrategy:
+    """A strategy from its name and NAME=VALUE words; the messages list what is valid."""
+    if name not in STRATEGIES:
+        raise StrategyError(f"unknown strategy {name!r}; known: {', '.join(sorted(STRATEGIES))}")
+    kind = STRATEGIES[name]
+    valid = kind.option_names()
+    values: dict[str, int | str] = {}
+    for word in options:
+        key, equals, value = word.partition("=")
+        if not equals or key not in valid:
+            known = ", ".join(valid) or "none"
+            raise StrategyError(f"strategy {name} has no option {key!r}; its options: {known}")
+        if key in {"near", "budget"} and not (value.isascii() and value.isdigit() and len(value) < 19):
+            raise StrategyError(f"option {key}={value!r} is not a number")
+        values[key] = int(value) if key in {"near", "budget"} else value
+    if budget is not None and "budget" in valid:
+        values["budget"] = budget
+    return kind(**values)

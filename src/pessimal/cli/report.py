@@ -1,0 +1,34 @@
+"""`pessimal report`: a run folder to one self-contained page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from pessimal import api
+from pessimal.cli.terminal import VERIFIED, print_json, say
+
+
+@dataclass(frozen=True)
+class Report:
+    """Draw a run folder as one offline HTML page, checking its certificates first if they are not in the ledger."""
+
+    folder: tyro.conf.Positional[Path]
+    """run folder: results.jsonl, or certificates with their weights"""
+    out: Path = Path("report.html")
+    """the page"""
+    weights: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """weights file of certificates in the folder; may be repeated"""
+    json: bool = False
+    """print one JSON object as the last line of stdout"""
+
+    def run(self) -> int:
+        """Check what is new, then draw."""
+        from pessimal.report import render
+
+        api.collect(self.folder, self.weights, lambda name, verdict: say(f"{name}: {verdict.line()}"))
+        render(self.folder, self.out)
+        print(self.out)
+        if self.json:
+            print_json({"report": str(self.out)})
+        return VERIFIED

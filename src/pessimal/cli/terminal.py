@@ -1,0 +1,65 @@
+"""What a person sees: progress on stderr, verdicts on stdout.
+
+Contents:
+    Watch — progress bar on a terminal, sparse plain lines otherwise.
+    print_json — the object of `--json`, always the last line of stdout.
+    say — one line on stderr.
+    NAMES, exit codes.
+"""
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+VERIFIED, REJECTED, USAGE, RESOURCES, INTERRUPTED = 0, 1, 2, 3, 130
+PLAIN_INTERVAL = 10.0
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(record: dict[str, Any]) -> None:
+    """One JSON object on one line of stdout."""
+    print(json.dumps(record, allow_nan=False), flush=True)
+
+
+class Watch:
+    """Progress of long work: a bar on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.started = self.last = time.monotonic()
+        console = Console(stderr=True)
+        self.bar: Progress | None = None
+        if console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"))
+            self.bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            self.task = self.bar.add_task(label)
+
+    def __enter__(self) -> Self:
+        """Start the bar."""
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note that `done` of `total` units are finished."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=100.0 * done / total, total=100.0)
+        elif time.monotonic() - self.last > PLAIN_INTERVAL:
+            self.last = time.monotonic()
+            say(f"{self.label}: {100 * done // total}% after {self.last - self.started:.0f} s")

@@ -1,0 +1,67 @@
+"""`pessimal train`: models from seeds, all seeds as one batch."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from pessimal import api
+from pessimal.cli.terminal import USAGE, VERIFIED, Watch, print_json, say
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one-layer attention-only transformers, one per seed, as one stacked batch (needs the extra `train`)."""
+
+    task: tyro.conf.Positional[str]
+    """task name: max-of-k"""
+    out: Path
+    """folder for the safetensors files"""
+    k: int = 4
+    """sequence length"""
+    d_vocab: int = 64
+    """vocabulary size"""
+    d_model: int = 32
+    """width of the residual stream"""
+    d_head: int = 32
+    """width of the head"""
+    seeds: str = "0:1"
+    """seeds, as 0:8 or 1,2,5"""
+    steps: int = 3000
+    """optimiser steps"""
+    batch_size: int = 128
+    """sequences per step and seed"""
+    learning_rate: float = 1e-3
+    """AdamW learning rate"""
+    weight_decay: float = 0.01
+    """AdamW weight decay"""
+    threads: int = 1
+    """torch threads"""
+    device: str = "auto"
+    """cpu, cuda, or auto"""
+    json: bool = False
+    """print one JSON object as the last line of stdout"""
+
+    def run(self) -> int:
+        """Train and save."""
+        from pessimal.train import TrainConfig, parse_seeds
+
+        sizes = {name: getattr(self, name) for name in TrainConfig.__dataclass_fields__}
+        config, seeds = TrainConfig(**sizes), parse_seeds(self.seeds)
+        started = time.monotonic()
+        paths: list[str] = []
+        try:
+            with Watch(f"training {len(seeds)} models") as watch:
+                for path in api.train(config, seeds, self.out, lambda step, steps, _loss: watch(step, steps)):
+                    paths.append(str(path))
+                    print(path, flush=True)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            say("pessimal: training needs torch: pip install -c constraints.txt 'pessimal[train]'")
+            return USAGE
+        say(f"{len(paths)} models in {time.monotonic() - started:.1f} s")
+        if self.json:
+            print_json({"weights": paths, "seconds": round(time.monotonic() - started, 3)})
+        return VERIFIED
