@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -43,7 +43,7 @@ class Watch:
             self.bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
             self.task = self.bar.add_task(label)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Watch":
         """Start the bar."""
         if self.bar is not None:
             self.bar.start()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import flint
 import numpy as np
@@ -25,6 +25,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 
 PRECISION = 128
 
+Some = TypeVar("Some", bound="ArbEnclosure")
 _exp = np.frompyfunc(lambda x: x.exp(), 1, 1)
 _sqrt = np.frompyfunc(lambda x: x.sqrt() if x >= 0 else flint.arb("nan"), 1, 1)
 _divide = np.frompyfunc(lambda x, y: x / y if y > 0 else flint.arb("nan"), 2, 1)
@@ -63,77 +64,77 @@ class ArbEnclosure(AbstractEnclosure):
         """Shape of the array."""
         return self.balls.shape
 
-    def _like(self, balls: Any) -> Self:
+    def _like(self: Some, balls: Any) -> Some:
         return type(self)(np.asarray(balls, dtype=object))
 
-    def __getitem__(self, key: Any) -> Self:
+    def __getitem__(self: Some, key: Any) -> Some:
         """NumPy indexing."""
         return self._like(self.balls[key])
 
-    def reshape(self, *shape: int) -> Self:
+    def reshape(self: Some, *shape: int) -> Some:
         """The same entries in another shape."""
         return self._like(self.balls.reshape(shape))
 
-    def transpose(self, *axes: int) -> Self:
+    def transpose(self: Some, *axes: int) -> Some:
         """Axes in another order."""
         return self._like(self.balls.transpose(axes))
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self: Some, other: Some) -> Some:
         """Entrywise sum."""
         return self._like(self.balls + other.balls)
 
-    def __sub__(self, other: Self) -> Self:
+    def __sub__(self: Some, other: Some) -> Some:
         """Entrywise difference."""
         return self._like(self.balls - other.balls)
 
-    def __mul__(self, other: Self) -> Self:
+    def __mul__(self: Some, other: Some) -> Some:
         """Entrywise product."""
         return self._like(self.balls * other.balls)
 
-    def __truediv__(self, other: Self) -> Self:
+    def __truediv__(self: Some, other: Some) -> Some:
         """Entrywise quotient by a positive number."""
         return self._like(_divide(self.balls, other.balls))
 
-    def exp(self) -> Self:
+    def exp(self: Some) -> Some:
         """Entrywise exponential."""
         return self._like(_exp(self.balls))
 
-    def sqrt(self) -> Self:
+    def sqrt(self: Some) -> Some:
         """Entrywise square root."""
         return self._like(_sqrt(self.balls))
 
-    def maximum(self, other: Self) -> Self:
+    def maximum(self: Some, other: Some) -> Some:
         """Entrywise larger."""
         return self._like(_maximum(self.balls, other.balls))
 
-    def minimum(self, other: Self) -> Self:
+    def minimum(self: Some, other: Some) -> Some:
         """Entrywise smaller."""
         return self._like(_minimum(self.balls, other.balls))
 
-    def sum(self, axis: int) -> Self:
+    def sum(self: Some, axis: int) -> Some:
         """Sum along an axis."""
         if self.shape[axis] == 0:
             zeros = np.full(np.delete(self.shape, axis), flint.arb(0), dtype=object)
             return self._like(zeros)
         return self._like(np.add.reduce(self.balls, axis))
 
-    def max(self, axis: int) -> Self:
+    def max(self: Some, axis: int) -> Some:
         """Largest along an axis."""
         return self._like(_maximum.reduce(self.balls, axis))
 
-    def min(self, axis: int) -> Self:
+    def min(self: Some, axis: int) -> Some:
         """Smallest along an axis."""
         return self._like(_minimum.reduce(self.balls, axis))
 
-    def cumulative_max(self, axis: int) -> Self:
+    def cumulative_max(self: Some, axis: int) -> Some:
         """Running maximum."""
         return self._like(_maximum.accumulate(self.balls, axis))
 
-    def cumulative_min(self, axis: int) -> Self:
+    def cumulative_min(self: Some, axis: int) -> Some:
         """Running minimum."""
         return self._like(_minimum.accumulate(self.balls, axis))
 
-    def sort(self) -> Self:
+    def sort(self: Some) -> Some:
         """Order statistics: lower ends sorted and upper ends sorted, joined; a lost row stays lost."""
         rows = self.balls.reshape(-1, self.shape[-1])
         out = np.empty(rows.shape, dtype=object)
@@ -145,11 +146,11 @@ class ArbEnclosure(AbstractEnclosure):
                 out[r] = [flint.arb("nan")] * len(row)
         return self._like(out.reshape(self.shape))
 
-    def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
+    def where(self: Some, mask: Bool[np.ndarray, "..."], otherwise: int) -> Some:
         """Entries where the mask holds, an integer elsewhere."""
         return self._like(np.where(mask, self.balls, np.array(flint.arb(otherwise), dtype=object)))
 
-    def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
+    def greater(self: Some, other: Some) -> Bool[np.ndarray, "..."]:
         """Where Arb is certain."""
         return np.asarray(_greater(self.balls, other.balls)).astype(bool)
 

@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import prod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix, Shape
+
+Some = TypeVar("Some", bound="Counted")
 
 
 @dataclass
@@ -35,81 +37,81 @@ class Counted(AbstractMatrix, AbstractEnclosure):
     shape: Shape
     tally: Tally
 
-    def _new(self, shape: Shape, flops: int = 0) -> Self:
+    def _new(self: Some, shape: Shape, flops: int = 0) -> Some:
         self.tally.flops += flops
         return type(self)(shape, self.tally)
 
     def _dummy(self) -> np.ndarray:
         return np.broadcast_to(np.int8(0), self.shape)
 
-    def _entrywise(self, other: Self) -> Self:
+    def _entrywise(self: Some, other: Some) -> Some:
         shape = np.broadcast_shapes(self.shape, other.shape)
         return self._new(shape, prod(shape))
 
-    def _reduced(self, axis: int) -> Self:
+    def _reduced(self: Some, axis: int) -> Some:
         n = self.shape[axis]
         shape = tuple(np.delete(self.shape, axis).tolist())
         return self._new(shape, prod(shape) * max(n - 1, 0))
 
-    def _scanned(self, axis: int) -> Self:
+    def _scanned(self: Some, axis: int) -> Some:
         n = self.shape[axis]
         return self._new(self.shape, prod(self.shape) // n * (n - 1) if n else 0)
 
-    def __getitem__(self, key: Any) -> Self:
+    def __getitem__(self: Some, key: Any) -> Some:
         """Free."""
         return self._new(self._dummy()[key].shape)
 
-    def reshape(self, *shape: int) -> Self:
+    def reshape(self: Some, *shape: int) -> Some:
         """Free."""
         return self._new(self._dummy().reshape(shape).shape)
 
-    def transpose(self, *axes: int) -> Self:
+    def transpose(self: Some, *axes: int) -> Some:
         """Free."""
         return self._new(self._dummy().transpose(*axes).shape)
 
-    def enclose(self) -> Self:
+    def enclose(self: Some) -> Some:
         """Free: a change of representation."""
         return self
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)
 
-    def __sub__(self, other: Self) -> Self:
+    def __sub__(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)
 
-    def __mul__(self, other: Self) -> Self:
+    def __mul__(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)
 
-    def __truediv__(self, other: Self) -> Self:
+    def __truediv__(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)
 
-    def maximum(self, other: Self) -> Self:
+    def maximum(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)
 
-    def minimum(self, other: Self) -> Self:
+    def minimum(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)
 
-    def __matmul__(self, other: Self) -> Self:
+    def __matmul__(self: Some, other: Some) -> Some:
         """ac(2b - 1)."""
         (a, b), (_, c) = self.shape, other.shape
         return self._new((a, c), a * c * (2 * b - 1))
 
-    def scale_rows(self, other: Self) -> Self:
+    def scale_rows(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._new(self.shape, prod(self.shape) + 0 * len(other.shape))
 
-    def below_maximum(self) -> Self:
+    def below_maximum(self: Some) -> Some:
         """A reduction and a subtraction per row."""
         rows, n = prod(self.shape[:-1]), self.shape[-1]
         return self._new(self.shape, rows * (2 * n - 1))
 
-    def beside(self, other: Self) -> Self:
+    def beside(self: Some, other: Some) -> Some:
         """Free."""
         return self._new((*self.shape[:-1], self.shape[-1] + other.shape[-1]))
 
@@ -118,43 +120,43 @@ class Counted(AbstractMatrix, AbstractEnclosure):
         self._new(self.shape, prod(self.shape) - 1)
         return True
 
-    def exp(self) -> Self:
+    def exp(self: Some) -> Some:
         """1 per entry."""
         return self._new(self.shape, prod(self.shape))
 
-    def sqrt(self) -> Self:
+    def sqrt(self: Some) -> Some:
         """1 per entry."""
         return self._new(self.shape, prod(self.shape))
 
-    def sum(self, axis: int) -> Self:
+    def sum(self: Some, axis: int) -> Some:
         """N - 1 per output."""
         return self._reduced(axis)
 
-    def max(self, axis: int) -> Self:
+    def max(self: Some, axis: int) -> Some:
         """N - 1 per output."""
         return self._reduced(axis)
 
-    def min(self, axis: int) -> Self:
+    def min(self: Some, axis: int) -> Some:
         """N - 1 per output."""
         return self._reduced(axis)
 
-    def cumulative_max(self, axis: int) -> Self:
+    def cumulative_max(self: Some, axis: int) -> Some:
         """N - 1 per row."""
         return self._scanned(axis)
 
-    def cumulative_min(self, axis: int) -> Self:
+    def cumulative_min(self: Some, axis: int) -> Some:
         """N - 1 per row."""
         return self._scanned(axis)
 
-    def sort(self) -> Self:
+    def sort(self: Some) -> Some:
         """N - 1 per row: the cost of checking an order."""
         return self._scanned(-1)
 
-    def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
+    def where(self: Some, mask: Bool[np.ndarray, "..."], otherwise: int) -> Some:
         """Free: the mask is known from shapes."""
         return self._new(np.broadcast_shapes(self.shape, mask.shape), 0 * otherwise)
 
-    def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
+    def greater(self: Some, other: Some) -> Bool[np.ndarray, "..."]:
         """1 per entry."""
         return np.zeros(self._entrywise(other).shape, dtype=bool)
 

@@ -12,12 +12,14 @@ Contents:
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure, AbstractMatrix, Shape
+
+SomeDyadic = TypeVar("SomeDyadic", bound="DyadicMatrix")
 
 
 def object_array(items: Iterable[Any], shape: Shape) -> np.ndarray:
@@ -66,28 +68,28 @@ class DyadicMatrix(AbstractMatrix):
         """Shape of the array."""
         return self.numbers.shape
 
-    def _like(self, numbers: Any, exponent: int) -> Self:
+    def _like(self: SomeDyadic, numbers: Any, exponent: int) -> SomeDyadic:
         return type(self)(numbers, exponent, self.to_enclosure)
 
-    def _aligned(self, other: Self) -> tuple[np.ndarray, np.ndarray, int]:
+    def _aligned(self: SomeDyadic, other: SomeDyadic) -> tuple[np.ndarray, np.ndarray, int]:
         low = min(self.exponent, other.exponent)
         return self.numbers * 2 ** (self.exponent - low), other.numbers * 2 ** (other.exponent - low), low
 
-    def __getitem__(self, key: Any) -> Self:
+    def __getitem__(self: SomeDyadic, key: Any) -> SomeDyadic:
         """NumPy indexing."""
         return self._like(self.numbers[key], self.exponent)
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self: SomeDyadic, other: SomeDyadic) -> SomeDyadic:
         """Entrywise sum, exact."""
         left, right, exponent = self._aligned(other)
         return self._like(left + right, exponent)
 
-    def __sub__(self, other: Self) -> Self:
+    def __sub__(self: SomeDyadic, other: SomeDyadic) -> SomeDyadic:
         """Entrywise difference, exact."""
         left, right, exponent = self._aligned(other)
         return self._like(left - right, exponent)
 
-    def __matmul__(self, other: Self) -> Self:
+    def __matmul__(self: SomeDyadic, other: SomeDyadic) -> SomeDyadic:
         """Matrix product, exact."""
         return self._like(self.multiply(self.numbers, other.numbers), self.exponent + other.exponent)
 
@@ -96,19 +98,19 @@ class DyadicMatrix(AbstractMatrix):
         """Product of two 2-D integer arrays; NumPy's object loop over Python integers."""
         return np.asarray(left @ right)
 
-    def scale_rows(self, other: Self) -> Self:
+    def scale_rows(self: SomeDyadic, other: SomeDyadic) -> SomeDyadic:
         """Row r times entry r of a vector, exact."""
         return self._like(self.numbers * other.numbers[:, np.newaxis], self.exponent + other.exponent)
 
-    def transpose(self) -> Self:
+    def transpose(self: SomeDyadic) -> SomeDyadic:
         """The transpose."""
         return self._like(self.numbers.T, self.exponent)
 
-    def below_maximum(self) -> Self:
+    def below_maximum(self: SomeDyadic) -> SomeDyadic:
         """Every row less its largest entry, exact; all entries are <= 0."""
         return self._like(self.numbers - self.numbers.max(axis=-1, keepdims=True), self.exponent)
 
-    def beside(self, other: Self) -> Self:
+    def beside(self: SomeDyadic, other: SomeDyadic) -> SomeDyadic:
         """Columns of `other` appended on the right."""
         left, right, exponent = self._aligned(other)
         return self._like(np.concatenate([left, right], axis=-1), exponent)

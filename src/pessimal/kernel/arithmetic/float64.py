@@ -15,7 +15,7 @@ Contents:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -24,16 +24,19 @@ from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, object_array, split_
 from pessimal.kernel.arithmetic.exponential import exp_enclosure
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, Shape
 
+Some = TypeVar("Some", bound="Float64Enclosure")
+# NumPy turns arrays of shape () into scalars on the way.
+Floats = Float[np.ndarray, "..."] | np.float64
 ULP = 2.0**-52
 TINY = 2.0**-1074
 
 
-def up(x: Float[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
+def up(x: Floats) -> Float[np.ndarray, "..."]:
     """A float64 above every real that rounds to x."""
     return np.asarray(x + (np.abs(x) * ULP + TINY))  # ROUND: upwards
 
 
-def down(x: Float[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
+def down(x: Floats) -> Float[np.ndarray, "..."]:
     """A float64 below every real that rounds to x."""
     return np.asarray(x - (np.abs(x) * ULP + TINY))  # ROUND: downwards
 
@@ -61,30 +64,30 @@ class Float64Enclosure(AbstractEnclosure):
         """Shape of the array."""
         return self.lo.shape
 
-    def _both(self, lo: Any, hi: Any) -> Self:
+    def _both(self: Some, lo: Any, hi: Any) -> Some:
         return type(self)(np.asarray(lo), np.asarray(hi))
 
-    def __getitem__(self, key: Any) -> Self:
+    def __getitem__(self: Some, key: Any) -> Some:
         """NumPy indexing."""
         return self._both(self.lo[key], self.hi[key])
 
-    def reshape(self, *shape: int) -> Self:
+    def reshape(self: Some, *shape: int) -> Some:
         """The same entries in another shape."""
         return self._both(self.lo.reshape(shape), self.hi.reshape(shape))
 
-    def transpose(self, *axes: int) -> Self:
+    def transpose(self: Some, *axes: int) -> Some:
         """Axes in another order."""
         return self._both(self.lo.transpose(axes), self.hi.transpose(axes))
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self: Some, other: Some) -> Some:
         """Entrywise sum."""
         return self._both(down(self.lo + other.lo), up(self.hi + other.hi))
 
-    def __sub__(self, other: Self) -> Self:
+    def __sub__(self: Some, other: Some) -> Some:
         """Entrywise difference."""
         return self._both(down(self.lo - other.hi), up(self.hi - other.lo))
 
-    def __mul__(self, other: Self) -> Self:
+    def __mul__(self: Some, other: Some) -> Some:
         """Entrywise product: the extremes over the four products of endpoints."""
         a, b = self.lo * other.lo, self.lo * other.hi
         c, d = self.hi * other.lo, self.hi * other.hi
@@ -92,7 +95,7 @@ class Float64Enclosure(AbstractEnclosure):
         hi = np.maximum(np.maximum(a, b), np.maximum(c, d))
         return self._both(down(lo), up(hi))
 
-    def __truediv__(self, other: Self) -> Self:
+    def __truediv__(self: Some, other: Some) -> Some:
         """Entrywise quotient by a positive number."""
         sure = other.lo > 0
         lo_divisor, hi_divisor = np.where(sure, other.lo, np.nan), np.where(sure, other.hi, np.nan)
@@ -100,24 +103,24 @@ class Float64Enclosure(AbstractEnclosure):
         c, d = self.hi / lo_divisor, self.hi / hi_divisor
         return self._both(down(np.minimum(a, b)), up(np.maximum(c, d)))
 
-    def exp(self) -> Self:
+    def exp(self: Some) -> Some:
         """Entrywise exponential; monotone, so each end on its own."""
         return self._both(exp_enclosure(self.lo)[0], exp_enclosure(self.hi)[1])
 
-    def sqrt(self) -> Self:
+    def sqrt(self: Some) -> Some:
         """Entrywise square root (IEEE: correctly rounded)."""
         lo, hi = np.sqrt(self.lo), np.sqrt(self.hi)
         return self._both(np.maximum(down(lo), 0.0), up(hi))
 
-    def maximum(self, other: Self) -> Self:
+    def maximum(self: Some, other: Some) -> Some:
         """Entrywise larger."""
         return self._both(np.maximum(self.lo, other.lo), np.maximum(self.hi, other.hi))
 
-    def minimum(self, other: Self) -> Self:
+    def minimum(self: Some, other: Some) -> Some:
         """Entrywise smaller."""
         return self._both(np.minimum(self.lo, other.lo), np.minimum(self.hi, other.hi))
 
-    def sum(self, axis: int) -> Self:
+    def sum(self: Some, axis: int) -> Some:
         """Sum along an axis, as a balanced tree of outward additions."""
         lo, hi = np.moveaxis(self.lo, axis, 0), np.moveaxis(self.hi, axis, 0)
         if lo.shape[0] == 0:
@@ -130,33 +133,33 @@ class Float64Enclosure(AbstractEnclosure):
             hi = np.concatenate([sums_hi, hi[2 * half :]])
         return self._both(lo[0], hi[0])
 
-    def max(self, axis: int) -> Self:
+    def max(self: Some, axis: int) -> Some:
         """Largest along an axis."""
         return self._both(self.lo.max(axis), self.hi.max(axis))
 
-    def min(self, axis: int) -> Self:
+    def min(self: Some, axis: int) -> Some:
         """Smallest along an axis."""
         return self._both(self.lo.min(axis), self.hi.min(axis))
 
-    def cumulative_max(self, axis: int) -> Self:
+    def cumulative_max(self: Some, axis: int) -> Some:
         """Running maximum."""
         return self._both(np.maximum.accumulate(self.lo, axis), np.maximum.accumulate(self.hi, axis))
 
-    def cumulative_min(self, axis: int) -> Self:
+    def cumulative_min(self: Some, axis: int) -> Some:
         """Running minimum."""
         return self._both(np.minimum.accumulate(self.lo, axis), np.minimum.accumulate(self.hi, axis))
 
-    def sort(self) -> Self:
+    def sort(self: Some) -> Some:
         """Order statistics: the i-th smallest lies between the i-th smallest bounds; a lost row stays lost."""
         lost = np.isnan(self.lo).any(-1, keepdims=True) | np.isnan(self.hi).any(-1, keepdims=True)
         lo, hi = np.sort(self.lo, -1), np.sort(self.hi, -1)
         return self._both(np.where(lost, np.nan, lo), np.where(lost, np.nan, hi))
 
-    def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
+    def where(self: Some, mask: Bool[np.ndarray, "..."], otherwise: int) -> Some:
         """Entries where the mask holds, an integer elsewhere."""
         return self._both(np.where(mask, self.lo, float(otherwise)), np.where(mask, self.hi, float(otherwise)))
 
-    def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
+    def greater(self: Some, other: Some) -> Bool[np.ndarray, "..."]:
         """Where the lower end is strictly above the other's upper end; false where lost."""
         return np.asarray(np.isfinite(self.lo) & (self.lo > other.hi))
 

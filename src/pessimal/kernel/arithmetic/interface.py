@@ -14,11 +14,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+SomeMatrix = TypeVar("SomeMatrix", bound="AbstractMatrix")
+SomeEnclosure = TypeVar("SomeEnclosure", bound="AbstractEnclosure")
 Shape = tuple[int, ...]
 
 
@@ -28,35 +30,35 @@ class AbstractMatrix(ABC):
     shape: Shape
 
     @abstractmethod
-    def __getitem__(self, key: Any) -> Self:
+    def __getitem__(self: SomeMatrix, key: Any) -> SomeMatrix:
         """NumPy indexing."""
 
     @abstractmethod
-    def __add__(self, other: Self) -> Self:
+    def __add__(self: SomeMatrix, other: SomeMatrix) -> SomeMatrix:
         """Entrywise sum, broadcasting."""
 
     @abstractmethod
-    def __sub__(self, other: Self) -> Self:
+    def __sub__(self: SomeMatrix, other: SomeMatrix) -> SomeMatrix:
         """Entrywise difference, broadcasting."""
 
     @abstractmethod
-    def __matmul__(self, other: Self) -> Self:
+    def __matmul__(self: SomeMatrix, other: SomeMatrix) -> SomeMatrix:
         """Product of two matrices (2-D)."""
 
     @abstractmethod
-    def scale_rows(self, other: Self) -> Self:
+    def scale_rows(self: SomeMatrix, other: SomeMatrix) -> SomeMatrix:
         """Multiply row r by entry r of the vector `other`."""
 
     @abstractmethod
-    def transpose(self) -> Self:
+    def transpose(self: SomeMatrix) -> SomeMatrix:
         """The transpose."""
 
     @abstractmethod
-    def below_maximum(self) -> Self:
+    def below_maximum(self: SomeMatrix) -> SomeMatrix:
         """Subtract from every row its largest entry."""
 
     @abstractmethod
-    def beside(self, other: Self) -> Self:
+    def beside(self: SomeMatrix, other: SomeMatrix) -> SomeMatrix:
         """Columns of `other` appended on the right."""
 
     @abstractmethod
@@ -74,79 +76,79 @@ class AbstractEnclosure(ABC):
     shape: Shape
 
     @abstractmethod
-    def __getitem__(self, key: Any) -> Self:
+    def __getitem__(self: SomeEnclosure, key: Any) -> SomeEnclosure:
         """NumPy indexing."""
 
     @abstractmethod
-    def reshape(self, *shape: int) -> Self:
+    def reshape(self: SomeEnclosure, *shape: int) -> SomeEnclosure:
         """The same entries in another shape."""
 
     @abstractmethod
-    def transpose(self, *axes: int) -> Self:
+    def transpose(self: SomeEnclosure, *axes: int) -> SomeEnclosure:
         """Axes in another order."""
 
     @abstractmethod
-    def __add__(self, other: Self) -> Self:
+    def __add__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise sum, broadcasting."""
 
     @abstractmethod
-    def __sub__(self, other: Self) -> Self:
+    def __sub__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise difference, broadcasting."""
 
     @abstractmethod
-    def __mul__(self, other: Self) -> Self:
+    def __mul__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise product, broadcasting."""
 
     @abstractmethod
-    def __truediv__(self, other: Self) -> Self:
+    def __truediv__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise quotient by a positive number; lost where the divisor may be zero or negative."""
 
     @abstractmethod
-    def exp(self) -> Self:
+    def exp(self: SomeEnclosure) -> SomeEnclosure:
         """Entrywise exponential."""
 
     @abstractmethod
-    def sqrt(self) -> Self:
+    def sqrt(self: SomeEnclosure) -> SomeEnclosure:
         """Entrywise square root; lost where the argument may be negative."""
 
     @abstractmethod
-    def maximum(self, other: Self) -> Self:
+    def maximum(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise larger of two numbers, broadcasting."""
 
     @abstractmethod
-    def minimum(self, other: Self) -> Self:
+    def minimum(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise smaller of two numbers, broadcasting."""
 
     @abstractmethod
-    def sum(self, axis: int) -> Self:
+    def sum(self: SomeEnclosure, axis: int) -> SomeEnclosure:
         """Sum along an axis."""
 
     @abstractmethod
-    def max(self, axis: int) -> Self:
+    def max(self: SomeEnclosure, axis: int) -> SomeEnclosure:
         """Largest along an axis."""
 
     @abstractmethod
-    def min(self, axis: int) -> Self:
+    def min(self: SomeEnclosure, axis: int) -> SomeEnclosure:
         """Smallest along an axis."""
 
     @abstractmethod
-    def cumulative_max(self, axis: int) -> Self:
+    def cumulative_max(self: SomeEnclosure, axis: int) -> SomeEnclosure:
         """Running maximum along an axis."""
 
     @abstractmethod
-    def cumulative_min(self, axis: int) -> Self:
+    def cumulative_min(self: SomeEnclosure, axis: int) -> SomeEnclosure:
         """Running minimum along an axis."""
 
     @abstractmethod
-    def sort(self) -> Self:
+    def sort(self: SomeEnclosure) -> SomeEnclosure:
         """Order statistics along the last axis, ascending."""
 
     @abstractmethod
-    def where(self, mask: Bool[np.ndarray, "..."], otherwise: int) -> Self:
+    def where(self: SomeEnclosure, mask: Bool[np.ndarray, "..."], otherwise: int) -> SomeEnclosure:
         """Entries where `mask` (known from shapes alone) holds, the integer `otherwise` elsewhere."""
 
     @abstractmethod
-    def greater(self, other: Self) -> Bool[np.ndarray, "..."]:
+    def greater(self: SomeEnclosure, other: SomeEnclosure) -> Bool[np.ndarray, "..."]:
         """Where self > other is certain, broadcasting."""
 
     @abstractmethod

@@ -2,8 +2,8 @@ r"""Brute force: every sequence, decided exactly.
 
 Theorem. The sequences are enumerated once each (strata.py); each counts as right only if the target's logit is
 certainly larger than every other, wrong only if some other is certainly as large. What the fast pass cannot
-decide is evaluated one by one in Arb at rising precision (`undecided.py`); what stays undecided (an exact tie) counts as
-wrong.
+decide is evaluated one by one in Arb at rising precision (`undecided.py`); what stays undecided (an exact tie)
+counts as wrong.
 
 One head, no final bias: per query, $G_i(t)_o = w_i(q,t)(V_i(t)_o + D(q)_o)$ is enclosed and rounded outward to
 integers at a scale chosen per stratum, so that sums of K differences $G_o - G_y$ fit in 60 bits and are exact:

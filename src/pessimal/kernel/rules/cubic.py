@@ -7,8 +7,8 @@ $r(t) = \min_{o\ne y}[\mathrm{EVOU}[t]_y - \mathrm{EVOU}[t]_o + \min_p(\mathrm{P
 $h(t) = a(q,t)\,(c(q) + r(t))$, every margin times the softmax denominator is at least $\sum_i \pi_i\,h(t_i)$.
 
 Theorem. Let $\sigma$ be the sum of $\pi_i$ over the $K-1-n$ positions that hold y, $\tau$ over the other n. If
-$\sigma h(y) + \tau h(k) + \pi_{K-1}h(q) > 0$ for the smallest and the largest possible $\sigma$, for every k of a set S,
-then every sequence of query q and largest token y with exactly n positions in S and $K-1-n$ holding y is right:
+$\sigma h(y) + \tau h(k) + \pi_{K-1}h(q) > 0$ for the smallest and the largest possible $\sigma$, for every k of a set
+S, then every sequence of query q and largest token y with exactly n positions in S and $K-1-n$ holding y is right:
 $\binom{K-1}{n}|S|^n$ sequences. *Proof.* $\sigma + \tau$ is fixed, so the sum is affine in $\sigma$ and positive at
 every placement of the pure sequence. For a mixed sequence with the same placement
 $\sum_{slots}\pi_i h(t_i) \ge \tau\min_{k\in S} h(k)$, the value of a pure sequence. For $n = 0$ the only sequence
