@@ -184,7 +184,7 @@ def _claim(claim: dict[str, Any]) -> tuple[int, int]:
     numbers = []
     for key in ("correct", "total"):
         text = claim[key]
-        if not text.isdigit() or len(text) > MAX_DIGITS or (len(text) > 1 and text[0] == "0"):
+        if not (text.isascii() and text.isdigit()) or len(text) > MAX_DIGITS or (len(text) > 1 and text[0] == "0"):
             raise Rejected(
                 Reason.BAD_CLAIM, f"claim {key} is not a plain decimal integer of at most {MAX_DIGITS} digits"
             )

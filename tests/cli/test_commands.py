@@ -1,0 +1,264 @@
+"""The command line: exit codes, the verdict line, `--json`, and one clear sentence for every bad input."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import pessimal as ps
+from pessimal.cli.main import main
+from pessimal.testing import safetensors_bytes, tiny_weights
+
+KEYS = {
+    "verdict", "reason", "correct", "total", "accuracy_lower_bound", "accuracy_upper_bound", "semantics",
+    "assumptions", "task", "distribution", "strategy", "rule", "flops", "checker_ops", "certificate_bytes",
+    "unexplained_dims", "seconds", "weights_sha256",
+}  # fmt: skip
+LINE = re.compile(
+    r"s VERIFIED correct>=(\d+)/(\d+) accuracy>=(\d\.\d{6}) task=max-of-k dist=uniform semantics=real "
+    r"weights=sha256:[0-9a-f]{64} rule=[a-z-]+ flops=\d+ ops=\d+ bytes=\d+"
+)
+
+
+def tensors(weights):
+    return {name: np.array(array) for name, array in weights.tensors.items()}
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    path.write_bytes(safetensors_bytes(tensors(tiny_weights(0))))
+    return path
+
+
+def run(capsys, *words):
+    """Exit code, stdout lines and stderr of a command."""
+    try:
+        code = main([str(word) for word in words])
+    except SystemExit as stop:
+        code = stop.code
+    out = capsys.readouterr()
+    return code, out.out.splitlines(), out.err
+
+
+@pytest.mark.parametrize("strategy", sorted(ps.STRATEGIES))
+def test_prove_then_check_prints_the_verdict_line_and_the_same_claim(capsys, model, tmp_path, strategy):
+    cert = tmp_path / "a.cert"
+    code, out, _ = run(capsys, "prove", model, "--strategy", strategy, "--out", cert, "--json")
+    assert code == 0
+    proved = json.loads(out[-1])
+    for words in (["check", cert, "--weights", model, "--json"], ["check", "--json", "--weights", model, cert]):
+        code, out, _ = run(capsys, *words)
+        assert code == 0
+        match = LINE.fullmatch(out[0])
+        assert match
+        checked = json.loads(out[-1])
+        assert set(checked) == KEYS == set(proved)
+        assert (match[1], match[2]) == (checked["correct"], checked["total"]) == (proved["correct"], proved["total"])
+        assert checked["accuracy_lower_bound"] <= int(checked["correct"]) / int(checked["total"])
+    code, out, _ = run(capsys, "check", cert, "--weights", model, "--arithmetic", "arb")
+    assert code == 0
+    assert LINE.fullmatch(out[0])
+
+
+def test_a_rejection_is_one_line_and_exit_one(capsys, model, tmp_path):
+    cert = tmp_path / "a.cert"
+    cert.write_bytes(b"junk")
+    code, out, err = run(capsys, "check", cert, "--weights", model)
+    assert (code, out) == (1, ["s REJECTED reason=malformed-container"])
+    assert len(err.splitlines()) <= 2
+
+
+def test_too_much_work_is_exit_three_before_it_starts(capsys, model, tmp_path):
+    cert = tmp_path / "a.cert"
+    run(capsys, "prove", model, "--out", cert)
+    code, out, _ = run(capsys, "check", cert, "--weights", model, "--max-ops", "5")
+    assert (code, out) == (3, ["s REJECTED reason=resources"])
+    code, _, err = run(capsys, "prove", model, "--out", tmp_path / "b.cert", "--max-ops", "5")
+    assert code == 3
+    assert "operations" in err
+    assert not (tmp_path / "b.cert").exists()
+
+
+def test_a_budget_that_cannot_be_met_is_refused(capsys, model, tmp_path):
+    out = tmp_path / "b.cert"
+    assert run(capsys, "prove", model, "--strategy", "cubic", "--budget", "9", "--out", out)[0] == 3
+    code, _, err = run(capsys, "prove", model, "--budget", "9", "--out", out)
+    assert code == 2
+    assert "need at least" in err
+    assert not out.exists()
+
+
+def damaged(name, change):
+    """Tensors of a tiny model with one of them changed."""
+    all_of_them = tensors(tiny_weights(0))
+    all_of_them[name] = change(all_of_them[name])
+    return {key: value for key, value in all_of_them.items() if value is not None}
+
+
+def with_value(value):
+    def change(array):
+        array.flat[0] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("W_Q", with_value(np.nan)),
+        ("W_E", with_value(np.inf)),
+        ("W_U", lambda a: None),
+        ("W_O", lambda a: a.transpose(0, 2, 1)),
+        ("W_V", lambda a: np.concatenate([a, a])),
+        ("W_K", lambda a: a[:, :, :0]),
+        ("W_pos", lambda a: a[0]),
+    ],
+)
+def test_bad_tensors_are_one_line_naming_the_tensor_and_exit_two(capsys, tmp_path, name, change):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(safetensors_bytes(damaged(name, change)))
+    for words in (["prove", path, "--out", tmp_path / "a.cert"], ["info", path]):
+        code, _, err = run(capsys, *words)
+        assert code == 2
+        assert len(err.splitlines()) == 1
+        assert name in err
+    assert not (tmp_path / "a.cert").exists()
+
+
+@pytest.mark.parametrize("name", ["blocks.0.mlp.W_in", "blocks.1.attn.W_Q", "W_gate"])
+def test_an_unsupported_tensor_is_named(capsys, tmp_path, name):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(safetensors_bytes({**tensors(tiny_weights(0)), name: np.zeros(3, dtype=np.float32)}))
+    code, _, err = run(capsys, "info", path)
+    assert code == 2
+    assert name in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prove", "MODEL", "--strategy", "magic", "--out", "OUT"],
+        ["prove", "MODEL", "--option", "rivals=joint", "--out", "OUT"],
+        ["prove", "MODEL", "--option", "rival=nobody", "--out", "OUT"],
+        ["prove", "MODEL", "--option", "near=many", "--out", "OUT"],
+        ["prove", "MODEL", "--task", "min-of-k", "--out", "OUT"],
+        ["prove", "MODEL", "--semantics", "float32", "--out", "OUT"],
+        ["prove", "MODEL", "--k", "9", "--out", "OUT"],
+        ["prove", "MODEL", "--attn-scale", "2", "--out", "OUT"],
+        ["prove", "absent.safetensors", "--out", "OUT"],
+        ["check", "absent.cert", "--weights", "MODEL"],
+        ["check", "MODEL", "--weights", "absent.safetensors"],
+        ["report", "absent-folder", "--out", "OUT"],
+        ["strategies", "--task", "prayer"],
+        ["train", "prayer", "--out", "OUT"],
+        ["train", "max-of-k", "--seeds", "many", "--out", "OUT"],
+    ],
+)
+def test_usage_errors_are_one_sentence_and_exit_two(capsys, model, tmp_path, words):
+    real = {"MODEL": model, "OUT": tmp_path / "out"}
+    code, _, err = run(capsys, *[real.get(word, word) for word in words])
+    assert code == 2
+    assert len([line for line in err.splitlines() if "assumed" not in line]) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_names_list_the_valid_ones(capsys, model, tmp_path):
+    _, _, err = run(capsys, "prove", model, "--strategy", "magic", "--out", tmp_path / "a")
+    assert all(name in err for name in ps.STRATEGIES)
+    _, _, err = run(capsys, "prove", model, "--option", "x=1", "--out", tmp_path / "a")
+    assert "rival" in err
+
+
+def test_a_directory_in_place_of_a_file_is_one_sentence(capsys, model, tmp_path):
+    for words in (["info", tmp_path], ["check", tmp_path, "--weights", model]):
+        code, _, err = run(capsys, *words)
+        assert code == 2
+        assert "Traceback" not in err
+
+
+def test_what_the_file_does_not_say_is_announced(capsys, model):
+    _, out, err = run(capsys, "info", model, "--json")
+    assert "attn_scale" in err
+    assert any("attn_scale" in line for line in json.loads(out[-1])["assumptions"])
+
+
+def test_another_scale_is_another_model(capsys, model, tmp_path):
+    cert = tmp_path / "a.cert"
+    run(capsys, "prove", model, "--attn-scale", "1", "--out", cert)
+    assert run(capsys, "check", cert, "--weights", model)[1] == ["s REJECTED reason=weights-mismatch"]
+    assert run(capsys, "check", cert, "--weights", model, "--attn-scale", "1")[0] == 0
+
+
+def test_final_biases_are_refused_with_the_reason_and_brute_force_counts_them(capsys, tmp_path):
+    rng = np.random.default_rng(5)
+    norms = {name: rng.normal(size=7).astype(np.float32) for name in ("ln_final_w", "ln_final_b")}
+    path = tmp_path / "ln.safetensors"
+    path.write_bytes(safetensors_bytes({**tensors(tiny_weights(0)), **norms}))
+    for strategy in ("cubic", "position-minima", "exponential-moment"):
+        words = ["prove", path, "--strategy", strategy, "--out", tmp_path / "a.cert", "--json"]
+        code, out, err = run(capsys, *words)
+        assert code == 2
+        assert "final biases" in err
+        assert json.loads(out[-1])["reason"] == "unsupported-model"
+    assert run(capsys, "prove", path, "--strategy", "brute-force", "--out", tmp_path / "a.cert")[0] == 0
+
+
+def test_strategies_json_lists_every_name(capsys):
+    code, out, _ = run(capsys, "strategies", "--json")
+    assert code == 0
+    assert [row["name"] for row in json.loads(out[-1])["strategies"]] == list(ps.STRATEGIES)
+
+
+def test_a_folder_of_certificates_becomes_a_report(capsys, model, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run(capsys, "prove", model, "--strategy", "cubic", "--out", folder / "good.cert")
+    (folder / "bad.cert").write_bytes(b"junk")
+    page = tmp_path / "report.html"
+    code, _, _ = run(capsys, "report", folder, "--weights", model, "--out", page)
+    assert code == 0
+    text = page.read_text()
+    assert "cubic" in text
+    assert "malformed-container" in text
+    rows = (folder / "results.jsonl").read_text().splitlines()
+    run(capsys, "report", folder, "--weights", model, "--out", page)
+    assert (folder / "results.jsonl").read_text().splitlines() == rows
+
+
+@pytest.mark.parametrize("command", ["", "train", "info", "prove", "check", "strategies", "analyse", "report", "demo"])
+def test_every_command_has_help(capsys, command):
+    code, out, _ = run(capsys, *([command] if command else []), "--help")
+    assert code == 0
+    assert len(out) > 5
+
+
+def start(*words, **env):
+    return subprocess.Popen(
+        [sys.executable, "-m", "pessimal", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **env},
+    )
+
+
+def test_control_c_leaves_no_certificate(tmp_path):
+    """An interrupt while proving: exit 130, one line, nothing written."""
+    model, cert = tmp_path / "m.safetensors", tmp_path / "out" / "a.cert"
+    model.write_bytes(safetensors_bytes(tensors(tiny_weights(0, k=7, d_vocab=13))))
+    process = start("prove", model, "--strategy", "brute-force", "--out", cert)
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not cert.parent.exists() or not list(cert.parent.iterdir())
