@@ -200,7 +200,7 @@ def exponential_moment_cost(arch: Architecture, rival: str, position: str, near:
     exps += strata * problems * (positions * near + 2)
     dims = 3 * v * v + 2 * k * v
     hints = 2 * problems * strata
-    entries = _table_entries(s) + 8 * problems * (positions * v * v + positions * v * near) + 4 * k * v * o
+    entries = _table_entries(s) + problems * positions * v * (v + near) + 4 * k * v * o
     return _cost(arch, flops, exps, dims, hints=hints, entries=entries)
 
 
