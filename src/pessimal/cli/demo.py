@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from rich.table import Table
 from pessimal import api
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
 from pessimal.runs import RunFolder
-from pessimal.spec import WeightsError
+from pessimal.spec import Weights, WeightsError
 from pessimal.spec.claim import decimal_down
 from pessimal.strategies import STRATEGIES
 
 MODELS = ("max4_v64_seed104", "max4_v64_seed50", "max5_v64_seed50", "max10_v64_seed50", "max20_v64_seed50")
 # Enumeration is for K = 4 here; R1 at K = 20 takes some seconds and adds nothing to the story.
+MIN_WIDTH = 100
 LONGEST_K = {"brute-force": 4, "position-minima": 10}
 
 
@@ -44,9 +46,11 @@ class Demo:
             for name in STRATEGIES:
                 certificate = f"{stem}.{name}.cert"
                 if weights.architecture.shape.k <= LONGEST_K.get(name, 20) and certificate not in done:
-                    self._prove_and_check(run, stem, name)
+                    _prove_and_check(run, stem, weights, name)
         rows = run.results()
-        Console().print(_table(rows))
+        console = Console()
+        console.width = max(console.width, MIN_WIDTH)
+        console.print(_table(rows))
         page = self.out / "report.html"
         render(self.out, page)
         print(f"{len(rows)} proofs checked in {time.monotonic() - started:.0f} s; report: {page}")
@@ -54,17 +58,17 @@ class Demo:
             print_json({"report": str(page), "results": rows})
         return VERIFIED
 
-    def _prove_and_check(self, run: RunFolder, stem: str, name: str) -> None:
-        weights = api.load_weights((self.weights or _shipped()) / f"{stem}.safetensors")
-        task, _ = api.task_of(weights)
-        with Watch(f"{stem} {name}: proving") as watch:
-            proof = api.prove(weights, task, STRATEGIES[name](), progress=watch)
-        path = api.save_certificate(proof, run.path / f"{stem}.{name}.cert")
-        begun = time.monotonic()
-        with Watch(f"{stem} {name}: checking") as watch:
-            verdict = api.check(path, weights, progress=watch)
-        say(verdict.line())
-        api.record(run, stem, weights, path.name, verdict, time.monotonic() - begun)
+
+def _prove_and_check(run: RunFolder, stem: str, weights: Weights, name: str) -> None:
+    task, _ = api.task_of(weights)
+    with Watch(f"{stem} {name}: proving") as watch:
+        proof = api.prove(weights, task, STRATEGIES[name](), progress=watch)
+    path = api.save_certificate(proof, run.path / f"{stem}.{name}.cert")
+    begun = time.monotonic()
+    with Watch(f"{stem} {name}: checking") as watch:
+        verdict = api.check(path, weights, progress=watch)
+    say(verdict.line())
+    api.record(run, stem, weights, path.name, verdict, time.monotonic() - begun)
 
 
 def _shipped() -> Path:
@@ -75,15 +79,13 @@ def _shipped() -> Path:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("model", "strategy", "accuracy at least", "flops", "check (s)", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "strategy", "accuracy at least", "flops", "check (s)"):
+        table.add_column(heading, no_wrap=True, justify="left" if heading in {"model", "strategy"} else "right")
     for row in rows:
         bound = "rejected"
         if row["correct"] is not None:
-            from fractions import Fraction
-
             bound = decimal_down(Fraction(int(row["correct"]), int(row["total"])))
         flops = "" if row["flops"] is None else f"{row['flops']:,}"
         table.add_row(row["weights"], row["strategy"], bound, flops, f"{row['seconds']:.2f}")
-    for column in table.columns[2:]:
-        column.justify = "right"
     return table
