@@ -36,11 +36,25 @@ from pessimal.spec import (
     read_weights,
 )
 from pessimal.spec.claim import AccuracyClaim
-from pessimal.strategies import AbstractStrategy, Proof
-from pessimal.strategies import prove as strategy_prove
+from pessimal.strategies import Proof, prove
 
 if TYPE_CHECKING:
     from pessimal.train import TrainConfig
+
+__all__ = [
+    "analyse",
+    "check",
+    "collect",
+    "info",
+    "load_weights",
+    "prove",
+    "record",
+    "refused_row",
+    "result_row",
+    "save_certificate",
+    "task_of",
+    "train",
+]
 
 MAX_WEIGHT_BYTES = 1 << 30
 
@@ -85,18 +99,6 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
     task = TASKS[known](k=shape.k, d_vocab=shape.d_vocab)
     task.require_fits(weights.architecture)
     return task, assumed
-
-
-def prove(
-    weights: Weights,
-    task: AbstractTask,
-    strategy: AbstractStrategy,
-    *,
-    limits: Limits | None = None,
-    progress: Progress = no_progress,
-) -> Proof:
-    """Prove a bound on accuracy; see `pessimal.strategies.proof.prove`."""
-    return strategy_prove(weights, task, strategy, limits=limits, progress=progress)
 
 
 def save_certificate(proof: Proof, path: Path | str) -> Path:

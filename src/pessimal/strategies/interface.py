@@ -2,6 +2,7 @@
 
 Contents:
     AbstractStrategy — the interface.
+    AbstractHintFree — a strategy whose rule takes no advice.
     StrategyError — a strategy that cannot be used as asked.
 """
 
@@ -43,3 +44,12 @@ class AbstractStrategy(ABC):
     def option_names(cls) -> list[str]:
         """Names of the options."""
         return [field.name for field in fields(cls)]  # type: ignore[arg-type]
+
+
+class AbstractHintFree(AbstractStrategy):
+    """A strategy whose rule takes no advice."""
+
+    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+        """None."""
+        del weights, task, progress
+        return Hints()

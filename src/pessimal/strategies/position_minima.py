@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.spec.task import AbstractTask
-from pessimal.spec.weights import Weights
-from pessimal.strategies.interface import AbstractStrategy
+from pessimal.strategies.interface import AbstractHintFree
 
 
 @dataclass(frozen=True)
-class PositionMinima(AbstractStrategy):
+class PositionMinima(AbstractHintFree):
     """The worst token at every position, box by box.
 
     Soundness: `kernel.rules.position_minima`.
@@ -23,8 +20,3 @@ class PositionMinima(AbstractStrategy):
     asymptotic: ClassVar[str] = "O(v^4 K)"
     source: ClassVar[str] = "new (R1)"
     summary: ClassVar[str] = "worst token at every position, exact otherwise"
-
-    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
-        """None needed."""
-        del weights, task, progress
-        return Hints()
