@@ -147,6 +147,9 @@ def test_a_count_that_is_not_a_plain_integer_is_rejected(field, count):
         ("format", "pessimal-certificate/2", R.UNSUPPORTED_FORMAT),
         ("model", {**HEADER["model"], "n_heads": 2}, R.MODEL_MISMATCH),
         ("model", {}, R.MODEL_MISMATCH),
+        ("model", {**HEADER["model"], "n_heads": True}, R.MODEL_MISMATCH),
+        ("task", {"d_vocab": 5, "k": True, "name": "max-of-k"}, R.TASK_MISMATCH),
+        ("options", {**HEADER["options"], "near": True}, R.MALFORMED_HEADER),
         ("rule", "prayer", R.UNKNOWN_RULE),
         ("rule", "cubic", R.BAD_HINT),
         ("semantics", "float32", R.BAD_CLAIM),
@@ -206,7 +209,6 @@ def tilts(mantissa=None, exponent=None):
         tilts(np.ones((1, 14), dtype=np.int64)),
         tilts(np.ones((15,), dtype=np.int64)),
         tilts(np.ones((2, 15), dtype=np.int64)),
-        tilts(np.ones((1, 0), dtype=np.int64)),
         tilts(np.full((1, 15), np.nan)),
         tilts(np.full((1, 15), np.inf)),
         tilts(np.ones((1, 15))),
@@ -260,3 +262,9 @@ def test_a_brute_force_claim_over_too_many_sequences_is_refused():
 def test_an_array_that_claims_to_be_huge_is_rejected_without_allocating():
     entry = {"dtype": "int64", "name": "tilt_mantissa", "shape": [2**62, 2**62]}
     assert reason(changed(arrays=[entry, entry])) is R.MALFORMED_CONTAINER
+
+
+@pytest.mark.parametrize("shape", [[0], [0, 2**62, 2**62], [-1], [1] * 5, [True], ["1"], 1, [2**63]])
+def test_a_shape_that_is_not_a_few_positive_integers_is_rejected(shape):
+    entry = {"dtype": "int64", "name": "tilt_mantissa", "shape": shape}
+    assert reason(changed(arrays=[entry])) is R.MALFORMED_HEADER

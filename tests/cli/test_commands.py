@@ -90,8 +90,8 @@ def test_a_budget_that_cannot_be_met_is_refused(capsys, model, tmp_path):
     out = tmp_path / "b.cert"
     assert run(capsys, "prove", model, "--strategy", "cubic", "--budget", "9", "--out", out)[0] == 3
     code, _, err = run(capsys, "prove", model, "--budget", "9", "--out", out)
-    assert code == 2
-    assert "need at least" in err
+    assert code == 3
+    assert "too small" in err
     assert not out.exists()
 
 

@@ -12,6 +12,7 @@ Contents:
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Never
 
@@ -66,7 +67,7 @@ class Certificate:
     n_bytes: int
 
 
-def canonical(header: dict[str, Any]) -> bytes:
+def canonical(header: Mapping[str, Any]) -> bytes:
     """The one encoding of a header: ASCII, sorted keys, no white space."""
     return json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
@@ -163,8 +164,8 @@ def _arrays(entries: list[Any], body: bytes) -> dict[str, np.ndarray]:
             _malformed("array names are distinct strings")
         if not isinstance(dtype, str) or dtype not in DTYPES:
             _malformed("array dtypes are int64 and float64")
-        if not isinstance(shape, list) or len(shape) > 4 or not all(type(n) is int and n >= 0 for n in shape):
-            _malformed("array shapes are up to four natural numbers")
+        if not isinstance(shape, list) or len(shape) > 4 or not all(type(n) is int and n > 0 for n in shape):
+            _malformed("array shapes are up to four positive integers")
         count = 1
         for side in shape:
             count *= side

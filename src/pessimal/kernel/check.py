@@ -14,7 +14,7 @@ from math import floor
 import numpy as np
 
 from pessimal.kernel.arithmetic import ARITHMETICS
-from pessimal.kernel.certificate import Certificate, decode
+from pessimal.kernel.certificate import Certificate, canonical, decode
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
@@ -160,7 +160,8 @@ def _require_about(certificate: Certificate, weights: Weights) -> AbstractTask:
         raise Rejected(Reason.UNKNOWN_RULE, f"no such rule; known: {', '.join(sorted(RULES))}")
     if certificate.weights_sha256 != weights.sha256:
         raise Rejected(Reason.WEIGHTS_MISMATCH, "the certificate is about other weights or another architecture record")
-    if certificate.model != weights.architecture.record():
+    # Canonical bytes, because Python's True equals 1.
+    if canonical(certificate.model) != canonical(weights.architecture.record()):
         raise Rejected(Reason.MODEL_MISMATCH, "the architecture record is not that of the weights")
     try:
         task = task_from_record(certificate.task)

@@ -88,7 +88,7 @@ def best_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np
 
 
 def quantise(log2_tilt: Float[np.ndarray, "R Y"]) -> tuple[Int[np.ndarray, "R Y"], Int[np.ndarray, "R Y"]]:
-    """Mantissa (0, or 8 to 15) and exponent of the nearest tilt with four significant bits; 0 where not finite."""
+    """Mantissa (0, or 8 to 16) and exponent of the nearest tilt with four significant bits; 0 where not finite."""
     finite = np.isfinite(log2_tilt) & (np.abs(log2_tilt) < 900)
     exponent = np.where(finite, np.floor(log2_tilt), 0.0) - (MANTISSA_BITS - 1)
     mantissa = np.rint(np.exp2(np.where(finite, log2_tilt, 0.0) - exponent))

@@ -123,13 +123,10 @@ def architecture_of(
         ArchitectureError: unsupported or contradictory values.
     """
     said: list[str] = []
-    pre = metadata.get("normalization_type", "")
-    if pre not in {"", "None", "none", "LN", "LNPre"}:
-        raise ArchitectureError(f"normalization_type {pre!r} is not supported (LN, LNPre or none)")
+    ln1, ln_final = _layer_norms(shapes, metadata)
     positional = metadata.get("positional_embedding_type", "standard")
     if positional != "standard":
         raise ArchitectureError(f"positional_embedding_type {positional!r} is not supported (standard)")
-    ln1, ln_final = (pre == "LNPre" or f"{site}_w" in shapes for site in ("ln1", "ln_final"))
     n_ctx = shapes["W_pos"][0]
     return Architecture(
         shape=ModelShape(
@@ -148,6 +145,19 @@ def architecture_of(
         biases=tuple(sorted(n for n in shapes if n.startswith("b_") or n in {"ln1_b", "ln_final_b"})),
         conventions=tuple(said),
     )
+
+
+def _layer_norms(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> tuple[bool, bool]:
+    """Whether there is a LayerNorm before attention and before the unembedding; what is stated must agree."""
+    kind = metadata.get("normalization_type", "")
+    has = tuple(f"{site}_w" in shapes for site in ("ln1", "ln_final"))
+    if kind not in {"", "None", "none", "LN", "LNPre"}:
+        raise ArchitectureError(f"normalization_type {kind[:40]!r} is not supported (LN, LNPre or none)")
+    if kind == "LN" and not all(has):
+        raise ArchitectureError("normalization_type is LN, but ln1_w or ln_final_w is missing")
+    if kind in {"None", "none", "LNPre"} and any(has):
+        raise ArchitectureError(f"normalization_type is {kind}, but the file has ln1_w or ln_final_w")
+    return (True, True) if kind == "LNPre" else (has[0], has[1])
 
 
 def _positions(n_ctx: int, metadata: Mapping[str, str], overrides: Overrides) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 from pessimal.kernel.cost import exponential_moment_cost, n_strata
+from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import POSITIONS, StratumTerms, stratum_terms
 from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.kernel.rules.rivals import RIVALS
@@ -34,7 +35,7 @@ class ExponentialMoment(AbstractStrategy):
         position: `each` position on its own, or one `pessimal` position for all (R6).
         near: tokens closer to the target than this are treated one by one, the others as one worst term; left open,
             the narrowest band that loses nothing.
-        budget: largest number of flops the open options may spend.
+        budget: largest number of flops. Left open it is 2**21 while the rival is open too, and unlimited otherwise.
 
     Soundness: `kernel.rules.exponential_moment`, for every tilt.
     Cost: from about 2^20.4 flops at K = 4, v = 64, d = 32; see `kernel.cost.exponential_moment_cost`.
@@ -50,7 +51,7 @@ class ExponentialMoment(AbstractStrategy):
     rival: str | None = None
     position: str | None = None
     near: int | None = None
-    budget: int = DEFAULT_BUDGET
+    budget: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words."""
@@ -84,15 +85,14 @@ class ExponentialMoment(AbstractStrategy):
     def _affordable(self, arch: Architecture) -> list[tuple[str, str, int]]:
         """Option triples within the budget; for an open `near`, the widest that fits."""
         d_vocab = arch.shape.d_vocab
+        budget = DEFAULT_BUDGET if self.budget is None and self.rival is None else self.budget
         widths = range(d_vocab, 0, -1) if self.near is None else [min(self.near, d_vocab)]
-        explicit = None not in (self.rival, self.position, self.near)
         rivals = [self.rival] if self.rival else ["centred", "joint", "every"]
         positions = [self.position] if self.position else list(POSITIONS)
-        triples, cheapest = [], 0
+        triples = []
         for rival, position in product(rivals, positions):
             for near in widths:
-                cheapest = exponential_moment_cost(arch, rival, position, near).flops
-                if explicit or cheapest <= self.budget:
+                if budget is None or exponential_moment_cost(arch, rival, position, near).flops <= budget:
                     triples.append((rival, position, near))
                     break
         if not triples:
@@ -100,7 +100,7 @@ class ExponentialMoment(AbstractStrategy):
                 exponential_moment_cost(arch, rival, position, widths[-1]).flops
                 for rival, position in product(rivals, positions)
             )
-            raise StrategyError(f"budget of {self.budget} flops is too small: these options need at least {least}")
+            raise Rejected(Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {least}")
         return triples
 
 

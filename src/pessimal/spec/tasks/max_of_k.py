@@ -9,6 +9,7 @@ from jaxtyping import Int
 from pessimal.spec.task import AbstractTask, TaskError
 
 MAX_SIZE = 4096
+MAX_DIGITS = 4000
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class MaxOfK(AbstractTask):
     d_vocab: int
 
     def __post_init__(self) -> None:
-        """Refuse sizes outside 1 .. 4,096."""
+        """Refuse sizes outside 1 .. 4,096, and counts that no certificate can hold."""
         for field in ("k", "d_vocab"):
             value = getattr(self, field)
             if not 1 <= value <= MAX_SIZE:
                 raise TaskError(f"max-of-k: {field}={value} is not between 1 and {MAX_SIZE}")
+        if self.d_vocab**self.k >= 10**MAX_DIGITS:
+            raise TaskError(f"max-of-k: d_vocab**k has more than {MAX_DIGITS} digits")
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """max_i t_i of every sequence."""
