@@ -39,10 +39,7 @@ def bias(weights: Weights, name: str, head: int, size: int) -> list[float]:
 
 
 def multiply(row: list[float], matrix: np.ndarray) -> list[float]:
-    return [
-        math.fsum(row[i] * float(matrix[i, j]) for i in range(matrix.shape[0]))
-        for j in range(matrix.shape[1])
-    ]
+    return [math.fsum(row[i] * float(matrix[i, j]) for i in range(matrix.shape[0])) for j in range(matrix.shape[1])]
 
 
 def add(*rows: list[float]) -> list[float]:
@@ -50,9 +47,7 @@ def add(*rows: list[float]) -> list[float]:
 
 
 def residual(weights: Weights, token: int, position: int) -> list[float]:
-    return [
-        float(e) + float(p) for e, p in zip(weights["W_E"][token], weights["W_pos"][position], strict=True)
-    ]
+    return [float(e) + float(p) for e, p in zip(weights["W_E"][token], weights["W_pos"][position], strict=True)]
 
 
 def score(weights: Weights, head: int, query: int, key: int, position: int) -> float:
@@ -111,9 +106,7 @@ def test_circuits_add_up_to_the_logits_of_the_forward_pass(biases):
         stream = add(residual(weights, tokens[-1], K - 1), bias(weights, "b_O", 0, D_MODEL))
         from_circuits = direct[tokens[-1]].copy()
         for head in range(N_HEADS):
-            scores = [
-                score(weights, head, tokens[-1], t, i) / math.sqrt(D_HEAD) for i, t in enumerate(tokens)
-            ]
+            scores = [score(weights, head, tokens[-1], t, i) / math.sqrt(D_HEAD) for i, t in enumerate(tokens)]
             exps = [math.exp(s - max(scores)) for s in scores]
             for i, t in enumerate(tokens):
                 attention = exps[i] / math.fsum(exps)

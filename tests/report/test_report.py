@@ -55,7 +55,7 @@ class Page(HTMLParser):
         if tag == "script":
             self.scripts.append("")
 
-    def handle_endtag(self, tag):  # noqa: ARG002 - the base class names it
+    def handle_endtag(self, tag):
         self._inside = ""
 
     def handle_data(self, data):
@@ -99,9 +99,7 @@ def test_rejected_row_is_shown_with_its_reason_and_without_a_bound(tmp_path):
 
 def test_names_are_text_and_never_markup(tmp_path):
     row = VERIFIED | dict.fromkeys(("weights", "strategy", "rule", "task", "distribution", "semantics"), EVIL)
-    page = page_of(
-        tmp_path, row, row | {"verdict": "no", "reason": EVIL}, row | {"assumptions": ["</script>" + EVIL]}
-    )
+    page = page_of(tmp_path, row, row | {"verdict": "no", "reason": EVIL}, row | {"assumptions": ["</script>" + EVIL]})
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert EVIL in page.text
     assert len(page.scripts) == 3
@@ -175,9 +173,7 @@ def test_malformed_row_is_an_error_naming_it(tmp_path, change, message):
         page_of(tmp_path, VERIFIED, VERIFIED | change)
 
 
-@pytest.mark.parametrize(
-    "change", [{"matrices": None}, {"matrices": {"EQKE": [[1], [1, 2]]}}, {"sizes": {"k": "x"}}]
-)
+@pytest.mark.parametrize("change", [{"matrices": None}, {"matrices": {"EQKE": [[1], [1, 2]]}}, {"sizes": {"k": "x"}}])
 def test_malformed_circuit_file_is_an_error_naming_it(tmp_path, change):
     with pytest.raises(ReportError, match=re.escape("circuits/m.json")):
         page_of(tmp_path, VERIFIED, circuits={"m": CIRCUITS | change})

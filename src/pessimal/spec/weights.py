@@ -182,6 +182,8 @@ def _tensor(name: str, entry: object, body: bytes) -> tuple[int, int, np.ndarray
         raise WeightsError(f"tensor {name!r}: shape and data_offsets are lists of natural numbers")
     if max(shape, default=0) > MAX_SIDE:
         raise WeightsError(f"tensor {name!r}: a side is longer than {MAX_SIDE}")
+    if min(shape, default=1) < 1:
+        raise WeightsError(f"tensor {name!r}: it is empty (a side of zero)")
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise WeightsError(f"tensor {name!r}: unknown dtype")
     count = 1

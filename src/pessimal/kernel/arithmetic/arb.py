@@ -24,6 +24,7 @@ from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, object_array, split_
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, Shape
 
 PRECISION = 128
+RANGE = 4096
 
 Some = TypeVar("Some", bound="ArbEnclosure")
 _exp = np.frompyfunc(lambda x: x.exp(), 1, 1)
@@ -165,12 +166,17 @@ class ArbEnclosure(AbstractEnclosure):
         return np.nextafter(lo, -np.inf), np.nextafter(hi, np.inf)  # ROUND: outwards
 
     def upper(self) -> list[Fraction | None]:
-        """Exact upper ends."""
-        return [_exact(ball.upper()) if ball.is_finite() else None for ball in self.balls]
+        """Exact upper ends; lost beyond 2**RANGE, and raised to 2**-RANGE when nearer to zero than that."""
+        return [_rational(ball.upper()) for ball in self.balls]
 
 
-def _exact(ball: Any) -> Fraction:
-    mantissa, exponent = ball.man_exp()
+def _rational(end: Any) -> Fraction | None:
+    # Arb's exponents have no limit; a fraction with an exponent of 2**50 would fill the memory.
+    if not abs(end) < flint.arb((1, RANGE)):
+        return None
+    if 0 < abs(end) < flint.arb((1, -RANGE)):
+        return Fraction(1, 2**RANGE)  # ROUND: upwards
+    mantissa, exponent = end.man_exp()
     return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
 
 

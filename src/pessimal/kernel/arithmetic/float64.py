@@ -191,7 +191,10 @@ class Float64Arithmetic(AbstractArithmetic):
 
     def fraction(self, value: Fraction) -> Float64Enclosure:
         """One rational between two neighbouring floats; Python's integer division is correctly rounded."""
-        nearest = np.array(value.numerator / value.denominator)
+        try:
+            nearest = np.array(value.numerator / value.denominator)
+        except OverflowError:
+            return Float64Enclosure(np.array(-np.inf), np.array(np.inf))
         return Float64Enclosure(down(nearest), up(nearest))
 
     def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> Float64Enclosure:

@@ -124,9 +124,10 @@ class BruteForceRule(AbstractRule):
     def cost(self, architecture: Architecture, hints: Hints) -> Cost:
         """Closed form."""
         hints.only(set(), set())
-        total = architecture.shape.d_vocab**architecture.shape.k
-        if total > MAX_SEQUENCES:
-            raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {total}")
+        shape = architecture.shape
+        if shape.d_vocab**shape.k > MAX_SEQUENCES:
+            has = f"{shape.d_vocab}**{shape.k}"
+            raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {has}")
         return brute_force_cost(architecture)
 
     def require_covers(self, weights: Weights) -> None:

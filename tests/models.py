@@ -1,0 +1,135 @@
+"""Tiny models for tests: random, hostile, and planted near-perfect ones.
+
+Sizes are distinct primes (besides K = 1 and K = 4), so that a transposed or mislabelled axis cannot go unnoticed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from pessimal.spec import MaxOfK, Overrides, Weights, read_weights
+
+BIASES = ("b_Q", "b_K", "b_V", "b_O", "b_U")
+NORMS = ("ln1_w", "ln1_b", "ln_final_w", "ln_final_b")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """d_vocab, d_vocab_out, d_model, d_head, K, heads."""
+
+    v: int
+    o: int
+    m: int
+    d: int
+    k: int
+    h: int = 1
+
+    def task(self) -> MaxOfK:
+        return MaxOfK(k=self.k, d_vocab=self.v)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        head = (self.h,)
+        return {
+            "W_E": (self.v, self.m), "W_pos": (self.k, self.m), "W_U": (self.m, self.o),
+            "W_Q": (*head, self.m, self.d), "W_K": (*head, self.m, self.d), "W_V": (*head, self.m, self.d),
+            "W_O": (*head, self.d, self.m),
+            "b_Q": (*head, self.d), "b_K": (*head, self.d), "b_V": (*head, self.d), "b_O": (self.m,), "b_U": (self.o,),
+        }.get(name, (self.m,))  # fmt: skip
+
+
+MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")
+# v, o, m, d, k
+SMALL = (Sizes(3, 5, 7, 2, 4), Sizes(5, 7, 11, 3, 2), Sizes(5, 5, 7, 2, 3), Sizes(2, 3, 5, 7, 5), Sizes(7, 11, 5, 3, 2))
+PLANTABLE = (
+    Sizes(3, 5, 7, 2, 4),
+    Sizes(5, 7, 11, 2, 3),
+    Sizes(5, 5, 7, 3, 2),
+    Sizes(3, 7, 5, 2, 1),
+    Sizes(2, 3, 5, 7, 6),
+)
+
+Tensors = dict[str, np.ndarray]
+
+
+def random_tensors(
+    sizes: Sizes, seed: int, *, biases: Iterable[str] = (), norms: Iterable[str] = (), scale: float = 1.0
+) -> Tensors:
+    """Normal float32 weights."""
+    rng = np.random.default_rng(seed)
+    names = (*MATRICES, *biases, *norms)
+    return {name: (scale * rng.normal(size=sizes.shape(name))).astype(np.float32) for name in names}
+
+
+def planted_tensors(
+    sizes: Sizes, *, sharpness: float = 12.0, gain: float = 4.0, noise: float = 0.0, seed: int = 0
+) -> Tensors:
+    """A near-perfect max model: scores grow with the token, values are gain * (2 o t - o**2), maximal at o = t."""
+    t = {name: np.zeros(sizes.shape(name)) for name in MATRICES}
+    t["W_E"][:, 0] = np.arange(sizes.v)
+    t["W_E"][:, 1] = 1
+    t["W_Q"][0, 1, 0] = 1
+    t["W_K"][0, 0, 0] = sharpness * np.sqrt(sizes.d)
+    t["W_V"][0, 0, 0] = 1
+    t["W_V"][0, 1, 1] = 1
+    t["W_O"][0, 0, 2] = 1
+    t["W_O"][0, 1, 3] = 1
+    o = np.arange(sizes.o)
+    t["W_U"][2] = 2 * gain * o
+    t["W_U"][3] = -gain * o**2
+    rng = np.random.default_rng(seed)
+    return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
+
+
+def build(tensors: Tensors, metadata: dict[str, str] | None = None, overrides: Overrides | None = None) -> Weights:
+    """Through the reader, as every model is."""
+    return read_weights(save({n: np.ascontiguousarray(a) for n, a in tensors.items()}, metadata), overrides)
+
+
+def _hostile(tensors: Tensors, kind: str, seed: int) -> Tensors:
+    """Change some tensors so that ties, cancellations, overflow or underflow happen."""
+    rng = np.random.default_rng(seed)
+    out = {name: array.copy() for name, array in tensors.items()}
+    name = str(rng.choice(sorted(out)))
+    if kind == "zeros":
+        out[name][...] = 0
+    elif kind == "huge":
+        out[name] = (out[name] * np.float32(1e30)).clip(-3e38, 3e38)
+    elif kind == "subnormal":
+        out[name] = out[name] * np.float32(1e-42)
+    elif kind == "tied outputs":
+        out["W_U"][:, int(rng.integers(1, out["W_U"].shape[1]))] = out["W_U"][:, 0]
+    elif kind == "tied tokens":
+        out["W_E"][1] = out["W_E"][0]
+    elif kind == "integers":
+        out = {n: np.rint(2 * a).astype(np.float32) for n, a in out.items()}
+    elif kind == "float64":
+        out = {n: a.astype(np.float64) * (1 + 2.0**-40) for n, a in out.items()}
+    return out
+
+
+KINDS = ("plain", "zeros", "huge", "subnormal", "tied outputs", "tied tokens", "integers", "float64")
+
+
+@st.composite
+def any_tensors(draw: st.DrawFn, biases: tuple[str, ...] = BIASES) -> tuple[Sizes, Tensors]:
+    """Random or planted, then perhaps made hostile; one head, no LayerNorm, some biases."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    if draw(st.booleans()):
+        sizes = draw(st.sampled_from([s for s in PLANTABLE if s.k > 1]))
+        tensors = planted_tensors(
+            sizes,
+            sharpness=draw(st.sampled_from([1.0, 3.0, 8.0, 20.0])),
+            gain=draw(st.sampled_from([0.01, 1.0, 16.0])),
+            noise=draw(st.sampled_from([0.0, 1e-3, 0.05, 0.2])),
+            seed=seed,
+        )
+    else:
+        sizes = draw(st.sampled_from(SMALL))
+        tensors = random_tensors(sizes, seed, scale=draw(st.sampled_from([1e-6, 0.1, 1.0, 3.0, 50.0])))
+    kept = draw(st.sets(st.sampled_from(biases))) if biases else set()
+    size = draw(st.sampled_from([1e-4, 0.1, 1.0]))
+    tensors |= random_tensors(sizes, seed + 1, biases=sorted(kept), scale=size) | tensors
+    return sizes, _hostile(tensors, draw(st.sampled_from(KINDS)), seed)

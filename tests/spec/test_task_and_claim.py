@@ -1,0 +1,110 @@
+"""Tasks and claims: the target, the records, the limits, and display rounded down."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import Sizes, build, random_tensors
+from oracle import sequences
+from pessimal.spec import AccuracyClaim, MaxOfK, TaskError, Uniform, task_from_record
+from pessimal.spec.claim import decimal_down
+
+
+def test_the_target_is_the_largest_token():
+    """target(t) = max_i t_i for every sequence."""
+    task = MaxOfK(k=3, d_vocab=5)
+    tokens = np.array(list(sequences(5, 3)))
+    assert task.target(tokens).tolist() == [max(t) for t in sequences(5, 3)]
+    assert task.total() == len(tokens) == 125
+    assert MaxOfK(k=20, d_vocab=64).total() == 64**20
+
+
+def test_a_task_survives_its_record():
+    """task_from_record(task.record()) == task."""
+    task = MaxOfK(k=3, d_vocab=5)
+    assert task_from_record(task.record()) == task
+
+
+BAD_RECORDS = [
+    None, [], "max-of-k", {}, {"name": "max-of-k"}, {"name": "max-of-k", "k": 3}, {"name": "min-of-k", "k": 3, "d_vocab": 5},
+    {"name": "max-of-k", "k": 3, "d_vocab": 5, "x": 1}, {"name": "max-of-k", "k": "3", "d_vocab": 5},
+    {"name": "max-of-k", "k": 3, "d_vocab": True}, {"name": "max-of-k", "k": True, "d_vocab": 5},
+    {"name": "max-of-k", "k": 0, "d_vocab": 5}, {"name": "max-of-k", "k": 3, "d_vocab": 0},
+    {"name": "max-of-k", "k": 4097, "d_vocab": 5}, {"name": "max-of-k", "k": 3, "d_vocab": 4097},
+    {"name": ["max-of-k"], "k": 3, "d_vocab": 5}, {"name": "max-of-k", "k": -3, "d_vocab": 5},
+    {"name": "max-of-k", "k": 4096, "d_vocab": 4096}, {"name": "max-of-k", "k": 1108, "d_vocab": 4096},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("record", BAD_RECORDS)
+def test_other_records_are_not_tasks(record):
+    """Missing, extra or ill-typed keys, unknown names, sizes out of range."""
+    with pytest.raises(TaskError):
+        task_from_record(record)
+
+
+def test_the_largest_sizes_are_tasks():
+    """1 and 4,096 are allowed, as long as the total can be written in 4,000 digits."""
+    assert task_from_record({"name": "max-of-k", "k": 4096, "d_vocab": 9}).k == 4096
+    assert task_from_record({"name": "max-of-k", "k": 1, "d_vocab": 4096}).d_vocab == 4096
+    assert len(str(task_from_record({"name": "max-of-k", "k": 1107, "d_vocab": 4096}).total())) == 3999
+    assert task_from_record({"name": "max-of-k", "k": 1, "d_vocab": 1}).total() == 1
+
+
+def test_a_task_must_fit_the_model():
+    """d_vocab, d_vocab_out and k are compared with the architecture."""
+    arch = build(random_tensors(Sizes(3, 5, 7, 2, 4), 1)).architecture
+    MaxOfK(k=4, d_vocab=3).require_fits(arch)
+    for task in (MaxOfK(k=3, d_vocab=3), MaxOfK(k=5, d_vocab=3), MaxOfK(k=4, d_vocab=2), MaxOfK(k=4, d_vocab=5)):
+        with pytest.raises(TaskError):
+            task.require_fits(arch)
+    narrow = build(random_tensors(Sizes(5, 3, 7, 2, 4), 1)).architecture
+    with pytest.raises(TaskError, match="outputs"):
+        MaxOfK(k=4, d_vocab=5).require_fits(narrow)
+    MaxOfK(k=4, d_vocab=5).require_fits(build(random_tensors(Sizes(5, 5, 7, 2, 4), 1)).architecture)
+
+
+@pytest.mark.parametrize(("correct", "total"), [(-1, 5), (6, 5), (1, 0)])
+def test_impossible_counts_are_not_claims(correct, total):
+    """0 <= correct <= total."""
+    with pytest.raises(ValueError, match="correct"):
+        AccuracyClaim(correct, total)
+
+
+def test_only_real_semantics_can_be_claimed():
+    """float32 executions are another claim."""
+    with pytest.raises(ValueError, match="semantics"):
+        AccuracyClaim(1, 2, "float32")
+    assert AccuracyClaim(0, 5).accuracy == 0
+    assert AccuracyClaim(5, 5).accuracy == 1
+
+
+@given(st.fractions(0, 1), st.integers(1, 9))
+def test_decimals_round_down(value, digits):
+    """decimal_down(x) <= x < decimal_down(x) + one unit."""
+    shown = Fraction(decimal_down(value, digits))
+    assert shown <= value < shown + Fraction(1, 10**digits)
+
+
+def test_display_never_reaches_one_below_one():
+    """0.9999999 is shown as 0.999999, and one as 1.000000."""
+    assert decimal_down(1 - Fraction(1, 10**7)) == "0.999999"
+    assert decimal_down(Fraction(1)) == "1.000000"
+    assert decimal_down(Fraction(0)) == "0.000000"
+    assert decimal_down(Fraction(2, 3)) == "0.666666"
+
+
+def test_the_sentence_states_the_claim():
+    """Counts, digest, task and a strict inequality."""
+    sentence = AccuracyClaim(2, 3).sentence("max-of-k", "ab12")
+    for part in ("sha256:ab12", "at least 2 of all 3", "max-of-k", "strictly larger", "0.666666"):
+        assert part in sentence
+
+
+def test_the_uniform_distribution():
+    """Probability is count over total, exactly."""
+    assert Uniform().probability(3, 7) == Fraction(3, 7)
+    assert Uniform().record() == {"name": "uniform"}
