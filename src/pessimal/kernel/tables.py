@@ -92,7 +92,8 @@ def require_single_additive_head(weights: Weights) -> None:
         raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))
 
 
-def _optional(weights: Weights, name: str, arith: AbstractArithmetic, head: int = 0) -> AbstractMatrix | None:
+def optional(weights: Weights, name: str, arith: AbstractArithmetic, head: int = 0) -> AbstractMatrix | None:
+    """A tensor of one head as one row, exact, or None if the model has none."""
     array = weights.get(name, head)
     return None if array is None else arith.matrix(array[np.newaxis])
 
@@ -107,7 +108,8 @@ def _centring(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
     return arith.integers(d * np.eye(d, dtype=np.int64) - 1)
 
 
-def _unembedding(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
+def read_out(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
+    """W_U with the centring and the gain of a final LayerNorm folded in, `[d_model, d_vocab_out]`."""
     unembed = arith.matrix(weights["W_U"])
     if not weights.architecture.ln_final:
         return unembed
@@ -120,22 +122,22 @@ def _unembedding(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
 def _final_bias(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
     """C = ln_final_b W_U + b_U, `[1, d_vocab_out]`."""
     zero = arith.integers(np.zeros((1, weights.architecture.shape.d_vocab_out), dtype=np.int64))
-    total = _plus(zero, _optional(weights, "b_U", arith))
-    bias = _optional(weights, "ln_final_b", arith)
+    total = _plus(zero, optional(weights, "b_U", arith))
+    bias = optional(weights, "ln_final_b", arith)
     return total if bias is None else total + bias @ arith.matrix(weights["W_U"])
 
 
 def _direct(
     weights: Weights, arith: AbstractArithmetic, last: AbstractMatrix, columns: AbstractMatrix
 ) -> AbstractMatrix:
-    residual = _plus(last, _optional(weights, "b_O", arith))
+    residual = _plus(last, optional(weights, "b_O", arith))
     for head in range(weights.architecture.shape.n_heads):
-        b_v = _optional(weights, "b_V", arith, head)
+        b_v = optional(weights, "b_V", arith, head)
         if b_v is not None:
             w_o = weights.get("W_O", head)
             residual = residual + b_v @ arith.matrix(_present(w_o))
     direct = residual @ columns
-    return direct if weights.architecture.ln_final else _plus(direct, _optional(weights, "b_U", arith))
+    return direct if weights.architecture.ln_final else _plus(direct, optional(weights, "b_U", arith))
 
 
 def _present(array: np.ndarray | None) -> np.ndarray:
@@ -147,11 +149,12 @@ def _present(array: np.ndarray | None) -> np.ndarray:
 def _head(weights: Weights, arith: AbstractArithmetic, head: int) -> tuple[AbstractMatrix, AbstractMatrix, Any]:
     """W_Q W_K^T, W_V W_O and b_Q W_K^T (or None) of one head."""
     w_q, w_k, w_v, w_o = (arith.matrix(_present(weights.get(n, head))) for n in ("W_Q", "W_K", "W_V", "W_O"))
-    b_q = _optional(weights, "b_Q", arith, head)
+    b_q = optional(weights, "b_Q", arith, head)
     return w_q @ w_k.transpose(), w_v @ w_o, None if b_q is None else b_q @ w_k.transpose()
 
 
-def _scale(weights: Weights, arith: AbstractArithmetic) -> AbstractEnclosure | None:
+def attention_scale(weights: Weights, arith: AbstractArithmetic) -> AbstractEnclosure | None:
+    """c_attn, shape (), or None for 1."""
     if weights.architecture.attn_scale == "1":
         return None
     d_head = weights.architecture.shape.d_head
@@ -172,8 +175,8 @@ def additive_tables(weights: Weights, arith: AbstractArithmetic) -> AdditiveTabl
     last = embed + position[k - 1 :]
     qk, ov, from_bias = _head(weights, arith, 0)
     query = _plus(last @ qk, from_bias)
-    columns = _unembedding(weights, arith)
-    scale = _scale(weights, arith)
+    columns = read_out(weights, arith)
+    scale = attention_scale(weights, arith)
     return AdditiveTables(
         token_weight=_exp_scaled((query @ embed.transpose()).below_maximum().enclose(), scale),
         position_weight=_exp_scaled((query @ position.transpose()).below_maximum().enclose(), scale),
@@ -192,7 +195,7 @@ def path_tables(weights: Weights, arith: AbstractArithmetic) -> PathTables:
     k = arch.shape.k
     embed, position = arith.matrix(weights["W_E"]), arith.matrix(weights["W_pos"][:k])
     residuals = [embed + position[i : i + 1] for i in range(k)]
-    columns = _unembedding(weights, arith)
+    columns = read_out(weights, arith)
     final_bias = None
     if arch.ln_final and not _final_bias(weights, Float64Arithmetic()).is_constant():
         final_bias = _final_bias(weights, arith).enclose()[0]
@@ -214,18 +217,20 @@ def path_tables(weights: Weights, arith: AbstractArithmetic) -> PathTables:
             raw = arith.stack([product(query, n.transpose(1, 0)) for n in normed], axis=1)
             flat = raw.reshape(raw.shape[0], -1)
             shifted = flat - flat.max(-1).reshape(-1, 1)
-            read_out = (ov @ columns).enclose()
-            value.append(arith.stack([product(n, read_out) for n in normed]))
-        weight.append(_exp_scaled(shifted, _scale(weights, arith)).reshape(arch.shape.d_vocab, k, -1))
+            head_out = (ov @ columns).enclose()
+            value.append(arith.stack([product(n, head_out) for n in normed]))
+        weight.append(_exp_scaled(shifted, attention_scale(weights, arith)).reshape(arch.shape.d_vocab, k, -1))
     direct = _direct(weights, arith, residuals[-1], columns).enclose()
     epsilon = arith.fraction(arch.shape.d_model**2 * arch.ln_eps)
     return PathTables(weight, value, direct, final_bias, epsilon)
 
 
 def product(left: AbstractEnclosure, right: AbstractEnclosure) -> AbstractEnclosure:
-    """Matrix product of two 2-D enclosures, entry by entry."""
-    (rows, inner), (_, cols) = left.shape, right.shape
-    return (left.reshape(rows, inner, 1) * right.reshape(1, inner, cols)).sum(1)
+    """Matrix product of two 2-D enclosures, one column of `left` times one row of `right` at a time."""
+    total = left[:, :1] * right[:1]
+    for j in range(1, left.shape[1]):
+        total = total + left[:, j : j + 1] * right[j : j + 1]
+    return total
 
 
 def _layer_norm(weights: Weights, arith: AbstractArithmetic, x: AbstractMatrix) -> AbstractEnclosure:
@@ -235,6 +240,6 @@ def _layer_norm(weights: Weights, arith: AbstractArithmetic, x: AbstractMatrix) 
     variance = (centred * centred).sum(1) * arith.fraction(Fraction(1, d))
     deviation = (variance + arith.fraction(d * d * weights.architecture.ln_eps)).sqrt()
     out = centred / deviation.reshape(-1, 1)
-    gain, bias = _optional(weights, "ln1_w", arith), _optional(weights, "ln1_b", arith)
+    gain, bias = optional(weights, "ln1_w", arith), optional(weights, "ln1_b", arith)
     out = out if gain is None else out * gain.enclose()
     return out if bias is None else out + bias.enclose()

@@ -104,6 +104,10 @@ class ArbEnclosure(AbstractEnclosure):
         """Entrywise square root."""
         return self._like(_sqrt(self.balls))
 
+    def absolute(self: Some) -> Some:
+        """Entrywise absolute value."""
+        return self._like(np.abs(self.balls))
+
     def maximum(self: Some, other: Some) -> Some:
         """Entrywise larger."""
         return self._like(_maximum(self.balls, other.balls))
@@ -163,7 +167,7 @@ class ArbEnclosure(AbstractEnclosure):
         """Ends as float64, moved outward by one float after the conversion (which rounds to nearest)."""
         lo = np.asarray(_float(_lower_end(self.balls))).astype(np.float64)
         hi = np.asarray(_float(_upper_end(self.balls))).astype(np.float64)
-        return np.nextafter(lo, -np.inf), np.nextafter(hi, np.inf)  # ROUND: outwards
+        return np.asarray(np.nextafter(lo, -np.inf)), np.asarray(np.nextafter(hi, np.inf))  # ROUND: outwards
 
     def upper(self) -> list[Fraction | None]:
         """Exact upper ends; lost beyond 2**RANGE, and raised to 2**-RANGE when nearer to zero than that."""

@@ -89,6 +89,10 @@ class Counted(AbstractMatrix, AbstractEnclosure):
         """1 per entry."""
         return self._entrywise(other)
 
+    def absolute(self: Some) -> Some:
+        """1 per entry."""
+        return self._new(self.shape, prod(self.shape))
+
     def maximum(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)

@@ -112,6 +112,11 @@ class Float64Enclosure(AbstractEnclosure):
         lo, hi = np.sqrt(self.lo), np.sqrt(self.hi)
         return self._both(np.maximum(down(lo), 0.0), up(hi))
 
+    def absolute(self: Some) -> Some:
+        """Entrywise absolute value; exact, so nothing is widened."""
+        lo = np.maximum(np.maximum(self.lo, -self.hi), 0.0)
+        return self._both(lo, np.maximum(-self.lo, self.hi))
+
     def maximum(self: Some, other: Some) -> Some:
         """Entrywise larger."""
         return self._both(np.maximum(self.lo, other.lo), np.maximum(self.hi, other.hi))

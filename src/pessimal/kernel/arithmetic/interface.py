@@ -112,6 +112,10 @@ class AbstractEnclosure(ABC):
         """Entrywise square root; lost where the argument may be negative."""
 
     @abstractmethod
+    def absolute(self: SomeEnclosure) -> SomeEnclosure:
+        """Entrywise absolute value."""
+
+    @abstractmethod
     def maximum(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise larger of two numbers, broadcasting."""
 

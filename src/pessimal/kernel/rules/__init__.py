@@ -4,6 +4,7 @@ Contents:
     interface.py — what a rule takes and gives.
     brute_force.py — every sequence.
     cubic.py — pure sequences and the convexity lemma.
+    sub_cubic/ — the published sub-cubic proofs: direct path x attention averaging x QK error.
     position_minima.py — R1: the worst token at every position.
     exponential_moment.py — R2: Chernoff with hinted tilts.
     rivals.py — R4 and R5: which rivals a margin is taken against.
@@ -14,9 +15,11 @@ from pessimal.kernel.rules.cubic import CubicRule
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
 from pessimal.kernel.rules.position_minima import PositionMinimaRule
+from pessimal.kernel.rules.sub_cubic import SubCubicRule
 
 RULES: dict[str, AbstractRule] = {
-    rule.name: rule for rule in (BruteForceRule(), CubicRule(), PositionMinimaRule(), ExponentialMomentRule())
+    rule.name: rule
+    for rule in (BruteForceRule(), CubicRule(), SubCubicRule(), PositionMinimaRule(), ExponentialMomentRule())
 }
 
 __all__ = [
@@ -28,4 +31,5 @@ __all__ = [
     "ExponentialMomentRule",
     "Hints",
     "PositionMinimaRule",
+    "SubCubicRule",
 ]

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -64,6 +65,27 @@ class Hints:
         if array is None or array.dtype != np.int64 or array.shape != shape:
             raise Rejected(Reason.BAD_HINT, f"array {name} must be int64 of shape {list(shape)}")
         return array
+
+    def floats(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A float64 array of a given shape, all entries finite."""
+        array = self.arrays.get(name)
+        if array is None or array.dtype != np.float64 or array.shape != shape:
+            raise Rejected(Reason.BAD_HINT, f"array {name} must be float64 of shape {list(shape)}")
+        if not np.isfinite(array).all():
+            raise Rejected(Reason.BAD_HINT, f"array {name} has an entry that is not finite")
+        return array
+
+    def halfwords(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers 0 .. 2**16 - 1 of a given shape, four to an int64, the first in the lowest 16 bits, zeros at the end.
+
+        Whatever the bits say is a number; only the length and the padding can be wrong.
+        """
+        count = prod(shape)
+        packed = self.integers(name, (-(-count // 4),))
+        numbers = packed.astype("<i8").view("<u2").astype(np.int64)
+        if numbers[count:].any():
+            raise Rejected(Reason.BAD_HINT, f"array {name} has bits after its last number")
+        return numbers[:count].reshape(shape)
 
     def only(self, options: set[str], arrays: set[str]) -> None:
         """Refuse hints that the rule does not read."""

@@ -1,0 +1,22 @@
+"""The bound of a rule, as the checker computes it."""
+
+from math import floor
+
+from pessimal.kernel.arithmetic import ARITHMETICS
+from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules.interface import CountBound, no_progress
+from pessimal.spec import Weights
+from pessimal.spec.task import AbstractTask
+
+
+def bound(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> CountBound:
+    arith = ARITHMETICS[arithmetic]()
+    hints = hints or Hints()
+    RULES[rule].require_covers(weights)
+    RULES[rule].cost(weights.architecture, hints)
+    with arith.running():
+        return RULES[rule].bound(weights, task, hints, arith, no_progress)
+
+
+def certified(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> int:
+    return task.total() - floor(bound(rule, weights, task, arithmetic, hints).wrong_at_most)
