@@ -22,6 +22,7 @@ from pessimal.kernel.check import Limits, Verdict
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec import AccuracyClaim, MaxOfK, Overrides, TaskError, Weights, WeightsError
 from pessimal.strategies import (
+    PUBLISHED,
     STRATEGIES,
     BruteForce,
     Cubic,
@@ -34,6 +35,7 @@ from pessimal.strategies import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "PUBLISHED",
     "STRATEGIES",
     "AccuracyClaim",
     "BruteForce",

@@ -78,7 +78,7 @@ import pessimal as ps
 from pathlib import Path
 w = ps.load_weights(sys.argv[1] if len(sys.argv) > 1 else {path!r})
 task, _ = ps.task_of(w)
-for name in sorted(ps.STRATEGIES):
+for name in sorted(set(ps.STRATEGIES) - set(ps.PUBLISHED)):
     data = ps.prove(w, task, ps.STRATEGIES[name]()).data
     for arithmetic in ("float64", "arb"):
         print(name, data.hex(), ps.check(data, w, arithmetic=arithmetic).line())

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import tyro
 
@@ -11,7 +12,7 @@ from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError
+from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError, known_strategies
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ class Prove:
 
 def make_strategy(name: str, options: tuple[str, ...], budget: int | None) -> AbstractStrategy:
     """A strategy from its name and NAME=VALUE words; the messages list what is valid."""
-    if name not in STRATEGIES:
-        raise StrategyError(f"unknown strategy {name!r}; known: {', '.join(sorted(STRATEGIES))}")
-    kind = STRATEGIES[name]
+    kind = STRATEGIES.get(name.lower())
+    if kind is None:
+        raise StrategyError(f"unknown strategy {name!r}; known: {known_strategies()}")
     valid = kind.option_names()
     values: dict[str, int | str] = {}
     for word in options:
@@ -91,9 +92,10 @@ def make_strategy(name: str, options: tuple[str, ...], budget: int | None) -> Ab
         if not equals or key not in valid:
             known = ", ".join(valid) or "none"
             raise StrategyError(f"strategy {name} has no option {key!r}; its options: {known}")
-        if key in {"near", "budget"} and not (value.isascii() and value.isdigit() and len(value) < 19):
+        is_number = int in get_args(get_type_hints(kind)[key])
+        if is_number and not (value.isascii() and value.isdigit() and len(value) < 19):
             raise StrategyError(f"option {key}={value!r} is not a number")
-        values[key] = int(value) if key in {"near", "budget"} else value
+        values[key] = int(value) if is_number else value
     if budget is not None and "budget" in valid:
         values["budget"] = budget
     return kind(**values)

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from pessimal.cli.terminal import VERIFIED, print_json
 from pessimal.spec import TASKS
-from pessimal.strategies import STRATEGIES, StrategyError
+from pessimal.strategies import PUBLISHED, STRATEGIES, StrategyError
+from pessimal.strategies.sub_cubic import pattern
 
 MIN_WIDTH = 180
 
@@ -18,6 +19,8 @@ class Strategies:
 
     task: str | None = None
     """only strategies that apply to this task"""
+    all: bool = False
+    """print a line for each of the hundred published sub-cubic strategies too"""
     json: bool = False
     """print one JSON object as the last line of stdout"""
 
@@ -40,10 +43,14 @@ class Strategies:
         for heading in ("name", "rule", "flops", "options", "source", "what it does"):
             table.add_column(heading, no_wrap=heading != "what it does")
         for row in rows:
+            if row["name"] in PUBLISHED and not self.all:
+                continue
             table.add_row(*(", ".join(value) if isinstance(value, list) else value for value in row.values()))
         console = Console()
         console.width = max(console.width, MIN_WIDTH)
         console.print(table)
+        if not self.all:
+            print(f"and {len(PUBLISHED)} published sub-cubic strategies (--all lists them): {pattern()}")
         if self.json:
             print_json({"strategies": rows})
         return VERIFIED

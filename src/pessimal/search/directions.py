@@ -27,7 +27,8 @@ def qk_directions(query: np.ndarray, key: np.ndarray, w_q: np.ndarray, w_k: np.n
     Args:
         query: E_q, `[v, d_model]`.
         key: E_k, `[v, d_model]`.
-        w_q, w_k: `[d_model, d_head]`.
+        w_q: `[d_model, d_head]`.
+        w_k: `[d_model, d_head]`.
 
     Returns:
         `query_direction`, `key_direction` `[2, v]`; `w_q_direction`, `w_k_direction` `[d_model]`.

@@ -1,9 +1,9 @@
 r"""Smallest gaps that make the classes of the sub-cubic rule pass, for many models at once.
 
 A class (q, m, n) with gap g is certified when
-$W(g) = b_q + \max_{ends}[\,\hat G_m(\alpha) + (1 - \alpha)\,w\,] < 0$ (kernel, `rules/sub_cubic/rule.py`). A larger gap
-leaves fewer other tokens: the range of attention shrinks and w falls, so W falls with g, and the smallest gap is found by
-bisection, all classes of all models together: about log2(v) evaluations in place of v.
+$W(g) = b_q + \max_{ends}[\,\hat G_m(\alpha) + (1 - \alpha)\,w\,] < 0$ (kernel, `rules/sub_cubic/rule.py`). A larger
+gap leaves fewer other tokens: the range of attention shrinks and w falls, so W falls with g, and the smallest gap is
+found by bisection, all classes of all models together: about log2(v) evaluations in place of v.
 
 Shapes: B models, N = K - 1 numbers of other tokens, C = v(v+1)/2 cells (q, m), J lines.
 
@@ -147,7 +147,7 @@ def dense_lines(p: GapProblem, n_points: int = 257) -> tuple[Above, Float[np.nda
     table = np.stack([(p.fixed + a * p.right).max(2) for a in grid], axis=2)
 
     def above(alpha: np.ndarray) -> np.ndarray:
-        place = np.clip(alpha, 0, 1) * (n_points - 1)
+        place = np.clip(np.nan_to_num(alpha), 0, 1) * (n_points - 1)
         left = np.minimum(place.astype(np.int64), n_points - 2)
         flat = table.reshape(table.shape[0], -1)
         index = (p.m * n_points + left).reshape(left.shape[0], -1)
@@ -168,7 +168,7 @@ def attention_ranges(p: GapProblem, gap: Int[np.ndarray, "B N C"]) -> tuple[np.n
             used = gap[b, n] > 0
             np.minimum.at(low[b], p.m[used], least[b, n, used])
             np.maximum.at(high[b], p.m[used], greatest[b, n, used])
-    empty = low > high
+    empty = ~(low <= high)
     return np.where(empty, 0.0, low), np.where(empty, 1.0, high)
 
 
@@ -186,7 +186,9 @@ def chord_points(
     last = np.clip(np.ceil(high * unit) + 1, first + n_points - 1, unit).astype(np.int64)
     fraction = np.linspace(0, 1, max(n_grid, n_points))
     grid = np.rint(first[..., np.newaxis] + (last - first)[..., np.newaxis] * fraction).astype(np.int64)
-    values = np.stack([(p.fixed + p.right * (grid[:, :, d, np.newaxis] / unit)).max(2) for d in range(grid.shape[2])], 2)
+    values = np.stack(
+        [(p.fixed + p.right * (grid[:, :, d, np.newaxis] / unit)).max(2) for d in range(grid.shape[2])], 2
+    )
     out = np.empty((*first.shape, n_points), dtype=np.int64)
     for b, m in np.ndindex(*first.shape):
         out[b, m] = _greedy(grid[b, m], values[b, m], n_points)

@@ -3,7 +3,8 @@
 Contents:
     interface.py — what a strategy is.
     proof.py — run the rule, state the claim, encode the certificate.
-    brute_force.py, cubic.py, position_minima.py, exponential_moment.py — the strategies.
+    brute_force.py, cubic.py, position_minima.py, exponential_moment.py — one strategy each.
+    sub_cubic.py — the hundred published sub-cubic compositions.
 """
 
 from pessimal.strategies.brute_force import BruteForce
@@ -12,12 +13,25 @@ from pessimal.strategies.exponential_moment import ExponentialMoment
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.position_minima import PositionMinima
 from pessimal.strategies.proof import Proof, prove
+from pessimal.strategies.sub_cubic import PUBLISHED, SubCubic, pattern
 
 STRATEGIES: dict[str, type[AbstractStrategy]] = {
-    strategy.name: strategy for strategy in (BruteForce, Cubic, PositionMinima, ExponentialMoment)
+    "brute-force": BruteForce,
+    "cubic": Cubic,
+    "position-minima": PositionMinima,
+    "exponential-moment": ExponentialMoment,
+    **PUBLISHED,
 }
 
+
+def known_strategies() -> str:
+    """The names in one sentence; the published ones as the pattern they follow."""
+    names = sorted(set(STRATEGIES) - set(PUBLISHED))
+    return f"{', '.join(names)}, and the published {pattern()}"
+
+
 __all__ = [
+    "PUBLISHED",
     "STRATEGIES",
     "AbstractStrategy",
     "BruteForce",
@@ -26,5 +40,7 @@ __all__ = [
     "PositionMinima",
     "Proof",
     "StrategyError",
+    "SubCubic",
+    "known_strategies",
     "prove",
 ]

@@ -92,6 +92,15 @@ class Workbench:
             self._direct[direct] = (_middle(fixed), _middle(right), _middle(bound.slack))
         return self._direct[direct]
 
+    def direct_logits(self) -> np.ndarray:
+        """EU, `[v, d_vocab_out]`, about."""
+        return _middle(self.paths.direct) @ _middle(self.paths.unembed)
+
+    def residual_singular_value(self) -> float:
+        """Largest singular value of the rank-one residual, as computed: no bound."""
+        query, key = _middle(self.paths.query) @ _middle(self.paths.w_q), _middle(self.paths.key) @ _middle(self.paths.w_k)
+        return float(np.linalg.svd(query @ key.T, compute_uv=False)[1])
+
     def problem(self, direct: str, attention_error: str, cross: str) -> GapProblem:
         """What the gaps of one composition depend on."""
         cells = self.cells(attention_error, cross)
@@ -164,10 +173,10 @@ class SubCubic(AbstractStrategy):
 
     @property
     def n_points(self) -> int:
-        """Points used: 5 chords' ends where there is averaging, unless the option says otherwise."""
+        """Points used: both ends of attention where there is averaging, unless the option says otherwise."""
         if self.points is not None:
             return self.points
-        return 0 if self.attention == DROP else 5
+        return 0 if self.attention == DROP else 2
 
     def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
         """Directions, gaps and points."""
@@ -214,7 +223,7 @@ class SubCubic(AbstractStrategy):
     def _above(self, problem: GapProblem, points: np.ndarray | None) -> Above:
         """The kernel's lines, as floats."""
         arith = Float64Arithmetic()
-        options = {"attention": self.attention, "points": self.n_points}
+        options: dict[str, int | str] = {"attention": self.attention, "points": self.n_points}
         hints = Hints(options, {} if points is None else {"points": pack_halfwords(points[0])})
         with arith.running():
             fixed, right = (arith.matrix(x[0]).enclose() for x in (problem.fixed, problem.right))
@@ -232,6 +241,14 @@ def pack_halfwords(numbers: np.ndarray) -> np.ndarray:
     """Numbers 0 .. 2**16 - 1, four to an int64 (`kernel.rules.interface.Hints.halfwords`)."""
     flat = np.concatenate([numbers.ravel(), np.zeros(-numbers.size % 4, dtype=np.int64)])
     return flat.astype("<u2").view("<i8").astype(np.int64)
+
+
+def pattern() -> str:
+    """How the published names are made, and of which words."""
+    direct, attention, error = (
+        ", ".join(word.replace("_", "-").lower() for word in words) for words in (DIRECT_PATHS, AVERAGINGS, QK_PATHS)
+    )
+    return f"eupu-A--attn-B--attn-err-C (A: {direct}; B: {attention}; C: {error})"
 
 
 def _published() -> dict[str, type[SubCubic]]:

@@ -58,7 +58,7 @@ class Lines:
             return np.ones(m.size, dtype=bool)
         low, high = self.ends
         from_zero, to_one = self.all_of_it
-        return (from_zero[m] | alpha.greater(low[m])) & (to_one[m] | high[m].greater(alpha))
+        return np.asarray((from_zero[m] | alpha.greater(low[m])) & (to_one[m] | high[m].greater(alpha)))
 
 
 class AbstractAveraging(ABC):
