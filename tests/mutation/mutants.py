@@ -215,7 +215,7 @@ class Finder(ast.NodeVisitor):
             self.replace("rounding", node, self.text(node.left))
         if isinstance(node.op, ast.RShift):
             self.replace("rounding", node, f"-(-({self.text(node.left)}) >> {self.text(node.right)})")
-        if isinstance(node.op, ast.BitAnd | ast.BitOr):
+        if isinstance(node.op, ast.BitAnd | ast.BitOr) and "np.ndarray" not in self.text(node):  # no types
             for part in (node.left, node.right):
                 self.replace("step", node, f"({self.text(part)})")
         if isinstance(node.op, ast.Pow) and right is not None:

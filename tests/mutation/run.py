@@ -32,9 +32,10 @@ LEDGER, SCORE, EQUIVALENT = HERE / "ledger.jsonl", HERE / "score.json", HERE / "
 MEMORY = 6 << 30
 KERNEL, SPEC, CERTIFICATE = "tests/kernel/", "tests/spec/", "tests/certificate/test_tamper.py"
 SOUND = KERNEL + "test_soundness.py"
-READER = [SPEC + "test_weights.py", SPEC + "test_model.py"]
-ENCLOSURES = [KERNEL + f"test_{name}.py" for name in ("enclosures", "dyadic", "exponential")]
-TABLES, CHECK, PLANTED = KERNEL + "test_tables.py", KERNEL + "test_check.py", KERNEL + "test_planted_failures.py"
+READER = [SPEC + f"test_{name}.py" for name in ("weights", "reader_limits", "model")]
+CHECK, ENVIRONMENT = KERNEL + "test_check.py", KERNEL + "test_float_environment.py"
+ENCLOSURES = [KERNEL + f"test_{name}.py" for name in ("enclosures", "rounding", "dyadic", "exponential")]
+TABLES, DECODER, PLANTED = KERNEL + "test_tables.py", KERNEL + "test_decoder.py", KERNEL + "test_planted_failures.py"
 PERFECT = [f"{SOUND}::test_{name}" for name in (
     "a_perfect_model_is_certified_entirely", "a_perfect_model_is_certified_by_moments",
 )]  # fmt: skip
@@ -49,14 +50,14 @@ BOUNDS = [f"{SOUND}::test_{name}" for name in (
 COUNTING = [f"{PLANTED}::test_a_sequence_wrong_by_a_hair_is_never_counted"]
 ALL_RULES = [SOUND, PLANTED]
 STAGES: tuple[tuple[str, list[list[str]]], ...] = (
-    ("spec/architecture", [READER, [CHECK]]),
-    ("spec/weights", [READER, [CHECK]]),
+    ("spec/architecture", [READER]),
+    ("spec/weights", [READER]),
     ("spec/model", [[SPEC + "test_model.py"], [*EXACT, PLANTED]]),
-    ("spec", [[SPEC + "test_task_and_claim.py"], [CHECK, CERTIFICATE]]),
-    ("kernel/certificate", [[CHECK], [CERTIFICATE]]),
-    ("kernel/check", [[KERNEL + "test_float_environment.py", CHECK], [CERTIFICATE]]),
+    ("spec", [[SPEC + "test_task_and_claim.py"], [CHECK]]),
+    ("kernel/certificate", [[CHECK, DECODER], [CERTIFICATE]]),
+    ("kernel/check", [[ENVIRONMENT, CHECK, DECODER], [CERTIFICATE]]),
     ("kernel/rejection", [[CHECK], [CERTIFICATE]]),
-    ("kernel/arithmetic", [ENCLOSURES, [TABLES, CHECK, *BOUNDS]]),
+    ("kernel/arithmetic", [ENCLOSURES, [TABLES, DECODER, *BOUNDS]]),
     ("kernel/tables", [[TABLES], [*EXACT, CHECK]]),
     ("kernel/strata", [[KERNEL + "test_strata.py"]]),
     ("kernel/rules/interface", [[CHECK], [CERTIFICATE]]),

@@ -440,6 +440,14 @@ def test_the_number_of_positions_is_limited():
     refused(save(tensors), "4097 positions", overrides=Overrides(k=4097))
 
 
+def test_the_longest_side_is_65536():
+    """W_pos may have 65,536 rows, not one more."""
+    rows = np.zeros((65_536, 1), dtype=np.float32)
+    tensors = random_tensors(TINY, 1)
+    assert build(tensors | {"W_pos": rows}, overrides=Overrides(k=1)).architecture.n_ctx == 65_536
+    refused(save(tensors | {"W_pos": np.zeros((65_537, 1), dtype=np.float32)}), "longer", overrides=Overrides(k=1))
+
+
 @pytest.mark.parametrize(("text", "good"), [("000002", True), ("0000002", False), ("1", True)])
 def test_a_stated_length_has_at_most_six_digits(text, good):
     """Leading zeros count; the number is read as it stands."""
