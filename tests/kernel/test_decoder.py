@@ -120,3 +120,11 @@ def test_a_header_has_at_most_65536_bytes():
 def test_fewer_bytes_than_a_length_are_no_container(n):
     """0 to 7 bytes have no length; 8 zero bytes have an empty header."""
     assert reason(bytes(n)) is (Reason.MALFORMED_HEADER if n == 8 else Reason.MALFORMED_CONTAINER)
+
+
+@pytest.mark.parametrize("more", [1, 7, 8, 9, 2**15])
+def test_a_length_beyond_the_file_is_no_container(more):
+    """Also where the header alone would be read rightly."""
+    raw = CUBIC.data[8:]
+    assert reason(struct.pack("<Q", len(raw)) + raw) is None
+    assert reason(struct.pack("<Q", len(raw) + more) + raw) is Reason.MALFORMED_CONTAINER

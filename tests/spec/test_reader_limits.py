@@ -89,3 +89,38 @@ def test_arrays_are_views_of_little_endian_numbers():
     """float64 is read as float64."""
     wide = {name: array.astype(np.float64) for name, array in TENSORS.items()}
     assert {str(a.dtype) for a in build(wide).tensors.values()} == {"float64"}
+
+
+def test_a_tensor_given_twice_under_one_name_is_refused():
+    """Two equal entries of one name, and two equal keys of the metadata, in a file that is otherwise good."""
+    header, body = parts()
+    entry = json.dumps(header["W_E"]).encode()
+    good = json.dumps(header | {"__metadata__": {"a": "b"}}).encode()
+    assert read_weights(file(good, body)).sha256
+    for old, new in (
+        (b'"W_E": ' + entry, b'"W_E": ' + entry + b', "W_E": ' + entry),
+        (b'"a": "b"', b'"a": "b", "a": "b"'),
+    ):
+        assert good.count(old) == 1
+        with pytest.raises(WeightsError, match="duplicate"):
+            read_weights(file(good.replace(old, new), body))
+
+
+@pytest.mark.parametrize("metadata", [3, None, [], ["a"], "a", {"a": 1}, {"a": "b", "c": None}, {"a": {"b": "c"}}])
+def test_metadata_that_is_no_map_of_strings_is_refused(metadata):
+    """In a file that is otherwise good."""
+    header, body = parts()
+    with pytest.raises(WeightsError, match="map of strings"):
+        read_weights(file(json.dumps(header | {"__metadata__": metadata}).encode(), body))
+
+
+def test_a_length_beyond_the_file_is_said_to_be_one():
+    """The header would begin and end within the file, but its length says otherwise; 8 zero bytes have no header."""
+    raw = json.dumps(parts()[0]).encode()
+    for more in (1, 8, 9):
+        with pytest.raises(WeightsError, match="length does not fit"):
+            read_weights(struct.pack("<Q", len(raw) + more) + raw)
+    with pytest.raises(WeightsError, match="not valid JSON"):
+        read_weights(bytes(8))
+    with pytest.raises(WeightsError, match="shorter"):
+        read_weights(bytes(7))
