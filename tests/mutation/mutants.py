@@ -170,6 +170,9 @@ class Finder(ast.NodeVisitor):
         name = _name(node.func)
         if name in SILENT:
             return
+        if name == "reshape" and any((_integer(side) or 0) < 0 for side in node.args):
+            self.visit(node.func)  # NumPy takes every negative side as the unknown one
+            return
         if name in {"up", "down"}:
             self.replace("rounding", node, f"({self.text(node.args[0])})")
         if name == "nextafter":
