@@ -1,5 +1,6 @@
 """The checker: valid certificates verify, every altered one is rejected with a reason, nothing raises."""
 
+import dataclasses
 import json
 import struct
 from math import floor
@@ -433,3 +434,16 @@ def test_decoded_arrays_hold_the_bytes():
     assert hints.arrays["tilt_mantissa"].tolist() == [[6, 7, 8, 9, 10, 11]]
     assert hints.arrays["tilt_mantissa"].dtype == np.int64
     assert Hints().options == {}
+
+
+@pytest.mark.parametrize("part", ["claim", "certificate", "cost", "task"])
+def test_a_verdict_without_all_its_parts_is_not_verified_in_words(part):
+    """Claim, certificate, cost and task stand on the line, or the line says REJECTED."""
+    verdict = check(PROOFS["cubic"].data, WEIGHTS)
+    assert verdict.line().startswith("s VERIFIED")
+    assert dataclasses.replace(verdict, **{part: None}).line() == "s REJECTED reason=None"
+
+
+def test_the_limits_a_check_has_without_being_told():
+    """2**42 operations and 2**31 bytes."""
+    assert (Limits().max_ops, Limits().max_bytes) == (2**42, 2**31)

@@ -71,6 +71,7 @@ def test_constants_are_recognised_exactly(arithmetic):
     same[0, 4] = np.nextafter(0.1, 1)
     assert not arith.matrix(same).is_constant()
     assert arith.integers(np.zeros((1, 3), dtype=np.int64)).is_constant()
+    assert arith.matrix(np.full((1, 1), 0.1)).is_constant()
 
 
 @pytest.mark.parametrize("arithmetic", BOTH)

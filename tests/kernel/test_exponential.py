@@ -75,6 +75,7 @@ def test_constants_meet_the_proof():
         assert flint.arb(-LIMIT).exp() < SMALL
         assert flint.arb(LIMIT).exp() > LARGE
     assert WIDENING == 2.0**-49
+    assert (SMALL, LARGE, LIMIT) == (2.0**-1009, 2.0**1009, 700)
     assert DEGREE >= 15
     assert round(LIMIT / np.log(2)) <= 1010
 

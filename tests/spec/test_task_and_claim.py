@@ -52,6 +52,9 @@ def test_the_largest_sizes_are_tasks():
     assert task_from_record({"name": "max-of-k", "k": 1, "d_vocab": 4096}).d_vocab == 4096
     assert len(str(task_from_record({"name": "max-of-k", "k": 1107, "d_vocab": 4096}).total())) == 3999
     assert task_from_record({"name": "max-of-k", "k": 1, "d_vocab": 1}).total() == 1
+    assert len(str(MaxOfK(k=3999, d_vocab=10).total())) == 4000
+    with pytest.raises(TaskError, match="4000 digits"):
+        MaxOfK(k=4000, d_vocab=10)
 
 
 def test_a_task_must_fit_the_model():

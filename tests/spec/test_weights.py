@@ -415,3 +415,67 @@ def test_arbitrary_bytes_are_refused(data, framed):
     """Noise, with and without a fitting length."""
     with pytest.raises(WeightsError):
         read_weights(file(data) if framed else data)
+
+
+@pytest.mark.parametrize("norms", [(), ("ln1_w",), ("ln_final_w",), ("ln1_w", "ln_final_w")])
+@pytest.mark.parametrize("kind", ["", "None", "none", "LN", "LNPre", "LNpre", "RMS"])
+def test_a_stated_normalisation_must_agree_with_the_tensors(kind, norms):
+    """LN needs both gains, LNPre and none need neither; without a statement the tensors decide."""
+    has = ("ln1_w" in norms, "ln_final_w" in norms)
+    meaning = {"LN": (True, True), "LNPre": (False, False), "None": (False, False), "none": (False, False), "": has}
+    data = save(random_tensors(SIZES, 1, norms=norms), {"normalization_type": kind})
+    if meaning.get(kind) != has:
+        refused(data, "normalization_type")
+        return
+    arch = read_weights(data).architecture
+    assert (arch.ln1, arch.ln_final) == ((True, True) if kind == "LNPre" else has)
+    assert (arch.ln_eps > 0) == (arch.ln1 or arch.ln_final)
+
+
+def test_the_number_of_positions_is_limited():
+    """4,096 positions are read, 4,097 are not, however many rows W_pos has."""
+    tensors = random_tensors(TINY, 1) | {"W_pos": np.zeros((4097, 1), dtype=np.float32)}
+    assert build(tensors, overrides=Overrides(k=4096)).architecture.shape.k == 4096
+    refused(save(tensors), "4097 positions")
+    refused(save(tensors), "4097 positions", overrides=Overrides(k=4097))
+
+
+def test_the_longest_side_is_65536():
+    """W_pos may have 65,536 rows, not one more."""
+    rows = np.zeros((65_536, 1), dtype=np.float32)
+    tensors = random_tensors(TINY, 1)
+    assert build(tensors | {"W_pos": rows}, overrides=Overrides(k=1)).architecture.n_ctx == 65_536
+    refused(save(tensors | {"W_pos": np.zeros((65_537, 1), dtype=np.float32)}), "longer", overrides=Overrides(k=1))
+
+
+@pytest.mark.parametrize(("text", "good"), [("000002", True), ("0000002", False), ("1", True)])
+def test_a_stated_length_has_at_most_six_digits(text, good):
+    """Leading zeros count; the number is read as it stands."""
+    data = save(random_tensors(SIZES, 1), {"n_ctx": text})
+    if good:
+        assert read_weights(data).architecture.shape.k == int(text)
+    else:
+        refused(data, "n_ctx")
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [("1e400", True), ("1e401", False), ("1e+401", False), ("1E-400", True), ("1E-401", False), ("1." + "0" * 38, True),
+     ("1." + "0" * 39, False), ("1/3", True)],
+)  # fmt: skip
+def test_the_limits_of_epsilon_are_exact(text, good):
+    """Forty characters and exponents to 400, in either case."""
+    data = save(random_tensors(SIZES, 1, norms=("ln1_w",)), {"ln_eps": text})
+    if good:
+        assert read_weights(data).architecture.ln_eps == Fraction(text)
+    else:
+        refused(data, "ln_eps")
+
+
+def test_epsilon_is_also_read_as_eps():
+    """The file may say `eps`; `ln_eps` wins over it, and 1e-5 stands where neither is said."""
+    tensors = random_tensors(SIZES, 1, norms=("ln_final_w",))
+    assert build(tensors, {"eps": "1/7"}).architecture.ln_eps == Fraction(1, 7)
+    assert build(tensors, {"eps": "1/7", "ln_eps": "1/8"}).architecture.ln_eps == Fraction(1, 8)
+    assert build(tensors).architecture.ln_eps == Fraction(1, 100_000)
+    assert [text.split("=")[0] for text in build(tensors).architecture.conventions] == ["ln_eps", "attn_scale"]

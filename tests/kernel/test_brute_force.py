@@ -1,0 +1,165 @@
+"""Parts of brute force one by one: integer strata against fractions and loops, blocks, chunks, the evaluation limit."""
+
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+
+from models import BIASES, Sizes, build, planted_tensors, random_tensors
+from pessimal.kernel.arithmetic import ARITHMETICS
+from pessimal.kernel.rules import RULES, Hints, brute_force, undecided
+from pessimal.kernel.rules.brute_force import _IntegerStratum, boxes
+from pessimal.kernel.rules.interface import no_progress
+from pessimal.kernel.rules.undecided import Undecided
+from pessimal.spec import Weights
+from pessimal.spec.task import AbstractTask
+
+
+def tables(k: int, v: int, o: int, seed: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of G, some entries equal, of scales up to 2**+-spread."""
+    rng = np.random.default_rng(seed)
+    middle = np.ldexp(rng.uniform(-1, 1, (k, v, o)), rng.integers(-spread, spread + 1, (k, v, o)))
+    middle[rng.integers(0, 4, (k, v, o)) == 0] = 0
+    width = np.abs(middle) * rng.integers(0, 2, (k, v, o)) * 2.0**-30
+    return middle - width, middle + width
+
+
+@pytest.mark.parametrize("spread", [0, 3, 40, 900])
+@pytest.mark.parametrize(("k", "q", "y"), [(2, 0, 1), (3, 1, 1), (4, 0, 2), (7, 2, 4), (8, 1, 2)])
+def test_integer_differences_are_outward_and_fit(k, q, y, spread):
+    """low < 2**s (G_o - G_y) < high within four units, at the stated scale s; k of them stay within 2**58."""
+    lo, hi = tables(k, 5, 7, 10 * k + spread, spread)
+    lo[0, 0, 0], hi[0, 0, 0] = -np.ldexp(1 - 2.0**-50, spread + 3), -np.ldexp(1 - 2.0**-50, spread + 3)
+    with np.errstate(all="ignore"):
+        stratum = _IntegerStratum(lo, hi, q, y)
+    assert not stratum.lost
+    unit = Fraction(2) ** (58 - 1 - k.bit_length() - (spread + 3))
+    rivals = [o for o in range(7) if o != y]
+    largest = 0
+    for r, o in enumerate(rivals):
+        for i, t in [(i, t) for i in range(k - 1) for t in range(y + 1)] + [(k - 1, q)]:
+            high = int(stratum.high[i, t, r] if i < k - 1 else stratum.high_last[r])
+            low = int(stratum.low[i, t, r] if i < k - 1 else stratum.low_last[r])
+            above = (Fraction(hi[i, t, o]) - Fraction(lo[i, t, y])) * unit
+            below = (Fraction(lo[i, t, o]) - Fraction(hi[i, t, y])) * unit
+            # a float between 2**53 and 2**54 has an even step, so outward may mean two units on each side
+            slack = 4 + 2 * max(1, int(np.ldexp(1.0, 57 - k.bit_length() - 52)))
+            assert above < high <= above + slack
+            assert below - slack <= low < below
+            largest = max(largest, abs(high), abs(low))
+    assert k * largest <= 2**58 + 64 * k
+    assert stratum.high.shape == stratum.low.shape == (k - 1, y + 1, 6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_stratum_with_a_lost_entry_is_lost_unless_its_tokens_avoid_it(bad, side):
+    """NaN at both ends or infinity at one, at a token up to y; beyond y it does not matter."""
+    ends = tables(3, 5, 7, 1, 3)
+    for end in ends if np.isnan(bad) else (ends[side],):
+        end[1, 3, 2] = bad
+    with np.errstate(all="ignore"):
+        assert _IntegerStratum(*ends, 1, 3).lost
+        assert _IntegerStratum(*ends, 1, 4).lost
+        assert not _IntegerStratum(*ends, 1, 2).lost
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 7, 1 << 16])
+@pytest.mark.parametrize(("k", "q", "y"), [(2, 0, 2), (2, 2, 2), (3, 1, 3), (3, 2, 2), (4, 1, 3), (5, 0, 2), (5, 2, 2)])
+def test_blocks_find_exactly_the_sequences_that_loops_find(monkeypatch, block, k, q, y):
+    """Every row whose largest sum may reach zero, once, for every size of block; and which are certainly wrong."""
+    monkeypatch.setattr(brute_force, "BLOCK", block)
+    lo, hi = tables(k, 5, 7, k + 7 * q + y, 1)
+    lo, hi = lo - (np.arange(7) != y) * 0.4, hi - (np.arange(7) != y) * 0.4
+    stratum = _IntegerStratum(lo, hi, q, y)
+    seen = 0
+    for allowed in boxes(k, q, y):
+        rows = stratum.not_certainly_right(allowed)
+        assert rows.shape[1] == k - 1
+        wrong = stratum.certainly_wrong(rows)
+        expected = {}
+        for row in product(*(tokens.tolist() for tokens in allowed)):
+            high = stratum.high_last + sum(stratum.high[i, t] for i, t in enumerate(row))
+            low = stratum.low_last + sum(stratum.low[i, t] for i, t in enumerate(row))
+            if (high >= 0).any():
+                expected[row] = bool((low >= 0).any())
+        assert sorted(map(tuple, rows.tolist())) == sorted(expected)
+        assert {tuple(row): bool(w) for row, w in zip(rows.tolist(), wrong, strict=True)} == expected
+        seen += len(expected)
+    assert seen
+
+
+def wrong_in(weights: Weights, task: AbstractTask, arithmetic: str = "float64") -> tuple[Fraction, int | None]:
+    arith = ARITHMETICS[arithmetic]()
+    with arith.running():
+        result = RULES["brute-force"].bound(weights, task, Hints(), arith, no_progress)
+    return result.wrong_at_most, result.wrong_at_least
+
+
+@pytest.mark.parametrize("sizes", [Sizes(2, 3, 5, 3, 14), Sizes(5, 7, 5, 2, 6), Sizes(17, 19, 5, 2, 4)])
+def test_several_chunks_count_what_one_head_counts(sizes):
+    """A second head of zeros sends the model through the general path, in more than one chunk; the count is the same."""
+    tensors = planted_tensors(sizes, sharpness=1.0, gain=0.5, noise=0.3, seed=3)
+    two = {n: np.concatenate([a, 0 * a]) if a.ndim == 3 else a for n, a in tensors.items()}
+    found = wrong_in(build(two), sizes.task())
+    assert found == wrong_in(build(tensors), sizes.task())
+    assert 0 < found[0] < sizes.task().total()
+
+
+def tied(k: int) -> tuple[Weights, AbstractTask]:
+    """Every logit is zero."""
+    sizes = Sizes(3, 5, 2, 2, k)
+    return build({n: np.zeros_like(a) for n, a in random_tensors(sizes, 0).items()}), sizes.task()
+
+
+@pytest.mark.parametrize(("limit", "evaluated"), [(8, 0), (9, 9), (10, 9), (17, 9), (18, 18), (27, 27)])
+def test_past_the_evaluation_limit_everything_counts_as_wrong_and_undecided(monkeypatch, limit, evaluated):
+    """Groups of nine: one that would exceed the limit is given up whole, in both ways of adding."""
+    monkeypatch.setattr(undecided, "MAX_EVALUATIONS", limit)
+    weights = build(planted_tensors(Sizes(3, 5, 7, 2, 3), sharpness=40.0, gain=8.0))
+    nine = [np.arange(3), np.arange(3)]
+    for by_box in (True, False):
+        collected = Undecided(weights, Sizes(3, 5, 7, 2, 3).task())
+        for q in range(3):
+            if by_box:
+                collected.add_box(nine, q)
+            else:
+                collected.add(np.array(list(product(range(3), repeat=2))), q)
+        assert collected.evaluations == evaluated
+        assert (collected.wrong, collected.ties) == (27 - evaluated, 27 - evaluated)
+
+
+def test_an_evaluated_tie_is_wrong_and_undecided_and_a_wrong_sequence_only_wrong():
+    """One sequence each."""
+    weights, task = tied(2)
+    collected = Undecided(weights, task)
+    collected.add(np.array([[1]]), 2)
+    assert (collected.wrong, collected.ties, collected.evaluations) == (1, 1, 1)
+    sizes = Sizes(3, 5, 7, 2, 2)
+    tensors = planted_tensors(sizes, sharpness=40.0, gain=8.0)
+    tensors["W_U"] = tensors["W_U"][:, [1, 0, 2, 3, 4]]
+    collected = Undecided(build(tensors), sizes.task())
+    for token, wrong in ((2, 0), (1, 1), (0, 2)):
+        collected.add(np.array([[token]]), token)
+        assert (collected.wrong, collected.ties) == (wrong, 0)
+
+
+def test_the_limits_of_undecided_sequences():
+    """16,384 evaluations, at 128, 512 and 2,048 bits."""
+    assert undecided.MAX_EVALUATIONS == 16_384
+    assert undecided.PRECISIONS == (128, 512, 2048)
+
+
+@pytest.mark.parametrize("bits", [60, 200, 600, 1200])
+def test_margins_far_below_the_first_precision_are_decided(bits):
+    """A bias of one unit in 2**bits decides a tie of large logits: right for one sign, wrong for the other."""
+    sizes = Sizes(1, 2, 2, 1, 1)
+    tensors = {n: np.zeros(a.shape, dtype=np.float64) for n, a in random_tensors(sizes, 0, biases=BIASES).items()}
+    tensors["W_E"][0] = 1, 2.0 ** -(bits // 2)
+    tensors["W_U"][:, 0] = 3, 0
+    small = 2.0 ** -(bits - bits // 2)
+    for sign, wrong in ((-1, 0), (1, 1)):
+        tensors["W_U"][:, 1] = 3, sign * small
+        weights = build(tensors)
+        assert wrong_in(weights, sizes.task()) == (wrong, wrong)

@@ -1,0 +1,75 @@
+"""Edges of the enclosures: outward, but no further than stated; one lost end loses a row; limits of exact ends."""
+
+from fractions import Fraction
+
+import flint
+import numpy as np
+import pytest
+
+from pessimal.kernel.arithmetic import ARITHMETICS, ArbArithmetic
+from pessimal.kernel.arithmetic.arb import ArbEnclosure
+from pessimal.kernel.arithmetic.float64 import Float64Enclosure, down, enclose_integers, up
+
+BOTH = sorted(ARITHMETICS)
+
+
+def points(*values: float) -> Float64Enclosure:
+    return Float64Enclosure(np.array(values), np.array(values))
+
+
+def test_one_step_outward_is_one_unit_in_the_last_place():
+    """up and down move zero by 2**-1074 and one by 2**-52, exactly."""
+    assert up(np.array(0.0)) == 2.0**-1074 == -down(np.array(0.0))
+    assert up(np.array(1.0)) == 1 + 2.0**-52
+    assert down(np.array(1.0)) == 1 - 2.0**-52
+
+
+@pytest.mark.parametrize("broken", ["lo", "hi"])
+def test_one_lost_end_loses_its_row_and_no_other(broken):
+    """An entry with one end NaN: no order statistic of its row is decided; the other row keeps its own."""
+    lo, hi = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
+    {"lo": lo, "hi": hi}[broken][0, 1] = np.nan
+    ordered = Float64Enclosure(lo, hi).sort()
+    assert np.isnan(ordered.lo[0]).all()
+    assert np.isnan(ordered.hi[0]).all()
+    assert ordered.lo[1].tolist() == ordered.hi[1].tolist() == [3, 4]
+
+
+def test_quotients_and_roots_of_points_are_tight():
+    """Within four units in the last place, for divisors below and above one and for subnormal results."""
+    with np.errstate(all="ignore"):
+        x = points(1.0, 7.0, 1e-300, 3.0, 2.0**-1060)
+        for divisor in (0.3, 1.0, 3.0, 1e10):
+            quotient = x / points(*[divisor] * 5)
+            assert (quotient.hi - quotient.lo <= 4.01 * np.spacing(quotient.hi)).all()
+        root = x.sqrt()
+        assert (root.lo > 0).all()
+        assert (root.hi - root.lo <= 4.01 * np.spacing(root.hi)).all()
+
+
+def test_a_root_is_never_said_to_be_negative():
+    """sqrt of an interval that starts at zero starts at zero."""
+    assert Float64Enclosure(np.zeros(1), np.ones(1)).sqrt().lo.tolist() == [0]
+
+
+def test_integers_beyond_every_float_are_lost_or_tiny():
+    """Exponents of a million: an infinite end, or the smallest subnormal."""
+    with np.errstate(all="ignore"):
+        numbers = np.array([1, -1, 3**200], dtype=object)
+        far, near = enclose_integers(numbers, 10**7), enclose_integers(numbers, -(10**7))
+    assert not far.positive().any()
+    assert far.hi[[0, 2]].tolist() == [np.inf, np.inf]
+    assert near.lo.tolist() == [-(2.0**-1074)] * 3
+    assert near.hi.tolist() == [2.0**-1074] * 3
+
+
+def test_the_range_of_exact_upper_ends_in_arb():
+    """From 2**-4096 to below 2**4096 exact; nearer to zero rounded up to 2**-4096; beyond lost; zero stays zero."""
+    ends = {
+        (1, 4095): Fraction(2) ** 4095, (1, 4096): None, (-1, 4096): None, (-1, 4095): -(Fraction(2) ** 4095),
+        (1, -4096): Fraction(1, 2**4096), (3, -4096): Fraction(3, 2**4096), (1, -4097): Fraction(1, 2**4096),
+        (-1, -4097): Fraction(1, 2**4096), (0, 0): Fraction(0),
+    }  # fmt: skip
+    with ArbArithmetic().running():
+        balls = np.array([flint.arb(pair) for pair in ends], dtype=object)
+        assert ArbEnclosure(balls).upper() == list(ends.values())
