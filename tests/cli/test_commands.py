@@ -174,7 +174,9 @@ def test_unknown_names_list_the_valid_ones(capsys, model, tmp_path):
     _, _, err = run(capsys, "prove", model, "--strategy", "magic", "--out", tmp_path / "a")
     assert all(name in err for name in set(ps.STRATEGIES) - set(ps.PUBLISHED))
     assert "eupu-A--attn-B--attn-err-C" in err
-    assert all(word in err for name in ps.PUBLISHED for word in name[5:].replace("--attn-err-", "--attn-").split("--attn-"))
+    assert all(
+        word in err for name in ps.PUBLISHED for word in name[5:].replace("--attn-err-", "--attn-").split("--attn-")
+    )
     _, _, err = run(capsys, "prove", model, "--option", "x=1", "--out", tmp_path / "a")
     assert "rival" in err
 

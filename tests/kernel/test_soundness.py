@@ -4,13 +4,13 @@
 """
 
 from collections import Counter
-from math import floor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bounds import bound, certified
 from models import BIASES, NORMS, PLANTABLE, SMALL, Sizes, any_tensors, build, planted_tensors, random_tensors
 from oracle import RIGHT, TIE, true_count, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS
@@ -18,7 +18,7 @@ from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.exponential_moment import POSITIONS
-from pessimal.kernel.rules.interface import CountBound, no_progress
+from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.spec import Weights
 from pessimal.spec.task import AbstractTask
@@ -26,19 +26,6 @@ from pessimal.strategies import ExponentialMoment
 
 HINTLESS = ("cubic", "position-minima")
 PERFECT = {"sharpness": 30.0, "gain": 8.0, "noise": 0.01, "seed": 7}
-
-
-def bound(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> CountBound:
-    arith = ARITHMETICS[arithmetic]()
-    hints = hints or Hints()
-    RULES[rule].require_covers(weights)
-    RULES[rule].cost(weights.architecture, hints)
-    with arith.running():
-        return RULES[rule].bound(weights, task, hints, arith, no_progress)
-
-
-def certified(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> int:
-    return task.total() - floor(bound(rule, weights, task, arithmetic, hints).wrong_at_most)
 
 
 def moment_hints(sizes: Sizes, rival: str, position: str, near: int, tilts: tuple[np.ndarray, np.ndarray]) -> Hints:
