@@ -31,6 +31,7 @@ from pessimal.strategies import (
     Proof,
     StrategyError,
 )
+from pessimal.sweeps import sweep
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,7 @@ __all__ = [
     "prove",
     "result_row",
     "save_certificate",
+    "sweep",
     "task_of",
     "train",
 ]

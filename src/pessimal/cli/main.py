@@ -13,6 +13,7 @@ from pessimal.cli.info import Info
 from pessimal.cli.prove import Prove
 from pessimal.cli.report import Report
 from pessimal.cli.strategies import Strategies
+from pessimal.cli.sweep import Sweep
 from pessimal.cli.terminal import INTERRUPTED, USAGE, say
 from pessimal.cli.train import Train
 
@@ -22,6 +23,7 @@ Command = (
     | Annotated[Prove, tyro.conf.subcommand("prove")]
     | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Strategies, tyro.conf.subcommand("strategies")]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Analyse, tyro.conf.subcommand("analyse")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]

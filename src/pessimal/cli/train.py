@@ -27,7 +27,7 @@ class Train:
     d_head: int = 32
     """width of the head"""
     seeds: str = "0:1"
-    """seeds, as 0:8 or 1,2,5"""
+    """seeds, as 0:8 or 1,2,5, or the word published (151 seeds)"""
     steps: int = 3000
     """optimiser steps"""
     batch_size: int = 128

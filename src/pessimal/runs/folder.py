@@ -133,6 +133,23 @@ class RunFolder:
         name = f"{stem}.json"
         return _object((self.path / self.CIRCUITS / name).read_bytes(), f"{self.CIRCUITS}/{name}")
 
+    def write_whole_file(self, name: str, record: Mapping[str, Any]) -> Path:
+        """Write one JSON object under a name inside the folder, in one step."""
+        path = self.path / name
+        write_atomic(path, _dumps(dict(record)) + b"\n")
+        return path
+
+    def whole_file(self, name: str) -> dict[str, Any] | None:
+        """Read what `write_whole_file` wrote, or None if there is none.
+
+        Raises:
+            RunFolderError: the file is not a JSON object.
+        """
+        try:
+            return _object((self.path / name).read_bytes(), name)
+        except FileNotFoundError:
+            return None
+
     def write_provenance(self) -> None:
         """Record versions, commit, processor type and time of this process."""
         write_atomic(self.path / self.PROVENANCE, _dumps(provenance()) + b"\n")

@@ -98,8 +98,13 @@ class Workbench:
 
     def residual_singular_value(self) -> float:
         """Largest singular value of the rank-one residual, as computed: no bound."""
-        query, key = _middle(self.paths.query) @ _middle(self.paths.w_q), _middle(self.paths.key) @ _middle(self.paths.w_k)
-        return float(np.linalg.svd(query @ key.T, compute_uv=False)[1])
+        return float(self.eqke_singular_values()[1])
+
+    def eqke_singular_values(self) -> np.ndarray:
+        """Singular values of EQKE, descending, as computed."""
+        query = _middle(self.paths.query) @ _middle(self.paths.w_q)
+        key = _middle(self.paths.key) @ _middle(self.paths.w_k)
+        return np.linalg.svd(query @ key.T, compute_uv=False)
 
     def problem(self, direct: str, attention_error: str, cross: str) -> GapProblem:
         """What the gaps of one composition depend on."""

@@ -1,0 +1,47 @@
+"""`pessimal sweep`: every strategy on every model of a configuration."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from pessimal.cli.terminal import VERIFIED, Watch, print_json
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Prove and check every strategy of a configuration on every model; run again to resume."""
+
+    config: tyro.conf.Positional[Path]
+    """TOML file; see docs/sweeps.md"""
+    out: Path
+    """results folder: results.jsonl, index.sqlite, models/"""
+    engine: str = "local"
+    """local or dask"""
+    workers: int = os.cpu_count() or 1
+    """worker processes"""
+    scheduler: str | None = None
+    """address of a running Dask scheduler"""
+    json: bool = False
+    """print one JSON object as the last line of stdout"""
+
+    def run(self) -> int:
+        """Run what is missing."""
+        from pessimal.sweeps import sweep
+
+        with Watch("proving") as watch:
+            run = sweep(
+                self.config,
+                self.out,
+                engine=self.engine,
+                workers=self.workers,
+                scheduler=self.scheduler,
+                progress=watch,
+            )
+        rows = run.results()
+        verified = sum(row["verdict"] == "VERIFIED" for row in rows)
+        print(f"{verified} of {len(rows)} proofs verified; results: {self.out}")
+        if self.json:
+            print_json({"proofs": len(rows), "verified": verified, "results": str(self.out)})
+        return VERIFIED
