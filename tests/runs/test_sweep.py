@@ -132,7 +132,11 @@ BAD = [
     ('"cubic"', '"quartic"', "line 6: unknown strategy 'quartic'; known: published"),
     ("as_published = true", "as_publishd = true", "line 7: unknown key 'as_publishd'; known: k"),
     ("as_published = true", "[options]\ncount = 'all'", "line 7: option count"),
-    ("as_published = true", "[options]\ncolour = 1", "line 7: unknown option .colour.; the sub-cubic strategies have points"),
+    (
+        "as_published = true",
+        "[options]\ncolour = 1",
+        "line 7: unknown option .colour.; the sub-cubic strategies have points",
+    ),
     ("k = 3", "k = = 3", "not TOML"),
 ]
 

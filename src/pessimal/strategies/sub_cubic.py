@@ -104,7 +104,7 @@ class Workbench:
         """Singular values of EQKE, descending, as computed."""
         query = _middle(self.paths.query) @ _middle(self.paths.w_q)
         key = _middle(self.paths.key) @ _middle(self.paths.w_k)
-        return np.linalg.svd(query @ key.T, compute_uv=False)
+        return np.asarray(np.linalg.svd(query @ key.T, compute_uv=False))
 
     def problem(self, direct: str, attention_error: str, cross: str) -> GapProblem:
         """What the gaps of one composition depend on."""
