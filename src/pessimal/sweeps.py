@@ -115,11 +115,13 @@ def prove_unit(unit: SweepUnit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of one model, and its record; runs in a worker."""
     weights = api.load_weights(unit.path)
     rows = [_row(unit, weights, name) for name in unit.strategies]
-    values = workbench(weights).eqke_singular_values() if PUBLISHED.keys() & set(unit.strategies) else []
+    values: list[float] = []
+    if PUBLISHED.keys() & set(unit.strategies):
+        values = workbench(weights).eqke_singular_values().tolist()
     record = {
         "weights": unit.path.stem,
         "weights_sha256": weights.sha256,
-        "eqke_singular_values": [float(value) for value in values[:8]],
+        "eqke_singular_values": values[:8],
         "metadata": dict(weights.metadata),
     }
     return rows, record

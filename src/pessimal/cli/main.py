@@ -12,6 +12,7 @@ from pessimal.cli.demo import Demo
 from pessimal.cli.info import Info
 from pessimal.cli.prove import Prove
 from pessimal.cli.report import Report
+from pessimal.cli.reproduce import Reproduce
 from pessimal.cli.strategies import Strategies
 from pessimal.cli.sweep import Sweep
 from pessimal.cli.terminal import INTERRUPTED, USAGE, say
@@ -26,6 +27,7 @@ Command = (
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Analyse, tyro.conf.subcommand("analyse")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
 )
 

@@ -94,7 +94,7 @@ class Workbench:
 
     def direct_logits(self) -> np.ndarray:
         """EU, `[v, d_vocab_out]`, about."""
-        return _middle(self.paths.direct) @ _middle(self.paths.unembed)
+        return np.asarray(_middle(self.paths.direct) @ _middle(self.paths.unembed))
 
     def residual_singular_value(self) -> float:
         """Largest singular value of the rank-one residual, as computed: no bound."""

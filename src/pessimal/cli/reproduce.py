@@ -1,0 +1,60 @@
+"""`pessimal reproduce`: a published table or figure, in one command."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from pessimal.cli.terminal import VERIFIED, Watch, print_json
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Reproduce a published table or figure; run again to resume."""
+
+    name: tyro.conf.Positional[str]
+    """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, percentiles"""
+    smoke: bool = False
+    """four shipped models instead of the published seeds"""
+    config: Path | None = None
+    """sweep configuration (default: experiments/sweeps/k4.toml)"""
+    out: Path | None = None
+    """folder for results.json, tables, figures (default: reproduce-out/NAME)"""
+    engine: str = "local"
+    """local or dask"""
+    workers: int = os.cpu_count() or 1
+    """worker processes"""
+    scheduler: str | None = None
+    """address of a running Dask scheduler"""
+    json: bool = False
+    """print one JSON object as the last line of stdout"""
+
+    def run(self) -> int:
+        """Sweep, then tables and figures."""
+        from pessimal.reproductions import REPRODUCTIONS, ReproductionError, reproduce
+        from pessimal.reproductions.run import find_config
+
+        if self.name not in REPRODUCTIONS:
+            raise ReproductionError(f"unknown reproduction {self.name!r}; known: {', '.join(REPRODUCTIONS)}")
+        config = self.config or find_config("smoke" if self.smoke else "k4")
+        out = self.out or Path("reproduce-out") / self.name
+        started = time.monotonic()
+        with Watch("proving") as watch:
+            paths = reproduce(
+                REPRODUCTIONS[self.name],
+                config,
+                out,
+                engine=self.engine,
+                workers=self.workers,
+                scheduler=self.scheduler,
+                progress=watch,
+            )
+        for path in paths:
+            if path.suffix == ".md":
+                print(path.read_text(encoding="utf-8"))
+        print(f"{len(paths)} files in {out}, {time.monotonic() - started:.0f} s")
+        if self.json:
+            print_json({"reproduction": self.name, "files": [str(path) for path in paths]})
+        return VERIFIED

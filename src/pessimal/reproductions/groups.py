@@ -1,0 +1,95 @@
+"""The rows of the published tables: which strategies a row takes its best from.
+
+Contents:
+    Group — a row.
+    GROUPS — all of them, in the published order.
+    best_per_model — the best row of a group on every model.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pessimal.kernel.rules.sub_cubic.averaging import DROP
+
+Row = Mapping[str, Any]
+EXACT_DIRECT = {"max_diff_exact", "global_max_diff_exact"}
+EXACT_ERROR = {"exact_EQKE+max_diff_exact", "max_diff_exact"}
+
+
+def _error_kind(row: Row) -> str:
+    word = row["attention_error"]
+    return "exact" if word in EXACT_ERROR else "quadratic" if word.endswith("recursive") else "low-rank"
+
+
+def _in(direct: str, error: str, attention: str | None = None, word: str | None = None) -> Callable[[Row], bool]:
+    """Members by the kind of direct path (exact or low-rank) and QK error, perhaps with one attention or error word."""
+
+    def member(row: Row) -> bool:
+        if (
+            "direct" not in row
+            or attention not in {None, row["attention"]}
+            or word not in {None, row["attention_error"]}
+        ):
+            return False
+        kind = "exact" if row["direct"] in EXACT_DIRECT else "low-rank"
+        return (kind, _error_kind(row)) == (direct, error)
+
+    return member
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row of the published tables.
+
+    Attributes:
+        name: as printed.
+        member: whether a result belongs to it.
+        asymptotic: published asymptotic length.
+        published: relative bound, mean and standard deviation over 151 seeds, per (K, d_vocab).
+    """
+
+    name: str
+    member: Callable[[Row], bool]
+    asymptotic: str
+    published: Mapping[tuple[int, int], tuple[float, float]]
+
+
+def _published(*cells: tuple[float, float]) -> dict[tuple[int, int], tuple[float, float]]:
+    return dict(zip(((4, 64), (5, 64), (10, 64), (10, 128)), cells, strict=True))
+
+
+GROUPS = (
+    Group("brute force", lambda row: row["strategy"] == "brute-force", "O(v^(K+1) K d)",
+          _published((0.9992, 0.0015), (0.9990, 0.0018), (0.9988, 0.0013), (0.9972, 0.0031))),
+    Group("cubic", lambda row: row["strategy"] == "cubic", "O(v^3 K^2)",
+          _published((0.9539, 0.0080), (0.942, 0.010), (0.915, 0.021), (0.885, 0.012))),
+    Group("sub-cubic", _in("exact", "exact"), "O(v^2 K^2 + v^2 d)",
+          _published((0.821, 0.013), (0.806, 0.013), (0.673, 0.030), (0.760, 0.015))),
+    Group("sub-cubic, without mean+diff", _in("exact", "exact", DROP),
+          "O(v^2 K^2 + v^2 d)", {}),
+    Group("low-rank QK", _in("exact", "low-rank"), "O(v^2 K^2 + v d^2 + v^2 d)",
+          _published((0.795, 0.014), (0.785, 0.014), (0.658, 0.028), (0.742, 0.015))),
+    Group("low-rank QK, SVD only", _in("exact", "low-rank", DROP, "svd"),
+          "O(v^2 K^2 + v d^2 + v^2 d)", {}),
+    Group("low-rank EU", _in("low-rank", "exact"), "O(v^2 K^2 + v d + v^2 d)",
+          _published((0.653, 0.060), (0.666, 0.053), (0.640, 0.032), (0.626, 0.029))),
+    Group("low-rank QK & EU", _in("low-rank", "low-rank"), "O(v^2 K^2 + v d^2 + v^2 d)",
+          _published((0.628, 0.060), (0.645, 0.052), (0.626, 0.031), (0.612, 0.028))),
+    Group("quadratic QK", _in("exact", "quadratic"), "O(v^2 K^2 + v^2 d)",
+          _published((0.390, 0.032), (0.423, 0.029), (0.393, 0.030), (0.451, 0.025))),
+    Group("quadratic QK & EU", _in("low-rank", "quadratic"), "O(v^2 K^2 + v^2 d)",
+          _published((0.286, 0.036), (0.340, 0.032), (0.391, 0.028), (0.392, 0.024))),
+)  # fmt: skip
+
+
+def best_per_model(rows: Iterable[Row], key: str) -> dict[str, Row]:
+    """For every model the row with the largest integer under `key`; rows without one are left out."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        if row.get(key) is None:
+            continue
+        held = best.get(row["weights"])
+        if held is None or int(row[key]) > int(held[key]):
+            best[row["weights"]] = row
+    return best

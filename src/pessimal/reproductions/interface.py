@@ -1,0 +1,52 @@
+"""What a reproduction is: a question, a sweep, numbers, tables, figures.
+
+Every reproduction reads the ledger of a sweep, so one sweep feeds them all. `results.json` holds every number that a
+table or figure shows, with its provenance; tables and figures are made from that file and from nothing else.
+
+Contents:
+    AbstractReproduction — the interface.
+    ReproductionError — one that cannot be run as asked.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pessimal.reproductions.tables import Table
+
+
+class ReproductionError(ValueError):
+    """The reproduction cannot be run as asked; the message says what would do."""
+
+
+class AbstractReproduction(ABC):
+    """One published table or figure.
+
+    Attributes:
+        name: kebab-case name, also of its folder.
+        question: what it answers.
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+
+    @abstractmethod
+    def results(
+        self, rows: list[dict[str, Any]], models: dict[str, dict[str, Any]], config: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Numbers from a sweep.
+
+        Args:
+            rows: its ledger.
+            models: what it recorded about each model, by file stem.
+            config: its configuration.
+        """
+
+    @abstractmethod
+    def tables(self, results: dict[str, Any]) -> dict[str, Table]:
+        """Tables from the numbers, by file stem."""
+
+    def figures(self, results: dict[str, Any], folder: Path) -> list[Path]:
+        """Draw the figures; none by default."""
+        del results, folder
+        return []

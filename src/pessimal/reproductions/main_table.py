@@ -1,0 +1,104 @@
+"""The main table: the best strategy of every group per model, ours beside the published and the as-published number.
+
+Contents:
+    MainTable — the reproduction.
+"""
+
+from collections.abc import Sequence
+from statistics import mean, median, stdev
+from typing import Any, ClassVar
+
+from pessimal.analysis.published_flops import published_flops
+from pessimal.reproductions.groups import GROUPS, Group, Row, best_per_model
+from pessimal.reproductions.interface import AbstractReproduction
+from pessimal.reproductions.tables import Table
+
+PUBLISHED_WIDTH = 32
+
+
+def summary(values: Sequence[float]) -> dict[str, float] | None:
+    """Mean, standard deviation (one degree of freedom less), least, median, greatest; None if there is nothing."""
+    if not values:
+        return None
+    spread = stdev(values) if len(values) > 1 else 0.0
+    return {"mean": mean(values), "std": spread, "min": min(values), "median": median(values), "max": max(values)}
+
+
+def relative(best: dict[str, Row], key: str, truth: dict[str, int]) -> list[float]:
+    """Bound over true accuracy per model; over the total where the truth is not known."""
+    return [int(row[key]) / truth.get(stem, int(row["total"])) for stem, row in sorted(best.items())]
+
+
+class MainTable(AbstractReproduction):
+    """One row per published group."""
+
+    name: ClassVar[str] = "main-table"
+    question: ClassVar[str] = "How much does each kind of published proof certify, and at what length?"
+
+    def results(
+        self, rows: list[dict[str, Any]], models: dict[str, dict[str, Any]], config: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Per group: our bound, the as-published number, lengths."""
+        del models
+        truth = {row["weights"]: int(row["correct"]) for row in rows if row["strategy"] == "brute-force"}
+        shape = (config["k"], config["d_vocab"])
+        found = [self._group(group, [row for row in rows if group.member(row)], truth, shape) for group in GROUPS]
+        return {"groups": found, "models": len({row["weights"] for row in rows})}
+
+    def _group(self, group: Group, rows: list[Row], truth: dict[str, int], shape: tuple[int, int]) -> dict[str, Any]:
+        best = best_per_model(rows, "correct")
+        as_published = best_per_model(rows, "correct_as_published")
+        bounds = [int(row["correct"]) / int(row["total"]) for row in best.values()]
+        lengths = [published_length(row, shape) for row in rows if "direct" in row]
+        published = group.published.get(shape)
+        chosen = [row["strategy"] for row in best.values()]
+        return {
+            "group": group.name,
+            "asymptotic": group.asymptotic,
+            "bound": summary(bounds),
+            "relative": summary(relative(best, "correct", truth)),
+            "as_published_not_a_proof": summary(relative(as_published, "correct_as_published", truth)),
+            "published": None if published is None else {"mean": published[0], "std": published[1]},
+            "best_strategy": max(set(chosen), key=chosen.count) if chosen else None,
+            **{key: summary([row[key] for row in best.values()]) for key in
+               ("flops", "unexplained_dims", "checker_ops", "certificate_bytes")},
+            "flops_published_convention": summary(lengths),
+            "check_seconds": summary([row["seconds"] for row in rows if row["correct"] is not None]),
+            "prove_seconds": summary([row["prove_seconds"] for row in rows if row["correct"] is not None]),
+        }  # fmt: skip
+
+    def tables(self, results: dict[str, Any]) -> dict[str, Table]:
+        """The main table."""
+        headings = (
+            "proof", "bound (proved)", "relative to truth", "as published, not a proof", "published", "flops",
+            "flops, published convention", "unexplained dims", "checker ops", "certificate bytes",
+        )  # fmt: skip
+        rows = tuple(
+            (
+                one["group"],
+                _spread(one["bound"]),
+                _spread(one["relative"]),
+                _spread(one["as_published_not_a_proof"]),
+                _spread(one["published"]),
+                *(_count(one[key]) for key in ("flops", "flops_published_convention", "unexplained_dims",
+                                               "checker_ops", "certificate_bytes")),
+            )
+            for one in results["groups"]
+            if one["bound"] is not None
+        )  # fmt: skip
+        title = f"Best of each group per model, mean ± standard deviation over {results['models']} models"
+        return {"main-table": Table(title, headings, rows)}
+
+
+def published_length(row: Row, shape: tuple[int, int]) -> int:
+    """Length of a sub-cubic row in the published convention, for (K, d_vocab) and the published width."""
+    words = (row["direct"], row["attention"], row["attention_error"])
+    return sum(published_flops(shape[1], shape[0], PUBLISHED_WIDTH, words).values())
+
+
+def _spread(value: dict[str, float] | None) -> str:
+    return "" if value is None else f"{value['mean']:.4f} ± {value['std']:.4f}"
+
+
+def _count(value: dict[str, float] | None) -> str:
+    return "" if value is None else f"{round(value.get('median', value['mean'])):,}"

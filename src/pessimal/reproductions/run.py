@@ -1,0 +1,95 @@
+"""Run a reproduction: its sweep (or what is missing of it), then results.json, tables and figures from that file.
+
+Contents:
+    reproduce — the whole chain.
+    find_config — the configurations that come with the repository.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.reproductions.interface import AbstractReproduction, ReproductionError
+from pessimal.reproductions.tables import write_table
+from pessimal.runs import RunFolder, provenance, write_atomic
+from pessimal.sweeps import CONFIG, MODELS, sweep
+
+RESULTS = "results.json"
+SWEEPS = Path("experiments") / "sweeps"
+
+
+def find_config(stem: str) -> Path:
+    """`experiments/sweeps/<stem>.toml`, beside the package or in the current folder.
+
+    Raises:
+        ReproductionError: it is in neither place.
+    """
+    for root in (Path(__file__).resolve().parents[3], Path()):
+        path = root / SWEEPS / f"{stem}.toml"
+        if path.is_file():
+            return path
+    raise ReproductionError(f"{SWEEPS / stem}.toml is not here; name a configuration with --config")
+
+
+def reproduce(
+    reproduction: AbstractReproduction,
+    config: Path,
+    out: Path,
+    *,
+    engine: str = "local",
+    workers: int = 2,
+    scheduler: str | None = None,
+    progress: Progress = no_progress,
+) -> list[Path]:
+    """Run what is missing of the sweep, then write results, tables and figures; returns the files.
+
+    Args:
+        reproduction: which one.
+        config: sweep configuration; its ledger lies beside it in `runs/<stem>` and is shared by all reproductions.
+        out: where the files go.
+        engine: `local` or `dask`.
+        workers: worker processes.
+        scheduler: address of a Dask scheduler.
+        progress: called with (proofs done, proofs asked for).
+    """
+    folder = config.parent / "runs" / config.stem
+    run = sweep(config, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
+    results = reproduction.results(run.results(), _models(run), run.whole_file(CONFIG) or {})
+    record = {
+        "reproduction": reproduction.name,
+        "question": reproduction.question,
+        "config": run.whole_file(CONFIG),
+        "provenance": provenance(),
+        "results": results,
+    }
+    path = out / RESULTS
+    write_atomic(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    return [path, *draw(reproduction, out)]
+
+
+def draw(reproduction: AbstractReproduction, out: Path) -> list[Path]:
+    """Tables and figures from `results.json` alone.
+
+    Raises:
+        ReproductionError: there is no such file, or it is another reproduction's.
+    """
+    try:
+        record: dict[str, Any] = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ReproductionError(f"{out.name} holds no {RESULTS}") from None
+    if record.get("reproduction") != reproduction.name:
+        raise ReproductionError(f"{out.name}/{RESULTS} is of {record.get('reproduction')!r}, not {reproduction.name!r}")
+    paths: list[Path] = []
+    for stem, table in reproduction.tables(record["results"]).items():
+        paths += write_table(table, out, stem)
+    return paths + reproduction.figures(record["results"], out)
+
+
+def _models(run: RunFolder) -> dict[str, dict[str, Any]]:
+    found = {}
+    for path in sorted((run.path / MODELS).glob("*.json")):
+        record = run.whole_file(f"{MODELS}/{path.name}")
+        if record is not None:
+            found[path.stem] = record
+    return found
