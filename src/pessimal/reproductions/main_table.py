@@ -60,11 +60,11 @@ class MainTable(AbstractReproduction):
             "as_published_not_a_proof": summary(relative(as_published, "correct_as_published", truth)),
             "published": None if published is None else {"mean": published[0], "std": published[1]},
             "best_strategy": max(set(chosen), key=chosen.count) if chosen else None,
-            **{key: summary([row[key] for row in best.values()]) for key in
+            **{key: summary([float(row[key]) for row in best.values()]) for key in
                ("flops", "unexplained_dims", "checker_ops", "certificate_bytes")},
-            "flops_published_convention": summary(lengths),
-            "check_seconds": summary([row["seconds"] for row in rows if row["correct"] is not None]),
-            "prove_seconds": summary([row["prove_seconds"] for row in rows if row["correct"] is not None]),
+            "flops_published_convention": summary([float(x) for x in lengths]),
+            "check_seconds": summary([float(row["seconds"]) for row in rows if row["correct"] is not None]),
+            "prove_seconds": summary([float(row["prove_seconds"]) for row in rows if row["correct"] is not None]),
         }  # fmt: skip
 
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:

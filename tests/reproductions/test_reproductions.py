@@ -1,0 +1,123 @@
+"""Reproductions: results, tables and figures from a small sweep; figures from the results file alone."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pessimal.reproductions import REPRODUCTIONS, ReproductionError, reproduce
+from pessimal.reproductions.groups import GROUPS, best_per_model
+from pessimal.reproductions.lengths import frontier
+from pessimal.reproductions.run import draw, find_config
+from pessimal.reproductions.tables import Table
+from pessimal.runs.config import read_config
+from pessimal.strategies import PUBLISHED
+
+ROOT = Path(__file__).resolve().parents[2]
+STRATEGIES = [
+    "cubic",
+    "eupu-max-diff-exact--attn-mean-query+diff--attn-err-exact-eqke+max-diff-exact",
+    "eupu-max-diff--attn-drop-average-query-per-output-logit-reasoning--attn-err-svd",
+    "eupu-mean-query+max-diff--attn-mean-query+diff--attn-err-mean+max-diff-subproduct-recursive",
+]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweeps")
+    path = folder / "small.toml"
+    path.write_text(
+        f'k = 4\nd_vocab = 64\ncheckpoints = "{ROOT / "weights"}"\nstem = "max4_v64"\nseeds = "50,104,123"\n'
+        f"strategies = {json.dumps(STRATEGIES)}\nas_published = true\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_a_reproduction_writes_its_results_tables_and_figures(name, config, tmp_path):
+    paths = reproduce(REPRODUCTIONS[name], config, tmp_path, workers=1)
+    assert paths[0].name == "results.json"
+    record = json.loads(paths[0].read_text())
+    assert record["reproduction"] == name
+    assert {"config", "provenance", "results", "question"} <= set(record)
+    assert {".md", ".csv", ".tex"} <= {path.suffix for path in paths}
+    before = {path: path.read_bytes() for path in paths}
+    for path in paths[1:]:
+        path.unlink()
+    assert set(draw(REPRODUCTIONS[name], tmp_path)) == set(paths[1:])
+    assert {path: path.read_bytes() for path in paths} == before
+
+
+def test_the_main_table_keeps_the_published_number_apart_from_proofs(config, tmp_path):
+    reproduce(REPRODUCTIONS["main-table"], config, tmp_path, workers=1)
+    groups = {one["group"]: one for one in json.loads((tmp_path / "results.json").read_text())["results"]["groups"]}
+    best = groups["sub-cubic"]
+    assert best["as_published_not_a_proof"]["mean"] < best["relative"]["mean"]
+    assert groups["brute force"]["bound"] is None
+    assert best["flops"]["max"] < best["flops_published_convention"]["min"]
+    headings = next(csv.reader(io.StringIO((tmp_path / "main-table.csv").read_text())))
+    assert "as published, not a proof" in headings
+
+
+def test_every_published_strategy_is_in_one_plain_group():
+    for kind in PUBLISHED.values():
+        row = {"strategy": kind.name, "direct": kind.direct, "attention": kind.attention,
+               "attention_error": kind.attention_error}  # fmt: skip
+        assert sum(group.member(row) for group in GROUPS if "," not in group.name) == 1
+
+
+def test_the_groups_have_their_published_sizes():
+    rows = [
+        {"strategy": k.name, "direct": k.direct, "attention": k.attention, "attention_error": k.attention_error}
+        for k in PUBLISHED.values()
+    ]
+    sizes = {group.name: sum(map(group.member, rows)) for group in GROUPS}
+    assert [sizes[name] for name in ("sub-cubic", "low-rank QK", "low-rank EU", "low-rank QK & EU")] == [8, 20, 12, 30]
+    assert [sizes[name] for name in ("quadratic QK", "quadratic QK & EU")] == [12, 18]
+
+
+def test_best_per_model_takes_the_largest_integer_not_the_longest_text():
+    rows = [{"weights": "a", "correct": "99"}, {"weights": "a", "correct": "100"}, {"weights": "b", "correct": None}]
+    assert best_per_model(rows, "correct") == {"a": {"weights": "a", "correct": "100"}}
+
+
+def test_the_frontier_keeps_what_no_other_beats():
+    found = [
+        {"strategy": "short", "flops": 1, "relative": 0.1},
+        {"strategy": "beaten", "flops": 3, "relative": 0.1},
+        {"strategy": "tight", "flops": 3, "relative": 0.9},
+    ]
+    assert frontier(found) == ["short", "tight"]
+
+
+def test_tables_escape_what_latex_reads():
+    text = Table("t", ("a_b", "c"), (("5% & more", "x"),)).latex()
+    assert r"a\_b" in text
+    assert r"5\% \& more" in text
+
+
+def test_results_of_another_reproduction_are_not_drawn(tmp_path):
+    with pytest.raises(ReproductionError, match=r"no results\.json"):
+        draw(REPRODUCTIONS["main-table"], tmp_path)
+    (tmp_path / "results.json").write_text('{"reproduction": "percentiles"}')
+    with pytest.raises(ReproductionError, match="percentiles"):
+        draw(REPRODUCTIONS["main-table"], tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments" / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_readable(path):
+    assert find_config(path.stem).name == path.name
+    read_config(path)
+
+
+def test_an_unknown_reproduction_lists_the_known():
+    done = subprocess.run(
+        [sys.executable, "-m", "pessimal", "reproduce", "table-9"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert all(name in done.stderr for name in REPRODUCTIONS)
+    assert "Traceback" not in done.stderr
