@@ -15,7 +15,8 @@ class Reproduce:
     """Reproduce a published table or figure; run again to resume."""
 
     name: tyro.conf.Positional[str]
-    """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, percentiles"""
+    """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, gap-histograms, error-ladder,
+    resampled-residuals, percentiles"""
     smoke: bool = False
     """four shipped models instead of the published seeds"""
     config: Path | None = None

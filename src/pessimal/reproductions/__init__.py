@@ -4,19 +4,32 @@ Contents:
     interface.py — what a reproduction is.
     run.py — sweep, numbers, tables, figures, in that order.
     groups.py — the rows of the published tables.
-    main_table.py, lengths.py, singular_ratio.py, percentiles.py — the reproductions.
+    main_table.py, lengths.py, singular_ratio.py, percentiles.py — from the ledger alone.
+    qk_residual.py, gap_histograms.py — from the models as well.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
 
+from pessimal.reproductions.gap_histograms import GapHistograms
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError
 from pessimal.reproductions.lengths import BoundVersusFlops, UnexplainedDimensions
 from pessimal.reproductions.main_table import MainTable
 from pessimal.reproductions.percentiles import Percentiles
+from pessimal.reproductions.qk_residual import ErrorLadder, ResampledResiduals
 from pessimal.reproductions.run import reproduce
 from pessimal.reproductions.singular_ratio import SingularRatio
 
 __all__ = ["REPRODUCTIONS", "AbstractReproduction", "ReproductionError", "reproduce"]
 
 REPRODUCTIONS: dict[str, AbstractReproduction] = {
-    one.name: one for one in (MainTable(), BoundVersusFlops(), UnexplainedDimensions(), SingularRatio(), Percentiles())
+    one.name: one
+    for one in (
+        MainTable(),
+        BoundVersusFlops(),
+        UnexplainedDimensions(),
+        SingularRatio(),
+        GapHistograms(),
+        ErrorLadder(),
+        ResampledResiduals(),
+        Percentiles(),
+    )
 }

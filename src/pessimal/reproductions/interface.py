@@ -4,11 +4,13 @@ Every reproduction reads the ledger of a sweep, so one sweep feeds them all. `re
 table or figure shows, with its provenance; tables and figures are made from that file and from nothing else.
 
 Contents:
+    Swept — what it starts from.
     AbstractReproduction — the interface.
     ReproductionError — one that cannot be run as asked.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +19,27 @@ from pessimal.reproductions.tables import Table
 
 class ReproductionError(ValueError):
     """The reproduction cannot be run as asked; the message says what would do."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a finished sweep left.
+
+    Attributes:
+        rows: its ledger.
+        models: what it recorded about each model, by file stem.
+        config: its configuration.
+        checkpoints: the models' files, in the order of the configuration.
+    """
+
+    rows: list[dict[str, Any]]
+    models: dict[str, dict[str, Any]]
+    config: dict[str, Any]
+    checkpoints: list[Path]
+
+    def truth(self) -> dict[str, int]:
+        """Exact number of right sequences per model, where brute force was asked for."""
+        return {row["weights"]: int(row["correct"]) for row in self.rows if row["strategy"] == "brute-force"}
 
 
 class AbstractReproduction(ABC):
@@ -31,16 +54,8 @@ class AbstractReproduction(ABC):
     question: ClassVar[str]
 
     @abstractmethod
-    def results(
-        self, rows: list[dict[str, Any]], models: dict[str, dict[str, Any]], config: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Numbers from a sweep.
-
-        Args:
-            rows: its ledger.
-            models: what it recorded about each model, by file stem.
-            config: its configuration.
-        """
+    def results(self, swept: Swept) -> dict[str, Any]:
+        """Numbers from a sweep."""
 
     @abstractmethod
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.groups import GROUPS
-from pessimal.reproductions.interface import AbstractReproduction
+from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.main_table import published_length
 from pessimal.reproductions.tables import Table
 
@@ -21,16 +21,15 @@ SHADES = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d
 PLAIN_GROUPS = [group for group in GROUPS if "," not in group.name]
 
 
-def points(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[dict[str, Any]]:
+def points(swept: Swept) -> list[dict[str, Any]]:
     """One point per strategy: mean relative bound, flops, dimensions, group."""
-    truth = {row["weights"]: int(row["correct"]) for row in rows if row["strategy"] == "brute-force"}
+    truth, shape = swept.truth(), (swept.config["k"], swept.config["d_vocab"])
     by_strategy = defaultdict(list)
-    for row in rows:
+    for row in swept.rows:
         if row["correct"] is not None:
             by_strategy[row["strategy"]].append(row)
     found = []
     for strategy, mine in by_strategy.items():
-        shape = (config["k"], config["d_vocab"])
         theirs = published_length(mine[0], shape) if "direct" in mine[0] else None
         found.append(
             {
@@ -79,12 +78,9 @@ class BoundVersusFlops(AbstractReproduction):
     name: ClassVar[str] = "bound-versus-flops"
     question: ClassVar[str] = "How tight is a proof of a given length, and where is enumeration as good?"
 
-    def results(
-        self, rows: list[dict[str, Any]], models: dict[str, dict[str, Any]], config: dict[str, Any]
-    ) -> dict[str, Any]:
+    def results(self, swept: Swept) -> dict[str, Any]:
         """Points and the frontier."""
-        del models
-        found = points(rows, config)
+        found = points(swept)
         return {"points": found, "frontier": frontier(found)}
 
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:
@@ -119,12 +115,9 @@ class UnexplainedDimensions(AbstractReproduction):
     name: ClassVar[str] = "unexplained-dimensions"
     question: ClassVar[str] = "How many numbers does a proof of a given length leave unexplained?"
 
-    def results(
-        self, rows: list[dict[str, Any]], models: dict[str, dict[str, Any]], config: dict[str, Any]
-    ) -> dict[str, Any]:
+    def results(self, swept: Swept) -> dict[str, Any]:
         """Points."""
-        del models
-        return {"points": points(rows, config)}
+        return {"points": points(swept)}
 
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:
         """Every strategy."""

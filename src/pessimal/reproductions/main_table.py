@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pessimal.analysis.published_flops import published_flops
 from pessimal.reproductions.groups import GROUPS, Group, Row, best_per_model
-from pessimal.reproductions.interface import AbstractReproduction
+from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.tables import Table
 
 PUBLISHED_WIDTH = 32
@@ -35,15 +35,14 @@ class MainTable(AbstractReproduction):
     name: ClassVar[str] = "main-table"
     question: ClassVar[str] = "How much does each kind of published proof certify, and at what length?"
 
-    def results(
-        self, rows: list[dict[str, Any]], models: dict[str, dict[str, Any]], config: dict[str, Any]
-    ) -> dict[str, Any]:
+    def results(self, swept: Swept) -> dict[str, Any]:
         """Per group: our bound, the as-published number, lengths."""
-        del models
-        truth = {row["weights"]: int(row["correct"]) for row in rows if row["strategy"] == "brute-force"}
-        shape = (config["k"], config["d_vocab"])
-        found = [self._group(group, [row for row in rows if group.member(row)], truth, shape) for group in GROUPS]
-        return {"groups": found, "models": len({row["weights"] for row in rows})}
+        shape = (swept.config["k"], swept.config["d_vocab"])
+        found = [
+            self._group(group, [row for row in swept.rows if group.member(row)], swept.truth(), shape)
+            for group in GROUPS
+        ]
+        return {"groups": found, "models": len({row["weights"] for row in swept.rows})}
 
     def _group(self, group: Group, rows: list[Row], truth: dict[str, int], shape: tuple[int, int]) -> dict[str, Any]:
         best = best_per_model(rows, "correct")

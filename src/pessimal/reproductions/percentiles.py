@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pessimal.reproductions.interface import AbstractReproduction
+from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.tables import Table
 
 LEVELS = (0, 10, 25, 50, 75, 90, 100)
@@ -21,13 +21,10 @@ class Percentiles(AbstractReproduction):
     name: ClassVar[str] = "percentiles"
     question: ClassVar[str] = "How much does each strategy's bound vary between seeds?"
 
-    def results(
-        self, rows: list[dict[str, Any]], models: dict[str, dict[str, Any]], config: dict[str, Any]
-    ) -> dict[str, Any]:
+    def results(self, swept: Swept) -> dict[str, Any]:
         """Percentiles of the bound per strategy."""
-        del models, config
         values = defaultdict(list)
-        for row in rows:
+        for row in swept.rows:
             if row["correct"] is not None:
                 values[row["strategy"]].append(int(row["correct"]) / int(row["total"]))
         return {

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pessimal.kernel.rules.interface import Progress, no_progress
-from pessimal.reproductions.interface import AbstractReproduction, ReproductionError
+from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
 from pessimal.reproductions.tables import write_table
 from pessimal.runs import RunFolder, provenance, write_atomic
-from pessimal.sweeps import CONFIG, MODELS, sweep
+from pessimal.sweeps import CONFIG, MODELS, plan, sweep
 
 RESULTS = "results.json"
 SWEEPS = Path("experiments") / "sweeps"
@@ -55,7 +55,9 @@ def reproduce(
     """
     folder = config.parent / "runs" / config.stem
     run = sweep(config, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
-    results = reproduction.results(run.results(), _models(run), run.whole_file(CONFIG) or {})
+    checkpoints = [path for path, _ in plan(config)[1]]
+    swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints)
+    results = reproduction.results(swept)
     record = {
         "reproduction": reproduction.name,
         "question": reproduction.question,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.groups import best_per_model
-from pessimal.reproductions.interface import AbstractReproduction, ReproductionError
+from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
 from pessimal.reproductions.lengths import SHADES
 from pessimal.reproductions.tables import Table
 
@@ -23,24 +23,21 @@ class SingularRatio(AbstractReproduction):
     name: ClassVar[str] = "singular-ratio"
     question: ClassVar[str] = "Does a QK circuit closer to rank one give a tighter proof?"
 
-    def results(
-        self, rows: list[dict[str, Any]], models: dict[str, dict[str, Any]], config: dict[str, Any]
-    ) -> dict[str, Any]:
+    def results(self, swept: Swept) -> dict[str, Any]:
         """Per QK option: one point per model, and the regression line."""
-        del config
         try:
             from scipy.stats import linregress  # noqa: PLC0415 - an extra
         except ImportError:
             raise ReproductionError("the regression needs the extra `paper`: pip install 'pessimal[paper]'") from None
-        truth = {row["weights"]: int(row["correct"]) for row in rows if row["strategy"] == "brute-force"}
+        truth = swept.truth()
         ratio = {}
-        for stem, model in models.items():
+        for stem, model in swept.models.items():
             values = model["eqke_singular_values"]
             if len(values) > 1:
                 ratio[stem] = values[0] / values[1]
         found = {}
         for word in QK_PATHS:
-            best = best_per_model([row for row in rows if row.get("attention_error") == word], "correct")
+            best = best_per_model([row for row in swept.rows if row.get("attention_error") == word], "correct")
             stems = sorted(set(best) & set(ratio))
             x = [ratio[stem] for stem in stems]
             y = [int(best[stem]["correct"]) / truth.get(stem, int(best[stem]["total"])) for stem in stems]
