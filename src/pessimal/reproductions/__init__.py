@@ -5,10 +5,11 @@ Contents:
     run.py — sweep, numbers, tables, figures, in that order.
     groups.py — the rows of the published tables.
     main_table.py, lengths.py, singular_ratio.py, percentiles.py — from the ledger alone.
-    qk_residual.py, gap_histograms.py — from the models as well.
+    qk_residual.py, gap_histograms.py, faithfulness.py — from the models as well.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
 
+from pessimal.reproductions.faithfulness import Faithfulness
 from pessimal.reproductions.gap_histograms import GapHistograms
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError
 from pessimal.reproductions.lengths import BoundVersusFlops, UnexplainedDimensions
@@ -30,6 +31,7 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         GapHistograms(),
         ErrorLadder(),
         ResampledResiduals(),
+        Faithfulness(),
         Percentiles(),
     )
 }
