@@ -10,6 +10,7 @@ the reason why no false claim can pass, or a test is missing.
 """
 
 import argparse
+import ctypes
 import hashlib
 import json
 import os
@@ -116,6 +117,7 @@ class NoShrinking:
 def child(source: Path, tests: list[str], *, baseline: bool) -> None:
     """Never returns: exit code of pytest on a copy of the package."""
     os.setsid()
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # die with the parent
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
