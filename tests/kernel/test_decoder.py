@@ -128,3 +128,11 @@ def test_a_length_beyond_the_file_is_no_container(more):
     raw = CUBIC.data[8:]
     assert reason(struct.pack("<Q", len(raw)) + raw) is None
     assert reason(struct.pack("<Q", len(raw) + more) + raw) is Reason.MALFORMED_CONTAINER
+
+
+@pytest.mark.parametrize("field", ["dtype", "name", "shape"])
+@pytest.mark.parametrize("value", [["int64"], {}, [["int64"]], None])
+def test_an_array_entry_of_unhashable_parts_is_malformed(field, value):
+    """Lists and objects where words are expected are a reason, not an exception."""
+    entry = {"dtype": "int64", "name": "a", "shape": [12]} | {field: value}
+    assert reason(altered(MOMENT, arrays=[entry])) is Reason.MALFORMED_HEADER
