@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models import Sizes, build, planted_tensors
+from oracle import true_count
 from pessimal.kernel.certificate import canonical, decode
 from pessimal.kernel.check import Limits, check
 from pessimal.kernel.rejection import Reason, Rejected
@@ -136,3 +137,12 @@ def test_an_array_entry_of_unhashable_parts_is_malformed(field, value):
     """Lists and objects where words are expected are a reason, not an exception."""
     entry = {"dtype": "int64", "name": "a", "shape": [12]} | {field: value}
     assert reason(altered(MOMENT, arrays=[entry])) is Reason.MALFORMED_HEADER
+
+
+def test_the_verdict_brackets_the_accuracy():
+    """The rule's number of certainly wrong sequences, taken from the total; rules that give none leave it open."""
+    spoilt = build(planted_tensors(SIZES, sharpness=2.0, gain=1.0, noise=0.2, seed=1))
+    proof = prove(spoilt, SIZES.task(), BruteForce())
+    assert 0 < true_count(spoilt) < 81
+    assert check(proof.data, spoilt).correct_at_most == true_count(spoilt)
+    assert check(CUBIC.data, WEIGHTS).correct_at_most is None

@@ -205,3 +205,18 @@ def test_two_outputs_and_two_positions_are_enough(sizes, word):
         return
     with pytest.raises(Rejected, match=word):
         require_single_additive_head(weights)
+
+
+@pytest.mark.parametrize("arithmetic", BOTH)
+@pytest.mark.parametrize("norms", [(), NORMS])
+def test_the_largest_weight_of_a_query_is_one(arithmetic, norms):
+    """Scores are shifted by their maximum, so that large ones do not overflow, with and without LayerNorm."""
+    tensors = random_tensors(SIZES, 43, norms=norms)
+    tensors["W_Q"] *= 200
+    arith = ARITHMETICS[arithmetic]()
+    with arith.running():
+        lo, hi = path_tables(build(tensors), arith).weight[0].bounds()
+    assert lo.shape == (SIZES.v, SIZES.k, SIZES.v)
+    assert (hi.max((1, 2)) <= 1 + 1e-6).all()
+    assert (hi.max((1, 2)) >= 1).all()
+    assert (lo.max((1, 2)) >= 1 - 1e-6).all()
