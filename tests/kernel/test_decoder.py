@@ -11,6 +11,7 @@ from oracle import true_count
 from pessimal.kernel.certificate import canonical, decode
 from pessimal.kernel.check import Limits, check
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules import Hints
 from pessimal.strategies import BruteForce, Cubic, ExponentialMoment, PositionMinima, prove
 
 SIZES = Sizes(3, 5, 7, 2, 4)
@@ -146,3 +147,23 @@ def test_the_verdict_brackets_the_accuracy():
     assert 0 < true_count(spoilt) < 81
     assert check(proof.data, spoilt).correct_at_most == true_count(spoilt)
     assert check(CUBIC.data, WEIGHTS).correct_at_most is None
+
+
+@pytest.mark.parametrize(("near", "expected"), [(0, Reason.BAD_HINT), (1, None), (3, None), (4, Reason.BAD_HINT)])
+def test_a_band_is_between_one_token_and_all(near, expected):
+    """Both ends are allowed, whatever they are worth."""
+    claim = {"correct": "0", "kind": "correct-count", "total": "81"}
+    options = {"rival": "centred", "position": "each", "near": near}
+    assert reason(altered(MOMENT, options=options, claim=claim)) is expected
+
+
+def test_hints_say_what_is_wrong_with_them():
+    """An absent array or word is a bad hint; the names that a rule reads are in the sentence."""
+    hints = Hints({"a": 1}, {})
+    for call in (lambda: hints.integers("x", (1,)), lambda: hints.word("a", ("b",)), lambda: hints.number("x", 0, 1)):
+        with pytest.raises(Rejected) as caught:
+            call()
+        assert caught.value.reason is Reason.BAD_HINT
+    for options, arrays, words in ((set(), set(), "none"), ({"q"}, {"p"}, "p, q")):
+        with pytest.raises(Rejected, match=f"hints: {words}$"):
+            hints.only(options, arrays)

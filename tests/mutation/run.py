@@ -35,7 +35,7 @@ KERNEL, SPEC, CERTIFICATE = "tests/kernel/", "tests/spec/", "tests/certificate/t
 SOUND = KERNEL + "test_soundness.py"
 READER = [SPEC + f"test_{name}.py" for name in ("weights", "reader_limits", "model")]
 CHECK, ENVIRONMENT = KERNEL + "test_check.py", KERNEL + "test_float_environment.py"
-ENCLOSURES = [KERNEL + f"test_{name}.py" for name in ("enclosures", "rounding", "dyadic", "exponential")]
+ENCLOSURES = [KERNEL + f"test_{name}.py" for name in ("rounding", "dyadic", "exponential", "enclosures")]
 TABLES, COST, DECODER, PLANTED = (
     KERNEL + "test_tables.py",
     KERNEL + "test_cost.py",
@@ -66,7 +66,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/arithmetic", [ENCLOSURES, [TABLES, CHECK, *BOUNDS]]),
     ("kernel/tables", [[TABLES], [*EXACT, CHECK]]),
     ("kernel/strata", [[KERNEL + "test_strata.py"]]),
-    ("kernel/rules/interface", [[CHECK], [CERTIFICATE]]),
+    ("kernel/rules/interface", [[DECODER, CHECK], [CERTIFICATE]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
     ("kernel/rules/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED]]),
     ("kernel/rules", [[THEOREMS, *PERFECT], [CHECK, DECODER], ALL_RULES]),
