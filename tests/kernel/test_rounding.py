@@ -118,3 +118,11 @@ def test_operations_on_intervals_are_no_wider_than_their_exact_range():
             ):  # fmt: skip
                 assert np.abs(found.lo - np.min(exact, 0)).max() < 2.0**-40
                 assert np.abs(found.hi - np.max(exact, 0)).max() < 2.0**-40
+
+
+def test_an_infinite_lower_end_decides_nothing_and_an_infinite_upper_end_does_not_hinder():
+    """[inf, inf] is an overflow, lost; [1, inf] is certainly positive."""
+    inf, x = np.inf, interval([np.inf, 1.0, -np.inf, np.nan], [np.inf, np.inf, 1.0, 1.0])
+    assert x.positive().tolist() == [False, True, False, False]
+    assert x.greater(points(0.5, 0.5, 0.5, 0.5)).tolist() == [False, True, False, False]
+    assert points(2.0, 2.0).greater(interval([1.0, 1.0], [1.5, inf])).tolist() == [True, False]
