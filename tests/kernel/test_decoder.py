@@ -167,3 +167,8 @@ def test_hints_say_what_is_wrong_with_them():
     for options, arrays, words in ((set(), set(), "none"), ({"q"}, {"p"}, "p, q")):
         with pytest.raises(Rejected, match=f"hints: {words}$"):
             hints.only(options, arrays)
+
+
+def test_a_rejection_says_its_reason_and_its_detail():
+    """For callers who let it pass through as an exception."""
+    assert str(Rejected(Reason.BAD_HINT, "no")) == "bad-hint: no"

@@ -62,7 +62,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("spec", [[SPEC + "test_task_and_claim.py"], [CHECK]]),
     ("kernel/certificate", [[CHECK, DECODER], [CERTIFICATE]]),
     ("kernel/check", [[ENVIRONMENT, CHECK, DECODER], [CERTIFICATE]]),
-    ("kernel/rejection", [[CHECK], [CERTIFICATE]]),
+    ("kernel/rejection", [[DECODER, CHECK]]),
     ("kernel/arithmetic", [ENCLOSURES, [TABLES, CHECK, *BOUNDS]]),
     ("kernel/tables", [[TABLES], [*EXACT, CHECK]]),
     ("kernel/strata", [[KERNEL + "test_strata.py"]]),
