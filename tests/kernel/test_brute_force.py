@@ -67,7 +67,7 @@ def test_one_wide_entry_sets_the_scale(side):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_stratum_with_a_lost_entry_is_lost_unless_its_tokens_avoid_it(bad, side):
-    """NaN at both ends or infinity at one, at a token up to y; beyond y it does not matter."""
+    """NaN or infinity at either end, at a token up to y; beyond y it does not matter."""
     ends = tables(3, 5, 7, 1, 3)
     ends[side][1, 3, 2] = bad
     with np.errstate(all="ignore"):
