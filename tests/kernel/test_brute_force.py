@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models import BIASES, Sizes, build, planted_tensors, random_tensors
+from oracle import true_count
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.rules import RULES, Hints, brute_force, undecided
 from pessimal.kernel.rules.brute_force import _IntegerStratum, boxes
@@ -14,6 +15,7 @@ from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.spec import Weights
 from pessimal.spec.task import AbstractTask
+from pessimal.strategies import ExponentialMoment
 
 
 def tables(k: int, v: int, o: int, seed: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,13 +54,22 @@ def test_integer_differences_are_outward_and_fit(k, q, y, spread):
     assert stratum.high.shape == stratum.low.shape == (k - 1, y + 1, 6)
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_one_wide_entry_sets_the_scale(side):
+    """An entry far out on one side only: the scale follows it, whichever side and however small the others."""
+    lo, hi = -np.ones((3, 5, 7)), np.ones((3, 5, 7))
+    lo[1, 1, 2], hi[1, 1, 2] = ((-(2.0**40)), 1.0) if side == 0 else (-1.0, 2.0**40)
+    stratum = _IntegerStratum(lo, hi, 1, 3)
+    assert not stratum.lost
+    assert 2**50 < max(np.abs(stratum.high).max(), np.abs(stratum.low).max()) < 2**58
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_stratum_with_a_lost_entry_is_lost_unless_its_tokens_avoid_it(bad, side):
-    """NaN at both ends or infinity at one, at a token up to y; beyond y it does not matter."""
+    """NaN or infinity at either end, at a token up to y; beyond y it does not matter."""
     ends = tables(3, 5, 7, 1, 3)
-    for end in ends if np.isnan(bad) else (ends[side],):
-        end[1, 3, 2] = bad
+    ends[side][1, 3, 2] = bad
     with np.errstate(all="ignore"):
         assert _IntegerStratum(*ends, 1, 3).lost
         assert _IntegerStratum(*ends, 1, 4).lost
@@ -95,16 +106,6 @@ def wrong_in(weights: Weights, task: AbstractTask, arithmetic: str = "float64") 
     with arith.running():
         result = RULES["brute-force"].bound(weights, task, Hints(), arith, no_progress)
     return result.wrong_at_most, result.wrong_at_least
-
-
-@pytest.mark.parametrize("sizes", [Sizes(2, 3, 5, 3, 14), Sizes(5, 7, 5, 2, 6), Sizes(17, 19, 5, 2, 4)])
-def test_several_chunks_count_what_one_head_counts(sizes):
-    """A second head of zeros sends the model through the general path, in more than one chunk; the count is the same."""
-    tensors = planted_tensors(sizes, sharpness=1.0, gain=0.5, noise=0.3, seed=3)
-    two = {n: np.concatenate([a, 0 * a]) if a.ndim == 3 else a for n, a in tensors.items()}
-    found = wrong_in(build(two), sizes.task())
-    assert found == wrong_in(build(tensors), sizes.task())
-    assert 0 < found[0] < sizes.task().total()
 
 
 def tied(k: int) -> tuple[Weights, AbstractTask]:
@@ -163,3 +164,66 @@ def test_margins_far_below_the_first_precision_are_decided(bits):
         tensors["W_U"][:, 1] = 3, sign * small
         weights = build(tensors)
         assert wrong_in(weights, sizes.task()) == (wrong, wrong)
+
+
+@pytest.mark.parametrize(("gap", "found", "wrong"), [(-2, 0, 0), (-1, 0, 0), (0, 9, 9), (1, 9, 9)])
+def test_a_sum_of_exactly_zero_is_passed_on_and_one_unit_below_is_not(gap, found, wrong):
+    """The integers stand for open bounds: zero may be reached, minus one may not."""
+    lo, hi = tables(3, 5, 7, 3, 1)
+    stratum = _IntegerStratum(lo, hi, 2, 2)
+    for name in ("high", "low", "high_last", "low_last"):
+        setattr(stratum, name, np.zeros_like(getattr(stratum, name)) - 5)
+    for name in ("high", "low"):
+        getattr(stratum, name)[:, :, 3] = 1
+        getattr(stratum, f"{name}_last")[3] = gap - 2
+    (allowed,) = boxes(3, 2, 2)
+    assert len(stratum.not_certainly_right(allowed)) == found
+    assert stratum.certainly_wrong(np.array(list(product(range(3), repeat=2)))).sum() == wrong
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_the_first_pass_alone_decides_models_without_near_ties(monkeypatch, heads):
+    """No sequence is evaluated one by one, in either path, and the count is that of the oracle, from both sides."""
+    monkeypatch.setattr(undecided, "MAX_EVALUATIONS", 0)
+    weights = build(random_tensors(Sizes(3, 5, 7, 2, 3, heads), 5))
+    wrong = 27 - true_count(weights)
+    assert 0 < wrong < 27
+    for arithmetic in ARITHMETICS:
+        assert wrong_in(weights, Sizes(3, 5, 7, 2, 3, heads).task(), arithmetic) == (wrong, wrong)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_strata_whose_tables_overflow_are_decided_one_by_one(k):
+    """Logits beyond 1e308: nothing is left out, and nothing is decided by an infinity."""
+    sizes = Sizes(3, 5, 7, 2, k)
+    tensors = {n: a.astype(np.float64) for n, a in random_tensors(sizes, 6).items()}
+    for name in ("W_V", "W_U"):
+        tensors[name] = tensors[name] * 1e200
+    weights = build(tensors)
+    wrong = sizes.task().total() - true_count(weights)
+    assert 0 < wrong < sizes.task().total()
+    assert wrong_in(weights, sizes.task()) == (wrong, wrong)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_progress_rises_to_the_total(rule):
+    """(done, total) pairs: rising, never past the total, ending there."""
+    sizes, seen = Sizes(3, 5, 7, 2, 3), []
+    weights, arith = build(planted_tensors(sizes)), ARITHMETICS["float64"]()
+    hints = ExponentialMoment("plain", "each", 2).hints(weights, sizes.task(), no_progress)
+    with arith.running():
+        used = hints if rule == "exponential-moment" else Hints()
+        RULES[rule].bound(weights, sizes.task(), used, arith, lambda done, total: seen.append((done, total)))
+    assert len(seen) == 3
+    assert seen == sorted(seen)
+    assert seen[0][0] * 3 == seen[-1][0] == seen[-1][1] == seen[0][1]
+
+
+@pytest.mark.parametrize("sizes", [Sizes(2, 3, 5, 3, 14), Sizes(5, 7, 5, 2, 6), Sizes(17, 19, 5, 2, 4)])
+def test_several_chunks_count_what_one_head_counts(sizes):
+    """A second head of zeros sends the model through the general path, in more than one chunk; the count is the same."""
+    tensors = planted_tensors(sizes, sharpness=1.0, gain=0.5, noise=0.3, seed=3)
+    two = {n: np.concatenate([a, 0 * a]) if a.ndim == 3 else a for n, a in tensors.items()}
+    found = wrong_in(build(two), sizes.task())
+    assert found == wrong_in(build(tensors), sizes.task())
+    assert 0 < found[0] < sizes.task().total()

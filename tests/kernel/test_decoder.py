@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from models import Sizes, build, planted_tensors
+from oracle import true_count
 from pessimal.kernel.certificate import canonical, decode
 from pessimal.kernel.check import Limits, check
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules import Hints
 from pessimal.strategies import BruteForce, Cubic, ExponentialMoment, PositionMinima, prove
 
 SIZES = Sizes(3, 5, 7, 2, 4)
@@ -128,3 +130,45 @@ def test_a_length_beyond_the_file_is_no_container(more):
     raw = CUBIC.data[8:]
     assert reason(struct.pack("<Q", len(raw)) + raw) is None
     assert reason(struct.pack("<Q", len(raw) + more) + raw) is Reason.MALFORMED_CONTAINER
+
+
+@pytest.mark.parametrize("field", ["dtype", "name", "shape"])
+@pytest.mark.parametrize("value", [["int64"], {}, [["int64"]], None])
+def test_an_array_entry_of_unhashable_parts_is_malformed(field, value):
+    """Lists and objects where words are expected are a reason, not an exception."""
+    entry = {"dtype": "int64", "name": "a", "shape": [12]} | {field: value}
+    assert reason(altered(MOMENT, arrays=[entry])) is Reason.MALFORMED_HEADER
+
+
+def test_the_verdict_brackets_the_accuracy():
+    """The rule's number of certainly wrong sequences, taken from the total; rules that give none leave it open."""
+    spoilt = build(planted_tensors(SIZES, sharpness=2.0, gain=1.0, noise=0.2, seed=1))
+    proof = prove(spoilt, SIZES.task(), BruteForce())
+    assert 0 < true_count(spoilt) < 81
+    assert check(proof.data, spoilt).correct_at_most == true_count(spoilt)
+    assert check(CUBIC.data, WEIGHTS).correct_at_most is None
+
+
+@pytest.mark.parametrize(("near", "expected"), [(0, Reason.BAD_HINT), (1, None), (3, None), (4, Reason.BAD_HINT)])
+def test_a_band_is_between_one_token_and_all(near, expected):
+    """Both ends are allowed, whatever they are worth."""
+    claim = {"correct": "0", "kind": "correct-count", "total": "81"}
+    options = {"rival": "centred", "position": "each", "near": near}
+    assert reason(altered(MOMENT, options=options, claim=claim)) is expected
+
+
+def test_hints_say_what_is_wrong_with_them():
+    """An absent array or word is a bad hint; the names that a rule reads are in the sentence."""
+    hints = Hints({"a": 1}, {})
+    for call in (lambda: hints.integers("x", (1,)), lambda: hints.word("a", ("b",)), lambda: hints.number("x", 0, 1)):
+        with pytest.raises(Rejected) as caught:
+            call()
+        assert caught.value.reason is Reason.BAD_HINT
+    for options, arrays, words in ((set(), set(), "none"), ({"q"}, {"p"}, "p, q")):
+        with pytest.raises(Rejected, match=f"hints: {words}$"):
+            hints.only(options, arrays)
+
+
+def test_a_rejection_says_its_reason_and_its_detail():
+    """For callers who let it pass through as an exception."""
+    assert str(Rejected(Reason.BAD_HINT, "no")) == "bad-hint: no"

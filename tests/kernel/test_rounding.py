@@ -73,3 +73,56 @@ def test_the_range_of_exact_upper_ends_in_arb():
     with ArbArithmetic().running():
         balls = np.array([flint.arb(pair) for pair in ends], dtype=object)
         assert ArbEnclosure(balls).upper() == list(ends.values())
+
+
+def interval(lo: list[float], hi: list[float]) -> Float64Enclosure:
+    return Float64Enclosure(np.array(lo), np.array(hi))
+
+
+def test_larger_and_smaller_of_intervals_are_exact():
+    """[max lo, max hi] and [min lo, min hi], entry by entry and along an axis: disjoint, nested and overlapping."""
+    x, y = interval([0.0, 0.0, 0.0, 5.0], [1.0, 9.0, 5.0, 6.0]), interval([2.0, 3.0, 3.0, 1.0], [4.0, 4.0, 9.0, 2.0])
+    both = Float64Enclosure(np.stack([x.lo, y.lo]), np.stack([x.hi, y.hi]))
+    for larger in (x.maximum(y), y.maximum(x), both.max(0), both.cumulative_max(0)[1]):
+        assert (larger.lo.tolist(), larger.hi.tolist()) == ([2, 3, 3, 5], [4, 9, 9, 6])
+    for smaller in (x.minimum(y), y.minimum(x), both.min(0), both.cumulative_min(0)[1]):
+        assert (smaller.lo.tolist(), smaller.hi.tolist()) == ([0, 0, 0, 1], [1, 4, 5, 2])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 33])
+def test_sums_of_intervals_reach_from_the_sum_of_lower_to_the_sum_of_upper_ends(n):
+    """Both ends are enclosed and no further away than rounding."""
+    rng = np.random.default_rng(n)
+    lo = rng.normal(size=(n, 3))
+    total = Float64Enclosure(lo, lo + 1).sum(0)
+    for column in range(3):
+        least = sum(map(Fraction, lo[:, column].tolist()))
+        most = sum(map(Fraction, (lo + 1)[:, column].tolist()))
+        assert least - Fraction(1, 2**40) <= Fraction(total.lo[column]) <= least
+        assert most <= Fraction(total.hi[column]) <= most + Fraction(1, 2**40)
+
+
+def test_operations_on_intervals_are_no_wider_than_their_exact_range():
+    """+ - * / sqrt exp of intervals of width one half, within 2**-40: neither end is taken from the wrong side."""
+    rng = np.random.default_rng(8)
+    with np.errstate(all="ignore"):
+        for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            a, b = (sign * rng.uniform(1, 2, 50) for sign in signs)
+            x, y = Float64Enclosure(a - 0.25, a + 0.25), Float64Enclosure(b - 0.25, b + 0.25)
+            ends = [(p, q) for p in (x.lo, x.hi) for q in (y.lo, y.hi)]
+            for found, exact in (
+                (x + y, [p + q for p, q in ends]), (x - y, [p - q for p, q in ends]), (x * y, [p * q for p, q in ends]),
+                (x.exp(), [np.exp(p) for p, _ in ends]),
+                *([(x / y, [p / q for p, q in ends])] if signs[1] > 0 else []),
+                *([(x.sqrt(), [np.sqrt(p) for p, _ in ends])] if signs[0] > 0 else []),
+            ):  # fmt: skip
+                assert np.abs(found.lo - np.min(exact, 0)).max() < 2.0**-40
+                assert np.abs(found.hi - np.max(exact, 0)).max() < 2.0**-40
+
+
+def test_an_infinite_lower_end_decides_nothing_and_an_infinite_upper_end_does_not_hinder():
+    """[inf, inf] is an overflow, lost; [1, inf] is certainly positive."""
+    inf, x = np.inf, interval([np.inf, 1.0, -np.inf, np.nan], [np.inf, np.inf, 1.0, 1.0])
+    assert x.positive().tolist() == [False, True, False, False]
+    assert x.greater(points(0.5, 0.5, 0.5, 0.5)).tolist() == [False, True, False, False]
+    assert points(2.0, 2.0).greater(interval([1.0, 1.0], [1.5, inf])).tolist() == [True, False]

@@ -192,3 +192,31 @@ def test_a_constant_final_bias_is_accepted():
     arith = ARITHMETICS["float64"]()
     with arith.running():
         assert path_tables(weights, arith).final_bias is None
+
+
+@pytest.mark.parametrize(("sizes", "word"), [
+    (Sizes(2, 2, 5, 3, 2), None), (Sizes(2, 2, 5, 3, 1), "single position"), (Sizes(1, 1, 5, 3, 2), "single output"),
+])  # fmt: skip
+def test_two_outputs_and_two_positions_are_enough(sizes, word):
+    """The smallest model with a rival and something to attend to."""
+    weights = build(random_tensors(sizes, 1))
+    if word is None:
+        require_single_additive_head(weights)
+        return
+    with pytest.raises(Rejected, match=word):
+        require_single_additive_head(weights)
+
+
+@pytest.mark.parametrize("arithmetic", BOTH)
+@pytest.mark.parametrize("norms", [(), NORMS])
+def test_the_largest_weight_of_a_query_is_one(arithmetic, norms):
+    """Scores are shifted by their maximum, so that large ones do not overflow, with and without LayerNorm."""
+    tensors = random_tensors(SIZES, 43, norms=norms)
+    tensors["W_Q"] *= 200
+    arith = ARITHMETICS[arithmetic]()
+    with arith.running():
+        lo, hi = path_tables(build(tensors), arith).weight[0].bounds()
+    assert lo.shape == (SIZES.v, SIZES.k, SIZES.v)
+    assert (hi.max((1, 2)) <= 1 + 1e-6).all()
+    assert (hi.max((1, 2)) >= 1).all()
+    assert (lo.max((1, 2)) >= 1 - 1e-6).all()

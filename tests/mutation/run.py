@@ -10,6 +10,7 @@ the reason why no false claim can pass, or a test is missing.
 """
 
 import argparse
+import ctypes
 import hashlib
 import json
 import os
@@ -34,7 +35,7 @@ KERNEL, SPEC, CERTIFICATE = "tests/kernel/", "tests/spec/", "tests/certificate/t
 SOUND = KERNEL + "test_soundness.py"
 READER = [SPEC + f"test_{name}.py" for name in ("weights", "reader_limits", "model")]
 CHECK, ENVIRONMENT = KERNEL + "test_check.py", KERNEL + "test_float_environment.py"
-ENCLOSURES = [KERNEL + f"test_{name}.py" for name in ("enclosures", "rounding", "dyadic", "exponential")]
+ENCLOSURES = [KERNEL + f"test_{name}.py" for name in ("rounding", "dyadic", "exponential", "enclosures")]
 TABLES, COST, DECODER, PLANTED = (
     KERNEL + "test_tables.py",
     KERNEL + "test_cost.py",
@@ -61,11 +62,11 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("spec", [[SPEC + "test_task_and_claim.py"], [CHECK]]),
     ("kernel/certificate", [[CHECK, DECODER], [CERTIFICATE]]),
     ("kernel/check", [[ENVIRONMENT, CHECK, DECODER], [CERTIFICATE]]),
-    ("kernel/rejection", [[CHECK], [CERTIFICATE]]),
+    ("kernel/rejection", [[DECODER, CHECK]]),
     ("kernel/arithmetic", [ENCLOSURES, [TABLES, CHECK, *BOUNDS]]),
     ("kernel/tables", [[TABLES], [*EXACT, CHECK]]),
     ("kernel/strata", [[KERNEL + "test_strata.py"]]),
-    ("kernel/rules/interface", [[CHECK], [CERTIFICATE]]),
+    ("kernel/rules/interface", [[DECODER, CHECK], [CERTIFICATE]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
     ("kernel/rules/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED]]),
     ("kernel/rules", [[THEOREMS, *PERFECT], [CHECK, DECODER], ALL_RULES]),
@@ -116,6 +117,7 @@ class NoShrinking:
 def child(source: Path, tests: list[str], *, baseline: bool) -> None:
     """Never returns: exit code of pytest on a copy of the package."""
     os.setsid()
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # die with the parent
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):

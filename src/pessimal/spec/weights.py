@@ -236,8 +236,6 @@ def _require_consistent(tensors: Mapping[str, np.ndarray]) -> None:
             continue
         array = tensors[name]
         for letter, side in zip(axes.split(), array.shape, strict=True):
-            if side == 0:
-                raise WeightsError(f"tensor {name!r} is empty")
             known, first = sizes.setdefault(letter, (side, name))
             if known != side:
                 raise WeightsError(

@@ -57,10 +57,10 @@ class _IntegerStratum:
         k = lo.shape[0]
         used = np.arange(y + 1)
         lo, hi = lo[:, used], hi[:, used]
-        largest = max(float(np.abs(lo).max()), float(np.abs(hi).max()))
-        self.lost = not np.isfinite(largest)
+        self.lost = not (np.isfinite(lo).all() and np.isfinite(hi).all())
         if self.lost:
             return
+        largest = max(float(np.abs(lo).max()), float(np.abs(hi).max()))
         # |G| * 2**scale <= 2**BITS / 2k, so k differences stay below 2**BITS plus k units of rounding.
         scale = BITS - 1 - k.bit_length() - int(np.frexp(largest)[1])
         floor = np.floor(np.nextafter(np.ldexp(lo, scale), -np.inf)).astype(np.int64)  # ROUND: downwards

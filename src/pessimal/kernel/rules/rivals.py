@@ -47,8 +47,6 @@ def exclusive_max(x: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEn
 class AbstractRivals(ABC):
     """Margins by query; y runs over q .. d_vocab - 1 (Y of them), R problems per stratum, I positions."""
 
-    n_problems: int
-
     @abstractmethod
     def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
         """Margins `[R, I, t, y]` over all t, y, and what to add for this query, `[R, Y]` or None."""
@@ -70,7 +68,6 @@ class EveryRival(AbstractRivals):
 
     def __init__(self, tables: AdditiveTables, *, pessimal_position: bool) -> None:
         d_vocab, n_out = tables.direct.shape
-        self.n_problems = n_out - 1
         y = np.arange(d_vocab)
         r = np.arange(n_out - 1)[:, np.newaxis]
         rival = np.where(r < y, r, r + 1)
@@ -94,8 +91,6 @@ class EveryRival(AbstractRivals):
 
 class PessimalRival(AbstractRivals):
     """R5, plain or centred: one pessimal rival, direct path and values apart."""
-
-    n_problems = 1
 
     def __init__(
         self, tables: AdditiveTables, arith: AbstractArithmetic, *, centred: bool, pessimal_position: bool
@@ -124,8 +119,6 @@ class PessimalRival(AbstractRivals):
 
 class JointRival(AbstractRivals):
     """R5 joint: the pessimal rival of D(q) + V_i(t), query by query."""
-
-    n_problems = 1
 
     def __init__(self, tables: AdditiveTables, arith: AbstractArithmetic, *, pessimal_position: bool) -> None:
         self.value = position_values(tables, None)
