@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from oracle import true_count
+from pessimal.analysis.constructed import veto_model
 from pessimal.reproductions import REPRODUCTIONS, ReproductionError, reproduce
 from pessimal.reproductions.groups import GROUPS, best_per_model
 from pessimal.reproductions.lengths import frontier
 from pessimal.reproductions.run import draw, find_config
 from pessimal.reproductions.tables import Table
 from pessimal.runs.config import read_config
+from pessimal.spec import read_weights
 from pessimal.strategies import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +40,7 @@ def config(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", REPRODUCTIONS)
+@pytest.mark.parametrize("name", [name for name, one in REPRODUCTIONS.items() if one.needs_sweep])
 def test_a_reproduction_writes_its_results_tables_and_figures(name, config, tmp_path):
     paths = reproduce(REPRODUCTIONS[name], config, tmp_path, workers=1)
     assert paths[0].name == "results.json"
@@ -61,6 +64,25 @@ def test_the_main_table_keeps_the_published_number_apart_from_proofs(config, tmp
     assert best["flops"]["max"] < best["flops_published_convention"]["min"]
     headings = next(csv.reader(io.StringIO((tmp_path / "main-table.csv").read_text())))
     assert "as published, not a proof" in headings
+
+
+@pytest.mark.slow
+def test_templates_carry_over_to_trained_models_and_not_to_another_circuit(tmp_path):
+    """The veto circuit is right everywhere; proofs that explain by attention to the maximum certify next to nothing."""
+    reproduce(REPRODUCTIONS["transfer"], find_config("smoke"), tmp_path)
+    models = json.loads((tmp_path / "results.json").read_text())["results"]["models"]
+    veto = models.pop("veto circuit (constructed)")
+    assert len(models) == 14
+    for name, one in veto.items():
+        if name.startswith("eupu"):
+            assert one["bound"] < 1e-3
+    assert veto["position-minima"]["bound"] == 1.0
+    for bounds in models.values():
+        assert bounds["cubic"]["bound"] > 0.85
+
+
+def test_the_veto_circuit_is_right_everywhere():
+    assert true_count(read_weights(veto_model(3, 4))) == 64
 
 
 def test_every_published_strategy_is_in_one_plain_group():

@@ -6,6 +6,7 @@ Contents:
     groups.py — the rows of the published tables.
     main_table.py, lengths.py, singular_ratio.py, percentiles.py — from the ledger alone.
     qk_residual.py, gap_histograms.py, faithfulness.py — from the models as well.
+    transfer.py — from the shipped models, without a sweep.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
 
@@ -18,6 +19,7 @@ from pessimal.reproductions.percentiles import Percentiles
 from pessimal.reproductions.qk_residual import ErrorLadder, ResampledResiduals
 from pessimal.reproductions.run import reproduce
 from pessimal.reproductions.singular_ratio import SingularRatio
+from pessimal.reproductions.transfer import Transfer
 
 __all__ = ["REPRODUCTIONS", "AbstractReproduction", "ReproductionError", "reproduce"]
 
@@ -32,6 +34,7 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         ErrorLadder(),
         ResampledResiduals(),
         Faithfulness(),
+        Transfer(),
         Percentiles(),
     )
 }

@@ -48,10 +48,12 @@ class AbstractReproduction(ABC):
     Attributes:
         name: kebab-case name, also of its folder.
         question: what it answers.
+        needs_sweep: whether it reads a ledger; if not, it starts from the shipped models.
     """
 
     name: ClassVar[str]
     question: ClassVar[str]
+    needs_sweep: ClassVar[bool] = True
 
     @abstractmethod
     def results(self, swept: Swept) -> dict[str, Any]:

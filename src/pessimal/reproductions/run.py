@@ -53,15 +53,18 @@ def reproduce(
         scheduler: address of a Dask scheduler.
         progress: called with (proofs done, proofs asked for).
     """
-    folder = config.parent / "runs" / config.stem
-    run = sweep(config, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
-    checkpoints = [path for path, _ in plan(config)[1]]
-    swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints)
+    if reproduction.needs_sweep:
+        folder = config.parent / "runs" / config.stem
+        run = sweep(config, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
+        checkpoints = [path for path, _ in plan(config)[1]]
+        swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints)
+    else:
+        swept = Swept([], {}, {}, sorted((config.parents[2] / "weights").glob("*.safetensors")))
     results = reproduction.results(swept)
     record = {
         "reproduction": reproduction.name,
         "question": reproduction.question,
-        "config": run.whole_file(CONFIG),
+        "config": swept.config,
         "provenance": provenance(),
         "results": results,
     }
