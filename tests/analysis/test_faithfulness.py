@@ -8,6 +8,7 @@ import pytest
 
 from models import BIASES, Sizes, build, random_tensors
 from oracle import true_count
+from pessimal.analysis.ablations import PATHS, ablation_table
 from pessimal.analysis.faithfulness import (
     _right,
     _stratum,
@@ -67,3 +68,17 @@ def test_the_interval_has_the_stated_tails():
     assert sum(comb(20, i) * high**i * (1 - high) ** (20 - i) for i in range(8)) == pytest.approx(0.025)
     assert clopper_pearson(0, 20)[0] == 0
     assert clopper_pearson(20, 20)[1] == 1
+
+
+def test_all_paths_on_is_the_model_and_none_is_a_constant():
+    """32 rows; the first counts like the model on the same inputs, the last gives one output whatever the input."""
+    _, p = parts(3)
+    rows = ablation_table(p, 3000, seed=5)
+    assert len(rows) == 32
+    tokens = np.random.default_rng(5).integers(0, 5, (3000, 3))
+    every = np.broadcast_to(np.arange(3), tokens.shape)
+    assert rows[0]["on"] == list(PATHS)
+    assert rows[0]["accuracy"] == _right(p, tokens, tokens[:, -1], every, None).mean()
+    shares = [(tokens.max(1) == o).mean() for o in range(7)]
+    assert rows[-1]["on"] == []
+    assert rows[-1]["accuracy"] in shares

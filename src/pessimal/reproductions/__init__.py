@@ -5,16 +5,18 @@ Contents:
     run.py — sweep, numbers, tables, figures, in that order.
     groups.py — the rows of the published tables.
     main_table.py, lengths.py, singular_ratio.py, percentiles.py — from the ledger alone.
-    qk_residual.py, gap_histograms.py, faithfulness.py — from the models as well.
-    transfer.py — from the shipped models, without a sweep.
+    qk_residual.py, gap_histograms.py, faithfulness.py, ablations.py — from the models as well.
+    transfer.py, matrices.py — from the shipped models, without a sweep.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
 
+from pessimal.reproductions.ablations import CircuitAblations
 from pessimal.reproductions.faithfulness import Faithfulness
 from pessimal.reproductions.gap_histograms import GapHistograms
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError
 from pessimal.reproductions.lengths import BoundVersusFlops, UnexplainedDimensions
 from pessimal.reproductions.main_table import MainTable
+from pessimal.reproductions.matrices import Matrices
 from pessimal.reproductions.percentiles import Percentiles
 from pessimal.reproductions.qk_residual import ErrorLadder, ResampledResiduals
 from pessimal.reproductions.run import reproduce
@@ -34,7 +36,9 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         ErrorLadder(),
         ResampledResiduals(),
         Faithfulness(),
+        CircuitAblations(),
         Transfer(),
+        Matrices(),
         Percentiles(),
     )
 }

@@ -2,12 +2,16 @@
 
 Contents:
     figure — axes to draw on, saved when done.
+    picture — several matrices as heat maps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from pessimal.reproductions.interface import ReproductionError
 
@@ -19,16 +23,35 @@ def figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
     Raises:
         ReproductionError: matplotlib is not installed.
     """
+    with _canvas(path, (6.4, 4.2)) as canvas:
+        axes = canvas.add_subplot()
+        axes.set(title=title, xlabel=x, ylabel=y)
+        axes.grid(alpha=0.25)
+        yield axes
+
+
+@contextmanager
+def _canvas(path: Path, size: tuple[float, float]) -> Iterator[Any]:
+    """An empty figure, saved on leaving."""
     try:
         import matplotlib as mpl  # noqa: PLC0415 - an extra
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
         raise ReproductionError("figures need the extra `paper`: pip install 'pessimal[paper]'") from None
     with mpl.rc_context({"svg.hashsalt": "pessimal", "font.size": 9, "svg.fonttype": "none"}):
-        canvas = Figure(figsize=(6.4, 4.2), layout="constrained")
-        axes = canvas.add_subplot()
-        axes.set(title=title, xlabel=x, ylabel=y)
-        axes.grid(alpha=0.25)
-        yield axes
+        canvas = Figure(figsize=size, layout="constrained")
+        yield canvas
         path.parent.mkdir(parents=True, exist_ok=True)
-        canvas.savefig(path, metadata={"Date": None})
+        canvas.savefig(path, dpi=50, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def picture(path: Path, matrices: Mapping[str, Float[np.ndarray, "a b"]], columns: int = 3) -> None:
+    """Heat maps, zero in white, each with its own scale; written to `path`."""
+    rows = -(-len(matrices) // columns)
+    with _canvas(path, (3.2 * columns, 2.9 * rows)) as canvas:
+        for place, (name, matrix) in enumerate(matrices.items()):
+            axes = canvas.add_subplot(rows, columns, place + 1)
+            limit = float(np.abs(matrix).max()) or 1.0
+            shown = axes.imshow(matrix, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+            axes.set_title(name, fontsize=8)
+            canvas.colorbar(shown, ax=axes)

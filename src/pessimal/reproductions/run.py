@@ -16,6 +16,8 @@ from pessimal.runs import RunFolder, provenance, write_atomic
 from pessimal.sweeps import CONFIG, MODELS, plan, sweep
 
 RESULTS = "results.json"
+# Longer results are written without line breaks.
+PRETTY = 60_000
 SWEEPS = Path("experiments") / "sweeps"
 
 
@@ -69,7 +71,10 @@ def reproduce(
         "results": results,
     }
     path = out / RESULTS
-    write_atomic(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    text = json.dumps(record, indent=1, allow_nan=False)
+    if len(text) > PRETTY:
+        text = json.dumps(record, allow_nan=False, separators=(",", ":"))
+    write_atomic(path, f"{text}\n".encode())
     return [path, *draw(reproduction, out)]
 
 
