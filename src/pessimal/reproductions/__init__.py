@@ -5,7 +5,7 @@ Contents:
     run.py — sweep, numbers, tables, figures, in that order.
     groups.py — the rows of the published tables.
     main_table.py, lengths.py, singular_ratio.py, percentiles.py — from the ledger alone.
-    qk_residual.py, gap_histograms.py, faithfulness.py, ablations.py — from the models as well.
+    qk_residual.py, gap_histograms.py, faithfulness.py, ablations.py, improvements.py — from the models as well.
     transfer.py, matrices.py — from the shipped models, without a sweep.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
@@ -13,6 +13,7 @@ Contents:
 from pessimal.reproductions.ablations import CircuitAblations
 from pessimal.reproductions.faithfulness import Faithfulness
 from pessimal.reproductions.gap_histograms import GapHistograms
+from pessimal.reproductions.improvements import Improvements
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError
 from pessimal.reproductions.lengths import BoundVersusFlops, UnexplainedDimensions
 from pessimal.reproductions.main_table import MainTable
@@ -37,6 +38,7 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         ResampledResiduals(),
         Faithfulness(),
         CircuitAblations(),
+        Improvements(),
         Transfer(),
         Matrices(),
         Percentiles(),
