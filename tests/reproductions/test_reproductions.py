@@ -40,7 +40,15 @@ def config(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", [name for name, one in REPRODUCTIONS.items() if one.needs_sweep])
+LONG = {"improvements", "faithfulness"}
+SWEPT = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+    for name, one in REPRODUCTIONS.items()
+    if one.needs_sweep
+]
+
+
+@pytest.mark.parametrize("name", SWEPT)
 def test_a_reproduction_writes_its_results_tables_and_figures(name, config, tmp_path):
     paths = reproduce(REPRODUCTIONS[name], config, tmp_path, workers=1)
     assert paths[0].name == "results.json"
