@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from models import BIASES, Sizes, build, planted_tensors, random_tensors
-from pessimal.kernel.arithmetic import ARITHMETICS, Float64Arithmetic
+from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
+from pessimal.kernel.arithmetic.counting import Counted
 from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
@@ -298,7 +299,7 @@ def qk_loops(n: Numbers, error: str, arrays: dict[str, np.ndarray], cross: str) 
     ("error", "cross"),
     [(error, cross) for error in QK_PATHS for cross in CROSS if cross == "exact" or "subproduct" not in error],
 )
-@pytest.mark.parametrize("number", (1, 4))
+@pytest.mark.parametrize("number", [1, 4])
 def test_qk_options_have_the_approximation_and_the_error_of_the_theorem(number, error, cross):
     """For random directions and for singular vectors; T + residual is EQKE, and no true difference is larger."""
     n, arith = numbers(number), arithmetic()
@@ -482,7 +483,7 @@ def averaging_hints(points: np.ndarray | None) -> Hints:
 
 @pytest.mark.parametrize("n_points", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("direct", ["mean_query+max_diff", "max_diff_exact"])
-@pytest.mark.parametrize("number", (0, 1))
+@pytest.mark.parametrize("number", [0, 1])
 def test_lines_lie_above_dense_maxima_and_are_those_of_the_theorem(number, direct, n_points):
     n, arith = numbers(number), arithmetic()
     v, rng = n.evou.shape[0], np.random.default_rng(number)
@@ -621,6 +622,51 @@ def test_the_hints_above_cover_every_word():
     ]
     words = {*DIRECT_PATHS, *QK_PATHS, *AVERAGINGS, *CROSS, *GAPS, *COUNTS, 0, 1, 2, 3, 6}
     assert set().union(*used) == words
+
+
+# Cost.
+
+
+def dims_loops(words: tuple[str, str, str], v: int, m: int) -> int:
+    """Numbers treated as a table (specification, section 6.3)."""
+    direct, _, error = words
+    of_direct = {"max_diff": v * m + 2, "max_diff_exact": 2 * v, "global_max_diff_exact": 2}
+    of_error = {EXACT: v * v, "svd": 2 * v, "max_diff_exact": 4 * v}
+    around = v + v * m + 2
+    low_rank = 2 * v + 2 * m + v * error.startswith("mean")
+    return of_direct.get(direct, around) + of_error.get(error, low_rank) + v + v * v
+
+
+@pytest.mark.parametrize("number", MODELS)
+def test_the_cost_is_what_is_counted_and_what_is_read(number, monkeypatch):
+    """Operations, exponentials and hints, for every word; dimensions and memory as documented."""
+    exps = []
+    real = Counted.exp
+    monkeypatch.setattr(Counted, "exp", lambda self: exps.append(prod(self.shape)) or real(self))
+    shape = model(number).architecture.shape
+    v, k, m, o = shape.d_vocab, shape.k, shape.d_model, shape.d_vocab_out
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        words = (list(DIRECT_PATHS)[i % 5], AVERAGINGS[i // 3 % 2], list(QK_PATHS)[i % 10])
+        cross = CROSS[i // 10]
+        n_points = 0 if words[1] == DROP else (1, 2, 5)[i % 3]
+        arrays = random_arrays(number, words[0], words[2], i)
+        read = sum(x.size for x in arrays.values()) + (k - 1) * n_strata(v) + n_points * v
+        arrays["gap"] = pack_halfwords(np.zeros((k - 1, n_strata(v)), dtype=np.int64))
+        if n_points:
+            arrays["points"] = pack_halfwords(random_points(rng, v, n_points, whole=True))
+        options = dict(zip(("direct", "attention", "attention_error"), words, strict=True))
+        options |= {"cross": cross, "count": "fixed", "gaps": "query", "points": n_points}
+        exps.clear()
+        arith = CountingArithmetic()
+        RULE.bound(model(number), SIZES[number].task(), Hints(options, arrays), arith, no_progress)
+        cost, flops = RULE.cost(model(number).architecture, Hints(options, arrays)), arith.tally.flops
+        assert cost.flops == flops, options
+        assert cost.checker_ops == shape.n_parameters() + read + 8 * (flops - sum(exps)) + 120 * sum(exps)
+        assert cost.unexplained_dims == dims_loops(words, v, m)
+        entries = 24 * v * max(v, o) + 4 * k * v * o + 8 * shape.n_parameters()
+        lines = 1 if n_points == 0 else max(2, n_points) - (n_points > 1)
+        assert cost.bytes_needed == 64 * (entries + n_strata(v) * (12 + 6 * lines))
 
 
 # Hints.
