@@ -6,7 +6,6 @@ Contents:
 """
 
 from pathlib import Path
-from statistics import mean
 from typing import Any, ClassVar
 
 from pessimal import api
@@ -67,13 +66,13 @@ class ResampledResiduals(AbstractReproduction):
         found = {}
         for path in swept.checkpoints:
             one = resampled(residual_factors(Workbench(api.load_weights(path))))
-            found[path.stem] = {"actual": one.actual, "resampled": one.values, "z": one.z}
+            found[path.stem] = {"actual": one.actual, "resampled": summary(one.values), "z": one.z}
         return {"models": found, "z": summary([one["z"] for one in found.values()])}
 
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:
         """One row per model, and the mean."""
         rows = [
-            (stem, f"{one['actual']:.2f}", f"{mean(one['resampled']):.2f}", f"{one['z']:+.2f}")
+            (stem, f"{one['actual']:.2f}", f"{one['resampled']['mean']:.2f}", f"{one['z']:+.2f}")
             for stem, one in results["models"].items()
         ]
         rows.append(("mean over models", "", "", f"{results['z']['mean']:+.2f}"))
