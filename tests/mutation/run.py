@@ -54,6 +54,7 @@ BOUNDS = [f"{SOUND}::test_{name}" for name in (
     "hintless_bounds_never_exceed_the_true_count",
 )]  # fmt: skip
 THEOREMS = KERNEL + "test_theorems.py"
+SUB_CUBIC_THEOREM, SUB_CUBIC = KERNEL + "test_sub_cubic_theorem.py", KERNEL + "test_sub_cubic.py"
 ALL_RULES = [SOUND, PLANTED]
 STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("spec/architecture", [READER]),
@@ -66,9 +67,10 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/arithmetic", [ENCLOSURES, [TABLES, CHECK, *BOUNDS]]),
     ("kernel/tables", [[TABLES], [*EXACT, CHECK]]),
     ("kernel/strata", [[KERNEL + "test_strata.py"]]),
-    ("kernel/rules/interface", [[DECODER, CHECK], [CERTIFICATE]]),
+    ("kernel/rules/interface", [[DECODER, CHECK, SUB_CUBIC_THEOREM], [CERTIFICATE]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
     ("kernel/rules/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED]]),
+    ("kernel/rules/sub_cubic", [[SUB_CUBIC_THEOREM], [SUB_CUBIC]]),
     ("kernel/rules", [[THEOREMS, *PERFECT], [CHECK, DECODER], ALL_RULES]),
 )  # fmt: skip
 OPTIONS = ["-x", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-m", "not slow"]
