@@ -350,6 +350,16 @@ def test_the_spectral_bound_is_that_of_its_traces_at_every_size(exponent, shape)
     assert (np.abs(high / expected - 1) < 1e-8).all()
 
 
+def test_the_spectral_bound_of_equal_singular_values_shows_its_power():
+    """Four equal values give 4 ** (1 / 128) too much: p = 64 for their squares."""
+    arith = arithmetic()
+    with arith.running():
+        unit = arith.matrix(np.eye(4)).enclose()
+        low, high = spectral(unit, unit, arith).bounds()
+    assert low == pytest.approx(sqrt(2) * 4 ** (1 / 128), rel=1e-12)
+    assert high == pytest.approx(sqrt(2) * 4 ** (1 / 128), rel=1e-12)
+
+
 # Attention.
 
 
