@@ -84,7 +84,9 @@ def mutation_block() -> str:
         return "No score is recorded in this tree; `make mutation` writes `tests/mutation/score.json`."
     score = json.loads(SCORE.read_text(encoding="utf-8"))
     total, killed, survivors = score["total"], score["killed"], score.get("survivors", [])
-    lines = [f"{killed} of {total} mutants of `spec/` and `kernel/` were caught; {total - killed} survived.", ""]
+    waiting = score.get("not_run", 0)
+    later = f" {waiting} more, in files changed since, have not been judged yet." if waiting else ""
+    lines = [f"{killed} of {total} mutants of `spec/` and `kernel/` were caught; {total - killed} survived.{later}", ""]
     if survivors:
         lines += ["| survivor | mutation | why it survives |", "|---|---|---|"]
     for row in survivors:

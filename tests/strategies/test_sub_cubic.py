@@ -55,7 +55,7 @@ def test_published_strategies_conform(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_published_strategy_conforms(name):
-    check_strategy(PUBLISHED[name](), models=3)
+    check_strategy(PUBLISHED[name](), models=1)
 
 
 @pytest.mark.parametrize(
