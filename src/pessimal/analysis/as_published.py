@@ -10,6 +10,7 @@ Contents:
     count_as_published — number of sequences the published verifier would claim.
 """
 
+from dataclasses import replace
 from math import comb
 
 import numpy as np
@@ -51,9 +52,16 @@ def _bounds(
             total = np.bincount(p.m[good], weights=alpha[n, good], minlength=n_tokens)
             number = np.bincount(p.m[good], minlength=n_tokens)
             mean[n] = np.divide(total, number, out=np.zeros(n_tokens), where=number > 0)[p.m]
-    first = np.unique(p.m, return_index=True)[1]  # the mean depends on m alone
-    at_mean = np.stack([(p.fixed[0] + row[first, np.newaxis] * p.right[0]).max(1)[p.m] for row in mean])
+    tokens, first, place = np.unique(p.m, return_index=True, return_inverse=True)  # the mean depends on m alone
+    fixed, right = p.fixed[0, tokens], p.right[0, tokens]
+    at_mean = np.stack([(fixed + row[first, np.newaxis] * right).max(1)[place] for row in mean])
     return at_mean + (1 - mean) * width + p.slack[0] + (alpha - mean) * (most[p.m] - width)
+
+
+def _some_cells(p: GapProblem, cells: Int[np.ndarray, " c"]) -> GapProblem:
+    """The problem on some of its cells."""
+    by_cell = ("q", "m", "target_score", "error", "odds_greatest", "odds_least", "slack")
+    return replace(p, **{name: getattr(p, name)[..., cells] for name in by_cell})
 
 
 def _problem(bench: Workbench, direct: str, attention_error: str) -> GapProblem:
@@ -62,7 +70,7 @@ def _problem(bench: Workbench, direct: str, attention_error: str) -> GapProblem:
     if attention_error != "svd":
         return problem
     largest = bench.residual_singular_value()
-    return GapProblem(**{**vars(problem), "error": np.full_like(problem.error, np.sqrt(2) * largest)})
+    return replace(problem, error=np.full_like(problem.error, np.sqrt(2) * largest))
 
 
 def count_as_published(bench: Workbench, direct: str, attention_word: str, attention_error: str) -> int:
@@ -77,8 +85,10 @@ def count_as_published(bench: Workbench, direct: str, attention_word: str, atten
     gap = np.ones((n_others, n_cells), dtype=np.int64)
     with np.errstate(all="ignore"):
         for g in range(n_tokens - 1, 0, -1):
-            uniform = np.full_like(gap, g)
-            gap = np.where(_bounds(p, uniform, uniform, averaged=averaged) < 0, g, gap)
+            allowed = np.flatnonzero(p.largest_gap >= g)  # the other classes are given up at this gap
+            uniform = np.full((n_others, allowed.size), g)
+            good = _bounds(_some_cells(p, allowed), uniform, uniform, averaged=averaged) < 0
+            gap[:, allowed] = np.where(good, g, gap[:, allowed])
         lowest = np.empty_like(gap)
         for n in range(n_others):
             least = np.full(n_tokens, n_tokens)

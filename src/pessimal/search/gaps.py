@@ -184,6 +184,8 @@ def chord_points(
     low, high = attention_ranges(p, gap)
     first = np.clip(np.floor(low * unit) - 1, 0, unit - n_points).astype(np.int64)
     last = np.clip(np.ceil(high * unit) + 1, first + n_points - 1, unit).astype(np.int64)
+    if n_points == 2:
+        return np.stack([first, last], axis=2)
     fraction = np.linspace(0, 1, max(n_grid, n_points))
     grid = np.rint(first[..., np.newaxis] + (last - first)[..., np.newaxis] * fraction).astype(np.int64)
     values = np.stack(
@@ -207,6 +209,8 @@ def _greedy(grid: np.ndarray, values: np.ndarray, n_points: int) -> np.ndarray:
             break
         chosen.append(worst)
     points = np.unique(grid[chosen])
+    if points.size == n_points:
+        return points
     free = np.setdiff1d(np.arange(grid[0], grid[-1] + 1), points)[: n_points - points.size]
     return np.sort(np.concatenate([points, free]))
 
