@@ -695,6 +695,16 @@ def test_halfwords_are_read_from_the_lowest_bits_up():
     assert hints.halfwords("a", (6,)).dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    "array", [None, np.zeros((2, 3), dtype=np.float32), np.zeros((3, 2)), np.zeros(6), np.full((2, 3), np.inf)]
+)
+def test_float_hints_are_there_and_are_finite_float64_of_the_shape(array):
+    hints = Hints({}, {} if array is None else {"a": array})
+    with pytest.raises(Rejected) as refusal:
+        hints.floats("a", (2, 3))
+    assert refusal.value.reason is Reason.BAD_HINT
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_padding_must_be_zero(count):
     for place in range(4):

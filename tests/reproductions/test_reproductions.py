@@ -65,8 +65,12 @@ def test_a_reproduction_writes_its_results_tables_and_figures(name, config, tmp_
 
 def test_the_main_table_keeps_the_published_number_apart_from_proofs(config, tmp_path):
     reproduce(REPRODUCTIONS["main-table"], config, tmp_path, workers=1)
-    groups = {one["group"]: one for one in json.loads((tmp_path / "results.json").read_text())["results"]["groups"]}
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    groups = {one["group"]: one for one in results["groups"]}
     best = groups["sub-cubic"]
+    assert "estimate" in results["truth"]  # no brute force in this sweep
+    assert 0.998 < results["true_accuracy"]["min"] < 1
+    assert best["bound"]["mean"] < best["relative"]["mean"] < best["bound"]["mean"] / 0.998
     assert best["as_published_not_a_proof"]["mean"] < best["relative"]["mean"]
     assert groups["brute force"]["bound"] is None
     assert best["flops"]["max"] < best["flops_published_convention"]["min"]

@@ -1,10 +1,14 @@
-"""Analysis: the interpretability evidence, written as small data files that the report draws.
-
-Nothing here is a proof: the numbers are rounded for reading.
+"""Analysis: the interpretability evidence and what the literature computes. Nothing here is a proof.
 
 Contents:
-    circuits.py — the circuit matrices of one model and the spectrum of its QK circuit.
+    circuits.py — the circuit matrices of one model and the spectrum of its QK circuit, rounded for drawing.
     accuracy.py — accuracy on random inputs.
+    as_published.py — the sub-cubic numbers with the literature's own formulas.
+    published_flops.py — proof length in the literature's convention.
+    qk_residual.py — bounds of what a rank-one QK circuit leaves out.
+    faithfulness.py — ablation scores and estimates by sampling.
+    ablations.py — every combination of the five paths switched off.
+    constructed.py — a right model with another circuit.
 """
 
 from pessimal.analysis.accuracy import sampled_accuracy
