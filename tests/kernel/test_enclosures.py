@@ -470,3 +470,20 @@ def test_arb_runs_at_its_own_precision():
     with ArbArithmetic().running():
         assert flint.ctx.prec == 128
     assert flint.ctx.prec == before
+
+
+@pytest.mark.parametrize("arithmetic", BOTH)
+@pytest.mark.parametrize(
+    ("lo", "hi", "low", "high"),
+    [(-3.0, -2.0, 2.0, 3.0), (2.0, 3.0, 2.0, 3.0), (-3.0, 2.0, 0.0, 3.0), (-2.0, 3.0, 0.0, 3.0), (0.0, 0.0, 0.0, 0.0)],
+)
+def test_the_absolute_value_is_enclosed_and_as_narrow_as_can_be(arithmetic, lo, hi, low, high):
+    """|[lo, hi]| is [low, high]: exactly in float64; in Arb with its upper end, which is all that bounds need."""
+    found = make(arithmetic, np.array([lo]), np.array([hi])).absolute()
+    contains(found, [Fraction(low)])
+    contains(found, [Fraction(high)])
+    got = tuple(float(end[0]) for end in found.bounds())
+    if arithmetic == "float64":
+        assert got == (low, high)
+    else:
+        assert got[1] <= high + 1e-6
