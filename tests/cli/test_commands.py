@@ -251,6 +251,8 @@ def start(*words, **env):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **env},
+        # A shell without job control starts background jobs with interrupts ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
 
 
