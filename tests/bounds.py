@@ -12,8 +12,8 @@ from pessimal.spec.task import AbstractTask
 def bound(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> CountBound:
     arith = ARITHMETICS[arithmetic]()
     hints = hints or Hints()
-    RULES[rule].require_covers(weights)
-    RULES[rule].cost(weights.architecture, hints)
+    RULES[rule].require_covers(weights, task)
+    RULES[rule].cost(weights.architecture, task, hints)
     with arith.running():
         return RULES[rule].bound(weights, task, hints, arith, no_progress)
 

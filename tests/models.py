@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from pessimal.spec import MaxOfK, Overrides, Weights, read_weights
+from pessimal.spec.task import AbstractTask
 
 BIASES = ("b_Q", "b_K", "b_V", "b_O", "b_U")
 NORMS = ("ln1_w", "ln1_b", "ln_final_w", "ln_final_b")
@@ -26,6 +27,10 @@ class Sizes:
     d: int
     k: int
     h: int = 1
+
+    def of(self, task: AbstractTask) -> "Sizes":
+        """These widths, with the token numbers of a task."""
+        return Sizes(task.d_vocab, max(self.o, task.n_outputs), self.m, self.d, task.k, self.h)
 
     def task(self) -> MaxOfK:
         return MaxOfK(k=self.k, d_vocab=self.v)

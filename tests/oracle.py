@@ -5,7 +5,7 @@ from the architecture equations with FLINT matrices and no code in common. Tests
 `Equations`, which is faster. A sequence that no precision decides is a tie, and a tie counts as wrong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -136,8 +136,8 @@ def sequences(v: int, k: int) -> Iterator[tuple[int, ...]]:
     return product(range(v), repeat=k)
 
 
-def verdicts(weights: Weights) -> dict[tuple[int, ...], str]:
-    """Verdict of every sequence: right, wrong or tie. The target is the largest token."""
+def verdicts(weights: Weights, target: Callable[[tuple[int, ...]], int] = max) -> dict[tuple[int, ...], str]:
+    """Verdict of every sequence: right, wrong or tie. The target is the largest token unless stated."""
     s = weights.architecture.shape
     found: dict[tuple[int, ...], str] = {}
     left = list(sequences(s.d_vocab, s.k))
@@ -145,7 +145,7 @@ def verdicts(weights: Weights) -> dict[tuple[int, ...], str]:
         model = Equations(weights, precision)
         for tokens in left:
             with flint.ctx.workprec(precision):
-                verdict = decide(model(tokens), max(tokens))
+                verdict = decide(model(tokens), target(tokens))
             if verdict is not None:
                 found[tokens] = verdict
         left = [tokens for tokens in left if tokens not in found]
@@ -154,9 +154,9 @@ def verdicts(weights: Weights) -> dict[tuple[int, ...], str]:
     return found | dict.fromkeys(left, TIE)
 
 
-def true_count(weights: Weights) -> int:
+def true_count(weights: Weights, target: Callable[[tuple[int, ...]], int] = max) -> int:
     """Number of certainly right sequences."""
-    return sum(verdict == RIGHT for verdict in verdicts(weights).values())
+    return sum(verdict == RIGHT for verdict in verdicts(weights, target).values())
 
 
 def margin(weights: Weights, tokens: Sequence[int], precision: int = 640) -> flint.arb:

@@ -10,10 +10,11 @@ from models import BIASES, Sizes, build, planted_tensors, random_tensors
 from oracle import true_count
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.rules import RULES, Hints, brute_force, undecided
-from pessimal.kernel.rules.brute_force import _IntegerStratum, boxes
+from pessimal.kernel.rules.integer_stratum import IntegerStratum, boxes
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.undecided import Undecided
-from pessimal.spec import Weights
+from pessimal.kernel.strata import Strata
+from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import PUBLISHED, ExponentialMoment
 
@@ -27,6 +28,17 @@ def tables(k: int, v: int, o: int, seed: int, spread: int) -> tuple[np.ndarray, 
     return middle - width, middle + width
 
 
+def up_to(y: int, v: int = 5) -> np.ndarray:
+    """Letters of Max-of-K: 0 below y, 1 at y, dead above."""
+    t = np.arange(v)
+    return np.where(t < y, 0, np.where(t == y, 1, -1))
+
+
+def max_boxes(k: int, q: int, y: int) -> list[list[np.ndarray]]:
+    strata = Strata(MaxOfK(k, 5))
+    return list(boxes(strata.program(q, y), strata.letter[y]))
+
+
 @pytest.mark.parametrize("spread", [0, 3, 40, 900])
 @pytest.mark.parametrize(("k", "q", "y"), [(2, 0, 1), (3, 1, 1), (4, 0, 2), (7, 2, 4), (8, 1, 2)])
 def test_integer_differences_are_outward_and_fit(k, q, y, spread):
@@ -34,7 +46,7 @@ def test_integer_differences_are_outward_and_fit(k, q, y, spread):
     lo, hi = tables(k, 5, 7, 10 * k + spread, spread)
     lo[0, 0, 0], hi[0, 0, 0] = -np.ldexp(1 - 2.0**-50, spread + 3), -np.ldexp(1 - 2.0**-50, spread + 3)
     with np.errstate(all="ignore"):
-        stratum = _IntegerStratum(lo, hi, q, y)
+        stratum = IntegerStratum(lo, hi, q, y, up_to(y))
     assert not stratum.lost
     unit = Fraction(2) ** (58 - 1 - k.bit_length() - (spread + 3))
     rivals = [o for o in range(7) if o != y]
@@ -51,7 +63,7 @@ def test_integer_differences_are_outward_and_fit(k, q, y, spread):
             assert below - slack <= low < below
             largest = max(largest, abs(high), abs(low))
     assert k * largest <= 2**58 + 64 * k
-    assert stratum.high.shape == stratum.low.shape == (k - 1, y + 1, 6)
+    assert stratum.high.shape == stratum.low.shape == (k - 1, 5, 6)
 
 
 @pytest.mark.parametrize("side", [0, 1])
@@ -59,7 +71,7 @@ def test_one_wide_entry_sets_the_scale(side):
     """An entry far out on one side only: the scale follows it, whichever side and however small the others."""
     lo, hi = -np.ones((3, 5, 7)), np.ones((3, 5, 7))
     lo[1, 1, 2], hi[1, 1, 2] = ((-(2.0**40)), 1.0) if side == 0 else (-1.0, 2.0**40)
-    stratum = _IntegerStratum(lo, hi, 1, 3)
+    stratum = IntegerStratum(lo, hi, 1, 3, up_to(3))
     assert not stratum.lost
     assert 2**50 < max(np.abs(stratum.high).max(), np.abs(stratum.low).max()) < 2**58
 
@@ -71,9 +83,9 @@ def test_a_stratum_with_a_lost_entry_is_lost_unless_its_tokens_avoid_it(bad, sid
     ends = tables(3, 5, 7, 1, 3)
     ends[side][1, 3, 2] = bad
     with np.errstate(all="ignore"):
-        assert _IntegerStratum(*ends, 1, 3).lost
-        assert _IntegerStratum(*ends, 1, 4).lost
-        assert not _IntegerStratum(*ends, 1, 2).lost
+        assert IntegerStratum(*ends, 1, 3, up_to(3)).lost
+        assert IntegerStratum(*ends, 1, 4, up_to(4)).lost
+        assert not IntegerStratum(*ends, 1, 2, up_to(2)).lost
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 7, 1 << 16])
@@ -83,10 +95,10 @@ def test_blocks_find_exactly_the_sequences_that_loops_find(monkeypatch, block, k
     monkeypatch.setattr(brute_force, "BLOCK", block)
     lo, hi = tables(k, 5, 7, k + 7 * q + y, 1)
     lo, hi = lo - (np.arange(7) != y) * 0.4, hi - (np.arange(7) != y) * 0.4
-    stratum = _IntegerStratum(lo, hi, q, y)
+    stratum = IntegerStratum(lo, hi, q, y, up_to(y))
     seen = 0
-    for allowed in boxes(k, q, y):
-        rows = stratum.not_certainly_right(allowed)
+    for allowed in max_boxes(k, q, y):
+        rows = brute_force.not_certainly_right(stratum, allowed)
         assert rows.shape[1] == k - 1
         wrong = stratum.certainly_wrong(rows)
         expected = {}
@@ -170,14 +182,14 @@ def test_margins_far_below_the_first_precision_are_decided(bits):
 def test_a_sum_of_exactly_zero_is_passed_on_and_one_unit_below_is_not(gap, found, wrong):
     """The integers stand for open bounds: zero may be reached, minus one may not."""
     lo, hi = tables(3, 5, 7, 3, 1)
-    stratum = _IntegerStratum(lo, hi, 2, 2)
+    stratum = IntegerStratum(lo, hi, 2, 2, up_to(2))
     for name in ("high", "low", "high_last", "low_last"):
         setattr(stratum, name, np.zeros_like(getattr(stratum, name)) - 5)
     for name in ("high", "low"):
         getattr(stratum, name)[:, :, 3] = 1
         getattr(stratum, f"{name}_last")[3] = gap - 2
-    (allowed,) = boxes(3, 2, 2)
-    assert len(stratum.not_certainly_right(allowed)) == found
+    (allowed,) = max_boxes(3, 2, 2)
+    assert len(brute_force.not_certainly_right(stratum, allowed)) == found
     assert stratum.certainly_wrong(np.array(list(product(range(3), repeat=2)))).sum() == wrong
 
 

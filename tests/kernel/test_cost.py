@@ -10,16 +10,17 @@ from pessimal.kernel.arithmetic import CountingArithmetic
 from pessimal.kernel.cost import (
     additive_tables_flops,
     brute_force_cost,
-    exponential_moment_cost,
     n_strata,
     path_tables_flops,
 )
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, BruteForceRule, Hints
-from pessimal.kernel.rules.exponential_moment import POSITIONS
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
+from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.tables import additive_tables, path_tables
+from pessimal.spec import MaxOfK
+from pessimal.strategies.exponential_moment import blank_hints
 
 SHAPES = (Sizes(7, 11, 5, 3, 2), Sizes(5, 5, 7, 2, 3), Sizes(3, 7, 2, 5, 6), Sizes(5, 7, 3, 2, 4), Sizes(7, 7, 5, 2, 9))
 BIAS_SETS = ((), ("b_Q", "b_V"), ("b_K", "b_O"), BIASES)
@@ -65,7 +66,7 @@ def test_the_scale_is_counted(scale):
 @pytest.mark.parametrize(("sizes", "weights"), MODELS)
 def test_hintless_rules_cost_what_is_counted(rule, sizes, weights):
     """Closed form = count."""
-    assert RULES[rule].cost(weights.architecture, Hints()).flops == counted(rule, weights, sizes.task(), Hints())
+    assert RULES[rule].cost(weights.architecture, sizes.task(), Hints()).flops == counted(rule, weights, sizes.task(), Hints())
 
 
 @pytest.mark.parametrize("rival", RIVALS)
@@ -78,7 +79,7 @@ def test_exponential_moment_costs_what_is_counted(rival, position, sizes, weight
         options = {"rival": rival, "position": position, "near": near}
         hints = Hints(options, {"tilt_mantissa": zeros, "tilt_exponent": zeros})
         count = counted("exponential-moment", weights, sizes.task(), hints)
-        assert RULES["exponential-moment"].cost(weights.architecture, hints).flops == count
+        assert RULES["exponential-moment"].cost(weights.architecture, sizes.task(), hints).flops == count
 
 
 @pytest.mark.parametrize("sizes", SHAPES)
@@ -109,9 +110,9 @@ def test_costs_are_consistent(rule):
         sizes = Sizes(v, 13, 3, 2, 4)
         arch = build(random_tensors(sizes, 2)).architecture
         if rule == "exponential-moment":
-            cost = exponential_moment_cost(arch, "centred", "each", 2)
+            cost = RULES[rule].cost(arch, sizes.task(), blank_hints(arch, sizes.task(), {"rival": "centred", "position": "each", "near": 2}))
         else:
-            cost = RULES[rule].cost(arch, Hints())
+            cost = RULES[rule].cost(arch, sizes.task(), Hints())
         assert cost.checker_ops > cost.flops > 0 or rule == "brute-force"
         assert cost.unexplained_dims > 0
         assert cost.bytes_needed > 0
@@ -126,10 +127,10 @@ def test_brute_force_refuses_more_than_its_limit():
     for v, k, allowed in ((64, 5, True), (65, 5, False), (2, 30, True), (2, 31, False)):
         shape = dataclasses.replace(arch.shape, d_vocab=v, d_vocab_out=v, k=k)
         if allowed:
-            assert BruteForceRule().cost(dataclasses.replace(arch, shape=shape), Hints()).flops > v**k
+            assert BruteForceRule().cost(dataclasses.replace(arch, shape=shape), MaxOfK(2, 5), Hints()).flops > v**k
         else:
             with pytest.raises(Rejected) as caught:
-                BruteForceRule().cost(dataclasses.replace(arch, shape=shape), Hints())
+                BruteForceRule().cost(dataclasses.replace(arch, shape=shape), MaxOfK(2, 5), Hints())
             assert caught.value.reason == Reason.RESOURCES
 
 
@@ -138,4 +139,4 @@ def test_brute_force_refuses_astronomical_totals_in_words():
     arch = build(random_tensors(Sizes(5, 7, 3, 2, 4), 2)).architecture
     shape = dataclasses.replace(arch.shape, d_vocab=1024, d_vocab_out=1024, k=4096)
     with pytest.raises(Rejected):
-        BruteForceRule().cost(dataclasses.replace(arch, shape=shape), Hints())
+        BruteForceRule().cost(dataclasses.replace(arch, shape=shape), MaxOfK(2, 5), Hints())

@@ -15,9 +15,9 @@ from models import PLANTABLE, Sizes, build, planted_tensors
 from oracle import RIGHT, Equations, exact, margin, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.exponential_moment import POSITIONS
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
+from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.spec import Weights
 from pessimal.strategies import ExponentialMoment
 
@@ -48,6 +48,7 @@ def every_bound(weights: Weights, sizes: Sizes) -> dict[str, int]:
     """Certified count of every rule, option and arithmetic."""
     task = sizes.task()
     runs = [(rule, rule, Hints()) for rule in ("brute-force", "cubic", "position-minima")]
+    runs.append(("exact", "exact", Hints({"nodes": 1 << 20})))
     for rival in RIVALS:
         for position in POSITIONS:
             hints = ExponentialMoment(rival, position, sizes.v).hints(weights, task, no_progress)

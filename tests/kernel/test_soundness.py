@@ -17,9 +17,9 @@ from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.exponential_moment import POSITIONS
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
+from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.spec import Weights
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import ExponentialMoment
@@ -213,7 +213,7 @@ def test_a_single_position_is_counted_exactly(arithmetic):
         assert certified("brute-force", weights, sizes.task(), arithmetic) == true_count(weights)
         for rule in (*HINTLESS, "exponential-moment"):
             with pytest.raises(Rejected) as caught:
-                RULES[rule].require_covers(weights)
+                RULES[rule].require_covers(weights, sizes.task())
             assert caught.value.reason == Reason.UNSUPPORTED_MODEL
 
 
@@ -262,7 +262,7 @@ def test_a_single_output_has_no_rival(arithmetic):
     assert bound("brute-force", weights, sizes.task(), arithmetic).wrong_at_most == 0
     for rule in (*HINTLESS, "exponential-moment"):
         with pytest.raises(Rejected):
-            RULES[rule].require_covers(weights)
+            RULES[rule].require_covers(weights, sizes.task())
 
 
 @pytest.mark.slow

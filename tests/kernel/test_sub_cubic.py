@@ -58,7 +58,7 @@ def test_cost_is_what_is_counted(combination, sizes):
         hints = random_hints(sizes, combination, 1, points, cross=cross)
         arith = CountingArithmetic()
         RULE.bound(weights, sizes.task(), hints, arith, no_progress)
-        assert RULE.cost(weights.architecture, hints).flops == arith.tally.flops
+        assert RULE.cost(weights.architecture, sizes.task(), hints).flops == arith.tally.flops
 
 
 @settings(max_examples=60, phases=[Phase.generate])

@@ -608,8 +608,8 @@ def whole(number: int, seed: int) -> tuple[Hints, np.ndarray, np.ndarray | None]
 
 def certified(number: int, hints: Hints, name: str = "float64", weights: Weights | None = None) -> int:
     arith, task, weights = ARITHMETICS[name](), SIZES[number].task(), weights or model(number)
-    RULE.require_covers(weights)
-    RULE.cost(weights.architecture, hints)
+    RULE.require_covers(weights, task)
+    RULE.cost(weights.architecture, task, hints)
     with arith.running():
         bound = RULE.bound(weights, task, hints, arith, no_progress)
     assert bound.decided
@@ -673,7 +673,7 @@ def test_the_cost_is_what_is_counted_and_what_is_read(number, monkeypatch):
         exps.clear()
         arith = CountingArithmetic()
         RULE.bound(model(number), SIZES[number].task(), Hints(options, arrays), arith, no_progress)
-        cost, flops = RULE.cost(model(number).architecture, Hints(options, arrays)), arith.tally.flops
+        cost, flops = RULE.cost(model(number).architecture, SIZES[number].task(), Hints(options, arrays)), arith.tally.flops
         assert cost.flops == flops, options
         assert cost.checker_ops == shape.n_parameters() + read + 8 * (flops - sum(exps)) + 120 * sum(exps)
         assert cost.unexplained_dims == dims_loops(words, v, m)
@@ -732,7 +732,7 @@ def rejected(hints: Hints, match: str, number: int = 0) -> None:
 def rejected_by_form(hints: Hints, match: str) -> None:
     """Already by the cost, before any number is read."""
     with pytest.raises(Rejected, match=match) as caught:
-        RULE.cost(model(0).architecture, hints)
+        RULE.cost(model(0).architecture, SIZES[0].task(), hints)
     assert caught.value.reason == Reason.BAD_HINT
 
 
@@ -876,13 +876,13 @@ def test_a_gap_above_the_target_gives_up_classes_that_any_attention_would_certif
 @pytest.mark.parametrize("sizes", [Sizes(3, 5, 7, 2, 3, 2), Sizes(3, 5, 7, 2, 1), Sizes(3, 1, 7, 2, 3)])
 def test_models_outside_the_theorem_are_refused(sizes):
     with pytest.raises(Rejected) as caught:
-        RULE.require_covers(build(random_tensors(sizes, 0)))
+        RULE.require_covers(build(random_tensors(sizes, 0)), sizes.task())
     assert caught.value.reason == Reason.UNSUPPORTED_MODEL
 
 
 def test_layer_norm_before_attention_is_refused():
     with pytest.raises(Rejected, match="ln1_w"):
-        RULE.require_covers(build(random_tensors(SIZES[0], 0, norms=("ln1_w",))))
+        RULE.require_covers(build(random_tensors(SIZES[0], 0, norms=("ln1_w",))), SIZES[0].task())
 
 
 def test_gaps_by_target_and_by_query_differ_on_these_models():

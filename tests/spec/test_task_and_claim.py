@@ -29,7 +29,7 @@ def test_a_task_survives_its_record():
 
 
 BAD_RECORDS = [
-    None, [], "max-of-k", {}, {"name": "max-of-k"}, {"name": "max-of-k", "k": 3}, {"name": "min-of-k", "k": 3, "d_vocab": 5},
+    None, [], "max-of-k", {}, {"name": "max-of-k"}, {"name": "max-of-k", "k": 3}, {"name": "median-of-k", "k": 3, "d_vocab": 5},
     {"name": "max-of-k", "k": 3, "d_vocab": 5, "x": 1}, {"name": "max-of-k", "k": "3", "d_vocab": 5},
     {"name": "max-of-k", "k": 3, "d_vocab": True}, {"name": "max-of-k", "k": True, "d_vocab": 5},
     {"name": "max-of-k", "k": 0, "d_vocab": 5}, {"name": "max-of-k", "k": 3, "d_vocab": 0},

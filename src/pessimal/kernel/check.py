@@ -127,8 +127,8 @@ def check(
         certificate = decode(data)
         task = _require_about(certificate, weights)
         rule = RULES[certificate.rule]
-        rule.require_covers(weights)
-        cost = rule.cost(weights.architecture, certificate.hints)
+        rule.require_covers(weights, task)
+        cost = rule.cost(weights.architecture, task, certificate.hints)
         if cost.checker_ops > limits.max_ops:
             raise Rejected(Reason.RESOURCES, f"the check needs {cost.checker_ops} operations, allowed {limits.max_ops}")
         if cost.bytes_needed > limits.max_bytes:

@@ -12,12 +12,20 @@ Contents:
     brute_force_cost, cubic_cost, position_minima_cost, exponential_moment_cost — one per rule.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from pessimal.kernel.arithmetic.counting import CountingArithmetic
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic
+from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture, ModelShape
+from pessimal.spec.weights import AXES, Weights
 
 OPS_PER_FLOP = 8
 OPS_PER_EXP = 120
+MAX_ENTRIES = 1 << 33
 
 
 @dataclass(frozen=True)
@@ -100,9 +108,10 @@ def path_tables_flops(arch: Architecture) -> tuple[int, int]:
     return flops + s.n_heads * per_head + _direct_flops(arch, columns), s.n_heads * v * rows
 
 
-def _cost(arch: Architecture, flops: int, exps: int, dims: int, *, hints: int = 0, entries: int) -> Cost:
+def table_cost(arch: Architecture, flops: int, exps: int, dims: int, *, hints: int = 0, entries: int) -> Cost:
+    """Cost of a rule that works on tables: `exps` of the flops are exponentials, `entries` are those beside tables."""
     ops = arch.shape.n_parameters() + hints + OPS_PER_FLOP * (flops - exps) + OPS_PER_EXP * exps
-    return Cost(flops, ops, dims, 64 * entries)
+    return Cost(flops, ops, dims, 64 * (entries + _table_entries(arch.shape)))
 
 
 def _table_entries(shape: ModelShape) -> int:
@@ -130,23 +139,6 @@ def brute_force_cost(arch: Architecture) -> Cost:
     return Cost(flops, ops, v**k * o, 64 * (v * v * k * s.n_heads + v * k * o * s.n_heads + per_chunk))
 
 
-def position_minima_cost(arch: Architecture) -> Cost:
-    """Three operations per (y, q <= y, t <= y, i, o), plus box sums."""
-    s = arch.shape
-    v, k, r = s.d_vocab, s.k, s.d_vocab_out - 1
-    flops, exps = additive_tables_flops(arch)
-    n = k - 1
-    for y in range(v):
-        w = y + 1
-        flops += w * r + k * r + n * w * r + w * r  # margins of this target
-        per_query = r + n * w + 2 * n * w * r + r + 1 + r  # direct, weights, terms, tail
-        same = n * (w - 1) * r + (n - 1) * r + 2 * r
-        boxes = n * (w - 2) * r + n * r + (n - 1) * r + n * r + (n - 1) * r + max(n - 2, 0) * r + n * r
-        flops += w * per_query + same + y * boxes
-    dims = 3 * v * v + 2 * k * v
-    return _cost(arch, flops, exps, dims, entries=_table_entries(s) + 16 * n * v * r)
-
-
 def cubic_cost(arch: Architecture) -> Cost:
     """About K v**3 / 3 comparisons and the per-path margins."""
     s = arch.shape
@@ -162,59 +154,36 @@ def cubic_cost(arch: Architecture) -> Cost:
         if y > 0:
             flops += w + 2 * (3 * w * (n - 1) + w) + w * n + 2 * w * n * y
     dims = 3 * v * v + 2 * k * v
-    return _cost(arch, flops, exps, dims, entries=_table_entries(s) + 8 * v * v * k)
+    return table_cost(arch, flops, exps, dims, entries=8 * v * v * k)
 
 
-def exponential_moment_cost(arch: Architecture, rival: str, position: str, near: int) -> Cost:
-    """Margins of the rivals, then about 5 operations per (stratum, near token, position, rival)."""
-    s = arch.shape
-    v, k, o = s.d_vocab, s.k, s.d_vocab_out
-    n, strata = k - 1, n_strata(v)
-    problems = o - 1 if rival == "every" else 1
-    pessimal = position == "pessimal"
-    positions = 1 if pessimal else n
-    flops, exps = additive_tables_flops(arch)
-    flops += v + v * (v - 1) + v * (n - 1) * (2 if pessimal else 1)  # 1/(y+1), running and extreme weights
-    flops += k * v * o  # V_i(t)
-    shared = problems * (positions - 1) * v * v + problems * (v - 1) * v  # lowest margin of the far tokens
-    if rival in {"plain", "centred"}:
-        if rival == "centred":
-            flops += (v - 1) * o + o + v * o + v * o
-        flops += k * v * exclusive_max(o) + k * v * o + v * exclusive_max(o) + v * o
-        flops += pessimal * (n - 1) * v * v + shared
-    elif rival == "every":
-        flops += problems * (k * v * v + v * v) + pessimal * problems * (n - 1) * v * v + shared
-    else:
-        flops += v * (n * v * (2 * o + exclusive_max(o)) + pessimal * (n - 1) * v * v + shared)
-        flops += v * (2 * o + exclusive_max(o))
-    direct_adds = 0 if rival == "joint" else 1
-    per_stratum = problems * (direct_adds * positions * near + direct_adds)  # direct margins
-    per_stratum += problems * positions * near * (3 if pessimal else 1)  # products with the weights
-    per_stratum += problems * 2 + 1  # far: minimum, product, weight
-    per_stratum += problems * ((1 - (rival == "joint")) + 1)  # last: margin, weight
-    per_stratum += problems * positions * near * 2 + problems * 3  # tilt and exp: near, far and the count
-    per_stratum += problems * positions * (max(near - 2, 0) + 1 + 2) + problems * 2  # sums, 1/(y+1), last
-    flops += strata * per_stratum
-    flops += v * ((2 if pessimal else n) * v) + v  # weights by position; weight of the query token
-    flops += _state_flops(v, k, positions, problems)
-    exps += strata * problems * (positions * near + 2)
-    dims = 3 * v * v + 2 * k * v
-    hints = 2 * problems * strata
-    entries = _table_entries(s) + problems * positions * v * (v + near) + 4 * k * v * o
-    return _cost(arch, flops, exps, dims, hints=hints, entries=entries)
+def counted_cost(
+    arch: Architecture, run: Callable[[Weights, AbstractArithmetic], object], dims: int, *, hints: int, entries: int
+) -> Cost:
+    """Cost of a rule by running it over shapes (`CountingArithmetic`): exact by construction.
+
+    Args:
+        arch: the model's architecture; a model of zeros stands in for it.
+        run: the rule's bound.
+        dims: numbers the proof treats as a table without structure.
+        hints: numbers of advice.
+        entries: numbers held at once, beside the tables; bounded before anything runs.
+
+    Raises:
+        Rejected: resources, if the tables would be too large even to count.
+    """
+    if entries > MAX_ENTRIES:
+        raise Rejected(Reason.RESOURCES, f"the rule would hold {entries} numbers at once, allowed are {MAX_ENTRIES}")
+    arith = CountingArithmetic()
+    run(blank_weights(arch), arith)
+    return table_cost(arch, arith.tally.flops, arith.tally.exps, dims, hints=hints, entries=entries)
 
 
-def _state_flops(v: int, k: int, positions: int, problems: int) -> int:
-    """The two states over K - 1 positions, the query factor, and the sum over rivals."""
-    n = k - 1
-    some = v * (v - 1) // 2  # strata with q < y
-    flops = problems * positions * (some + v)  # A = A' + a
-    if positions == n and k > 2:
-        flops += problems * (n - 1) * v  # F
-        flops += problems * some * (3 * (n - 1) + max(n - 2, 0))
-    else:
-        for bit in bin(n)[3:]:
-            flops += problems * (4 * some + v)
-            flops += (bit == "1") * problems * (5 * some + v)
-    flops += problems * (some + v)  # query factor
-    return flops + (problems - 1) * (some + v)  # sum over rivals
+def blank_weights(arch: Architecture) -> Weights:
+    """Tensors of the right shapes, all zero and without memory."""
+    sizes = {"h": arch.shape.n_heads, "v": arch.shape.d_vocab, "o": arch.shape.d_vocab_out, "p": arch.n_ctx,
+             "m": arch.shape.d_model, "d": arch.shape.d_head}  # fmt: skip
+    gains = {"ln1_w": arch.ln1, "ln_final_w": arch.ln_final}
+    names = [n for n in AXES if n.startswith("W_") or n in arch.biases or gains.get(n)]
+    tensors = {n: np.broadcast_to(np.float32(0), tuple(sizes[axis] for axis in AXES[n].split())) for n in names}
+    return Weights(tensors, arch, "", {})

@@ -1,23 +1,273 @@
-r"""Strata: the sequences with a given query token and a given largest token.
+r"""Strata: the sequences with a given last token and a given right output, read by a small automaton.
 
-Stratum $(q, y)$, $q \le y$: last token $q$, largest token $y$. The strata are disjoint and cover all $v^K$ sequences.
-If $q = y$ the $K-1$ other tokens are free in $0..y$. If $q < y$ at least one of them is $y$; let $j$ be the first:
-tokens before $j$ lie in $0..y-1$, tokens after it in $0..y$, which splits the stratum into $K-1$ disjoint boxes.
+Stratum $(q, y)$: last token q, right output y. The strata are disjoint and cover all $v^K$ sequences, because a
+recogniser accepts every sequence for exactly one output (checked, `spec.machine.require_recognises`). The $K - 1$
+tokens before the last lead the recogniser of y from its start to a state from which q is accepted: a `Program`, the
+minimal layered automaton of those $K - 1$ tokens. A sum over the sequences of a stratum of a product with one factor
+per position is one pass over the layers (`Program.run`), in any semiring; three of them give three rules.
+
+For Max-of-K and $q < y$: before the last token the states are "y not yet" and "y seen", with moves by a token below y
+or equal to it. For $q = y$ every token up to y is free, and the program has a single state.
 
 Contents:
-    stratum_size — number of sequences of a stratum.
-    box_size — number of sequences of one box.
+    Program — layers of moves; a move is a set of letters.
+    make_program — the program of one start state and one last letter.
+    Strata, strata_of — programs of all strata of a task, and their sizes.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TypeVar
 
-def stratum_size(k: int, q: int, y: int) -> int:
-    """$(y+1)^{K-1}$, less $y^{K-1}$ if q < y; zero if q > y. Exact, in sequences."""
-    if q > y:
-        return 0
-    size = int((y + 1) ** (k - 1))
-    return size if q == y else size - int(y ** (k - 1))
+import numpy as np
+from jaxtyping import Int
+
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec.machine import DEAD, MachineError, Recogniser, require_recognises
+from pessimal.spec.task import AbstractTask
+
+Value = TypeVar("Value")
+Letters = frozenset[int]
+Moves = tuple[tuple[tuple[int, int], Letters], ...]
 
 
-def box_size(k: int, j: int, y: int) -> int:
-    """Sequences with q < y whose first y stands at position j: $y^j (y+1)^{K-2-j}$."""
-    return int(y**j) * int((y + 1) ** (k - 2 - j))
+@dataclass(frozen=True)
+class Program:
+    """The tokens before the last: `layers[i]` maps (state, next state) to the letters that lead there.
+
+    The only state before the first token and the only one after the last is 0; every move lies on a path between them.
+
+    Attributes:
+        layers: K - 1 of them; none if K = 1.
+        loop: the same automaton without layers, from state 0 to a state of `ends`: for factors that do not depend on
+            the position.
+        ends: where `loop` may end.
+        empty: no sequence belongs to the stratum.
+    """
+
+    layers: tuple[Moves, ...]
+    loop: Moves = ()
+    ends: frozenset[int] = frozenset()
+    empty: bool = False
+
+    def run(
+        self,
+        factor: Callable[[int, Letters], Value],
+        add: Callable[[Value, Value], Value],
+        multiply: Callable[[Value, Value], Value],
+    ) -> Value:
+        """Sum over paths of the product of their factors, position by position; needs at least one layer.
+
+        Args:
+            factor: position and letters to the sum over the tokens with these letters.
+            add: sum of two values.
+            multiply: product of a value over the positions so far and a factor.
+        """
+        return self.prefixes(factor, add, multiply)[-1][0]
+
+    def prefixes(
+        self,
+        factor: Callable[[int, Letters], Value],
+        add: Callable[[Value, Value], Value],
+        multiply: Callable[[Value, Value], Value],
+    ) -> list[dict[int, Value]]:
+        """Per position, the sum over the paths that lead to each state after it."""
+        states: list[dict[int, Value]] = []
+        for i, layer in enumerate(self.layers):
+            after: dict[int, Value] = {}
+            for (source, target), letters in layer:
+                term = factor(i, letters)
+                if i > 0:
+                    term = multiply(states[-1][source], term)
+                after[target] = add(after[target], term) if target in after else term
+            states.append(after)
+        return states
+
+    def reversed(self) -> "Program":
+        """The same paths from the last position to the first."""
+        return Program(
+            tuple(
+                tuple(((target, source), letters) for (source, target), letters in layer)
+                for layer in reversed(self.layers)
+            )
+        )
+
+    def power(
+        self,
+        factor: Callable[[Letters], Value],
+        add: Callable[[Value, Value], Value],
+        multiply: Callable[[Value, Value], Value],
+    ) -> Value:
+        """`run` for factors that are the same at every position, by repeated squaring; needs at least one layer."""
+        def product(left: dict[tuple[int, int], Value], right: dict[tuple[int, int], Value]) -> dict[tuple[int, int], Value]:
+            out: dict[tuple[int, int], Value] = {}
+            for (a, b), x in left.items():
+                for (c, d), y in right.items():
+                    if b == c:
+                        term = multiply(x, y)
+                        out[a, d] = add(out[a, d], term) if (a, d) in out else term
+            return out
+
+        square: dict[tuple[int, int], Value] = {move: factor(letters) for move, letters in self.loop}
+        row: dict[tuple[int, int], Value] | None = None
+        n = len(self.layers)
+        while n:
+            if n & 1:
+                row = {m: x for m, x in square.items() if m[0] == 0} if row is None else product(row, square)
+            n >>= 1
+            if n:
+                square = product(square, square)
+        found = [x for (_, end), x in (row or {}).items() if end in self.ends]
+        total = found[0]
+        for one in found[1:]:
+            total = add(total, one)
+        return total
+
+
+NO_PROGRAM = Program((), empty=True)
+
+
+def make_program(recogniser: Recogniser, start: int, last: int, n: int, letters: Sequence[int]) -> Program:
+    """Minimal layered automaton of n tokens with these letters after which the last letter is accepted from `start`."""
+    moves, accepts = recogniser.with_dead()
+    # block[i][s]: what is left of the sequence from state s after i tokens, as a number; DEAD if nothing is accepted.
+    block = [np.where(accepts[moves[:, last]], 0, DEAD)]
+    for _ in range(n):
+        ahead = block[0][moves[:, letters]]
+        number = np.unique(ahead, axis=0, return_inverse=True)[1].reshape(-1)
+        block.insert(0, np.where((ahead != DEAD).any(1), number, DEAD))
+    if block[0][start] == DEAD:
+        return NO_PROGRAM
+    names = {int(block[0][start]): 0}
+    layers = []
+    for i in range(n):
+        layer, names = _layer(moves, block[i], block[i + 1], names, letters)
+        layers.append(layer)
+    loop, ends = _loop(moves, accepts[moves[:, last]], start, letters)
+    return Program(tuple(layers), loop, ends)
+
+
+def _layer(
+    moves: np.ndarray, block: np.ndarray, ahead: np.ndarray, names: dict[int, int], letters: Sequence[int]
+) -> tuple[Moves, dict[int, int]]:
+    """Moves from the named blocks to those ahead, and the names of these."""
+    found: dict[tuple[int, int], set[int]] = {}
+    after: dict[int, int] = {}
+    for name, source in names.items():
+        state = int(np.flatnonzero(block == name)[0])
+        for letter in letters:
+            to = int(ahead[moves[state, letter]])
+            if to != DEAD:
+                found.setdefault((source, after.setdefault(to, len(after))), set()).add(letter)
+    return tuple((move, frozenset(some)) for move, some in found.items()), after
+
+
+def _loop(
+    moves: np.ndarray, accepted: np.ndarray, start: int, letters: Sequence[int]
+) -> tuple[Moves, frozenset[int]]:
+    """Minimal automaton of the sequences of any length after which a state of `accepted` is reached."""
+    block = accepted.astype(np.int64)
+    while True:
+        signature = np.column_stack([block, block[moves[:, letters]]])
+        refined = np.unique(signature, axis=0, return_inverse=True)[1].reshape(-1)
+        if refined.max() == block.max():
+            break
+        block = refined
+    dead = int(block[DEAD])  # the last state of `moves`
+    names = {int(block[start]): 0}
+    found: dict[tuple[int, int], set[int]] = {}
+    for name in (pending := [int(block[start])]):
+        state = int(np.flatnonzero(block == name)[0])
+        for letter in letters:
+            to = int(block[moves[state, letter]])
+            if to == dead:
+                continue
+            if to not in names:
+                names[to] = len(names)
+                pending.append(to)
+            found.setdefault((names[name], names[to]), set()).add(letter)
+    ends = frozenset(number for name, number in names.items() if accepted[block == name].all())
+    return tuple((move, frozenset(some)) for move, some in found.items()), ends
+
+
+class Strata:
+    """All strata of a task.
+
+    Attributes:
+        recogniser: small automata, checked against the task's machine.
+        letter: letter of every token by output, `[n_outputs, d_vocab]`; `DEAD` where the token rules the output out.
+    """
+
+    def __init__(self, task: AbstractTask) -> None:
+        """Raise `Rejected(task-mismatch)` if the recognisers are not those of the task."""
+        self.task = task
+        self.recogniser = task.recogniser()
+        try:
+            require_recognises(task.machine(), self.recogniser, task.k)
+        except MachineError as error:
+            raise Rejected(Reason.TASK_MISMATCH, f"{task.name}: {error}") from None
+        self.letter = self.recogniser.letter
+        self._present = [
+            tuple(letter for letter, count in enumerate(counts) if count) for counts in self.letter_counts
+        ]
+        self._programs: dict[tuple[int, int, tuple[int, ...]], Program] = {}
+        self._sizes: dict[tuple[int, int, int], int] = {}
+
+    def program(self, q: int, y: int) -> Program:
+        """The program of one stratum; strata with the same automaton, letter, and letters to choose from share it."""
+        last = int(self.letter[y, q])
+        if last == DEAD:
+            return NO_PROGRAM
+        key = (int(self.recogniser.start[y]), last, self._present[y])
+        if key not in self._programs:
+            self._programs[key] = make_program(self.recogniser, key[0], last, self.task.k - 1, key[2])
+        return self._programs[key]
+
+    @cached_property
+    def place(self) -> Int[np.ndarray, "d_vocab n_outputs"]:
+        """Number of stratum (q, y) in the order of q, then y, among those with a sequence; -1 for the others."""
+        alive = np.array(
+            [[not self.program(q, y).empty for y in range(self.letter.shape[0])] for q in range(self.task.d_vocab)]
+        )
+        return np.where(alive, np.cumsum(alive).reshape(alive.shape) - 1, -1)
+
+    @property
+    def number(self) -> int:
+        """How many strata have a sequence."""
+        return int(self.place.max()) + 1
+
+    def by_program(self, q: int) -> list[tuple[Program, Int[np.ndarray, " Y"]]]:
+        """Outputs with a stratum at this last token, grouped by program."""
+        groups: dict[int, tuple[Program, list[int]]] = {}
+        for y in range(self.letter.shape[0]):
+            program = self.program(q, y)
+            if not program.empty:
+                groups.setdefault(id(program), (program, []))[1].append(y)
+        return [(program, np.array(outputs)) for program, outputs in groups.values()]
+
+    @cached_property
+    def letter_counts(self) -> list[list[int]]:
+        """How many tokens have each letter, by output."""
+        n_letters = self.recogniser.moves.shape[1]
+        return [np.bincount(row[row != DEAD], minlength=n_letters).tolist() for row in self.letter]
+
+    def count(self, y: int, letters: Letters) -> int:
+        """Number of tokens with one of some letters."""
+        return sum(self.letter_counts[y][letter] for letter in letters)
+
+    def size(self, q: int, y: int) -> int:
+        """Number of sequences of stratum (q, y), exact."""
+        program = self.program(q, y)
+        if program.empty or not program.layers:
+            return 0 if program.empty else 1
+        key = (int(self.recogniser.start[y]), int(self.letter[y, q]), y)
+        if key not in self._sizes:
+            self._sizes[key] = program.run(lambda _, letters: self.count(y, letters), int.__add__, int.__mul__)
+        return self._sizes[key]
+
+
+@lru_cache(maxsize=4)
+def strata_of(task: AbstractTask) -> Strata:
+    """The strata of a task, built once."""
+    return Strata(task)

@@ -16,6 +16,7 @@ Without LayerNorm before attention the score is a token part plus a position par
 $w_i(q,t) = a(q,t)\,\pi_i(q)$ and $V_i(t) = \mathrm{EVOU}[t] + \mathrm{PVOU}[i]$ (`AdditiveTables`).
 
 Contents:
+    has_final_bias — whether logits are not all scaled alike.
     require_single_additive_head — refusals of the rules built on `AdditiveTables`.
     AdditiveTables, additive_tables — token and position parts.
     PathTables, path_tables — every architecture the specification knows.
@@ -80,7 +81,7 @@ def require_single_additive_head(weights: Weights) -> None:
     reasons = []
     if arch.shape.n_heads != 1:
         reasons.append(f"the rule covers one head, W_Q has {arch.shape.n_heads}")
-    if arch.ln_final and not _final_bias(weights, Float64Arithmetic()).is_constant():
+    if has_final_bias(weights):
         reasons.append("final biases (ln_final_b, b_U) under a final LayerNorm are not scaled with the other logits")
     if arch.ln1:
         reasons.append("with LayerNorm before attention (ln1_w) scores are not a token part plus a position part")
@@ -125,6 +126,11 @@ def _final_bias(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
     total = _plus(zero, optional(weights, "b_U", arith))
     bias = optional(weights, "ln_final_b", arith)
     return total if bias is None else total + bias @ arith.matrix(weights["W_U"])
+
+
+def has_final_bias(weights: Weights) -> bool:
+    """Whether a final LayerNorm is followed by a bias that differs between outputs (decided exactly)."""
+    return weights.architecture.ln_final and not _final_bias(weights, Float64Arithmetic()).is_constant()
 
 
 def _direct(
@@ -197,7 +203,7 @@ def path_tables(weights: Weights, arith: AbstractArithmetic) -> PathTables:
     residuals = [embed + position[i : i + 1] for i in range(k)]
     columns = read_out(weights, arith)
     final_bias = None
-    if arch.ln_final and not _final_bias(weights, Float64Arithmetic()).is_constant():
+    if has_final_bias(weights):
         final_bias = _final_bias(weights, arith).enclose()[0]
         columns = columns.beside(_centring(weights, arith))
     weight, value = [], []

@@ -7,14 +7,19 @@ of the search.
 
 Contents:
     TiltProblem — the terms of the strata of one query, as plain numbers.
+    join — problems of several queries side by side.
     best_tilts — tilts and the bounds they give.
     quantise — four-bit mantissa and exponent.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+
+from pessimal.kernel.strata import Program
 
 GOLDEN = (5**0.5 - 1) / 2
 ITERATIONS = 28
@@ -24,51 +29,96 @@ MANTISSA_BITS = 4
 
 @dataclass(frozen=True)
 class TiltProblem:
-    """Terms g of strata (q, y), y = q .. d_vocab - 1, in plain float64.
+    """Terms g of the strata that share a query and a program, in plain float64 (`kernel.rules.terms.StratumTerms`).
 
     Attributes:
-        near: `[R, I, Y, G]`.
-        valid: which near tokens exist, `[Y, G]`.
+        near: `[R, I, pairs]`.
+        pair: place of the j-th near token of a stratum, `[Y, G]`.
+        letter: its letter, -1 where there is none, `[Y, G]`.
         far: one value for all far tokens, `[R, Y]`.
         n_far: their number, `[Y]`.
         last: term of the query token, `[R, Y]`.
-        k: sequence length.
+        program: which letters may stand where.
     """
 
-    near: Float[np.ndarray, "R I Y G"]
-    valid: Bool[np.ndarray, "Y G"]
+    near: Float[np.ndarray, "R I P"]
+    pair: Int[np.ndarray, "Y G"]
+    letter: Int[np.ndarray, "Y G"]
     far: Float[np.ndarray, "R Y"]
     n_far: Int[np.ndarray, " Y"]
     last: Float[np.ndarray, "R Y"]
-    k: int
+    program: Program
 
     def log_bound(self, log2_tilt: Float[np.ndarray, "R Y"]) -> Float[np.ndarray, "R Y"]:
         """Natural logarithm of the bound on the number of wrong sequences."""
         tilt = np.exp2(log2_tilt)
-        x = np.where(self.valid, -tilt[:, np.newaxis, :, np.newaxis] * self.near, -np.inf)
-        with np.errstate(divide="ignore"):
-            far = (-tilt * self.far + np.log(self.n_far))[:, np.newaxis]
-        seen = x[..., 0]
-        largest = np.maximum(x[..., 1:].max(-1, initial=-np.inf), far)
-        shift = np.where(np.isfinite(largest), largest, 0.0)
-        rest = np.exp(x[..., 1:] - shift[..., np.newaxis]).sum(-1) + np.exp(far - shift)
-        with np.errstate(divide="ignore"):
-            unseen = np.log(rest) + shift
-        both = np.logaddexp(seen, unseen)
-        n_positions = seen.shape[1]
-        h, u, free = seen[:, 0], unseen[:, 0], both[:, 0]
-        for i in range(1, self.k - 1):
-            j = min(i, n_positions - 1)
-            h = np.logaddexp(h + both[:, j], u + seen[:, j])
-            u = u + unseen[:, j]
-            free = free + both[:, j]
-        h[:, 0] = free[:, 0]
-        return h - tilt * self.last
+        x = -tilt[:, np.newaxis, self.rows] * self.near
+        known: dict[frozenset[int], np.ndarray] = {}
+
+        def summed(i: int, letters: frozenset[int]) -> np.ndarray:
+            if letters not in known:
+                first, *rest = sorted(letters)
+                value = self._summed_letter(x, tilt, first)
+                for letter in rest:
+                    value = np.logaddexp(value, self._summed_letter(x, tilt, letter))
+                known[letters] = value
+            return known[letters][:, min(i, self.near.shape[1] - 1)]
+
+        return self.program.run(summed, np.logaddexp, np.add) - tilt * self.last
+
+    @cached_property
+    def rows(self) -> Int[np.ndarray, " P"]:
+        """Stratum of every pair."""
+        return np.nonzero(self.letter >= 0)[0]
+
+    @cached_property
+    def _segments(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Per letter: its pairs, where each stratum that has some begins among them, and these strata."""
+        letters = self.letter[self.letter >= 0]
+        found = {}
+        for letter in np.unique(letters).tolist():
+            pairs = np.flatnonzero(letters == letter)
+            strata, starts = np.unique(self.rows[pairs], return_index=True)
+            found[letter] = (pairs, starts, strata)
+        return found
+
+    def _summed_letter(self, x: np.ndarray, tilt: np.ndarray, letter: int) -> np.ndarray:
+        """log of the sum of exp(x) over the tokens with a letter, `[R, I, Y]`."""
+        total = np.full((*x.shape[:2], self.pair.shape[0]), -np.inf)
+        if letter in self._segments:
+            pairs, starts, strata = self._segments[letter]
+            part = x[:, :, pairs]
+            top = np.maximum.reduceat(part, starts, axis=2)
+            top = np.where(np.isfinite(top), top, 0.0)
+            lengths = np.diff(np.append(starts, pairs.size))
+            scaled = np.exp(part - np.repeat(top, lengths, axis=2))
+            total[:, :, strata] = np.log(np.add.reduceat(scaled, starts, axis=2)) + top
+        if letter == 0 and self.n_far.any():
+            total = np.logaddexp(total, (np.log(self.n_far) - tilt * self.far)[:, np.newaxis])
+        return total
+
+
+def join(problems: Sequence[TiltProblem]) -> TiltProblem:
+    """Problems with one program, side by side."""
+    width = max(one.pair.shape[1] for one in problems)
+    offsets = np.cumsum([0, *(one.near.shape[2] for one in problems)])
+    pads = [((0, 0), (0, width - one.pair.shape[1])) for one in problems]
+    return TiltProblem(
+        near=np.concatenate([one.near for one in problems], axis=2),
+        pair=np.concatenate([np.pad(one.pair + o, p) for one, o, p in zip(problems, offsets[:-1], pads, strict=True)]),
+        letter=np.concatenate(
+            [np.pad(one.letter, p, constant_values=-1) for one, p in zip(problems, pads, strict=True)]
+        ),
+        far=np.concatenate([one.far for one in problems], axis=1),
+        n_far=np.concatenate([one.n_far for one in problems]),
+        last=np.concatenate([one.last for one in problems], axis=1),
+        program=problems[0].program,
+    )
 
 
 def best_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
     """log2 of the best tilts and the logarithm of the bounds they give."""
-    own = np.abs(problem.near[..., 0]).mean(1)
+    own = np.abs(problem.near[:, :, problem.pair[:, 0]]).mean(1)
     centre = -np.log2(np.maximum(own, 1e-290))
     left, right = centre - LOG2_BELOW, centre + LOG2_ABOVE
     with np.errstate(all="ignore"):

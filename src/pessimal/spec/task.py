@@ -1,42 +1,75 @@
 """Tasks: which output is right for which input.
 
 Contents:
-    AbstractTask — the interface: a name, the sizes, the target of every sequence.
+    AbstractTask — the interface: a name, the sizes, the target of every sequence, the same as an automaton.
     TaskError — a task that does not fit a model.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.machine import Machine, Recogniser, minimal_recogniser
+
+MAX_SIZE = 4096
+MAX_DIGITS = 4000
 
 
 class TaskError(ValueError):
     """The task cannot be asked of this model; the message says which size disagrees."""
 
 
+@dataclass(frozen=True)
 class AbstractTask(ABC):
-    """A function from token sequences to one right output token.
+    """A function from token sequences to one right output token. Subclasses may add integer fields.
 
     Attributes:
-        k: sequence length K, in tokens.
-        d_vocab: tokens are 0 .. d_vocab - 1.
+        k: sequence length K, in tokens, 1 to 4,096.
+        d_vocab: vocabulary size, 1 to 4,096; tokens are 0 .. d_vocab - 1.
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str]
     k: int
     d_vocab: int
+
+    def __post_init__(self) -> None:
+        """Refuse sizes outside 1 .. 4,096, and counts that no certificate can hold."""
+        for field in ("k", "d_vocab"):
+            value = getattr(self, field)
+            if not 1 <= value <= MAX_SIZE:
+                raise TaskError(f"{self.name}: {field}={value} is not between 1 and {MAX_SIZE}")
+        if self.d_vocab**self.k >= 10**MAX_DIGITS:
+            raise TaskError(f"{self.name}: d_vocab**k has more than {MAX_DIGITS} digits")
+        self._require_parameters()
+
+    def _require_parameters(self) -> None:
+        """Raise `TaskError` if the task does not exist at these sizes."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Right outputs are 0 .. n_outputs - 1."""
+        return self.d_vocab
 
     @abstractmethod
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """Right output token of every sequence."""
 
     @abstractmethod
+    def machine(self) -> Machine:
+        """The same function as a Moore machine."""
+
+    def recogniser(self) -> Recogniser:
+        """Small automata, one per output; nothing is trusted about them (`machine.require_recognises`)."""
+        return minimal_recogniser(self.machine(), self.n_outputs)
+
     def record(self) -> dict[str, int | str]:
         """Name and sizes, as they stand in a certificate."""
+        return {"name": self.name, **asdict(self)}
 
     def total(self) -> int:
         """Number of sequences, `d_vocab ** k`, exact."""
@@ -48,9 +81,9 @@ class AbstractTask(ABC):
             raise TaskError(
                 f"task {self.name} has d_vocab={self.d_vocab}, the model W_E has {architecture.shape.d_vocab} rows"
             )
-        if architecture.shape.d_vocab_out < self.d_vocab:
+        if architecture.shape.d_vocab_out < self.n_outputs:
             raise TaskError(
-                f"task {self.name} needs {self.d_vocab} outputs, W_U has {architecture.shape.d_vocab_out} columns"
+                f"task {self.name} needs {self.n_outputs} outputs, W_U has {architecture.shape.d_vocab_out} columns"
             )
         if architecture.shape.k != self.k:
             raise TaskError(f"task {self.name} has k={self.k}, the model is read at k={architecture.shape.k}")

@@ -3,12 +3,13 @@
 Contents:
     interface.py — what a strategy is.
     proof.py — run the rule, state the claim, encode the certificate.
-    brute_force.py, cubic.py, position_minima.py, exponential_moment.py — one strategy each.
+    brute_force.py, cubic.py, position_minima.py, exponential_moment.py, exact.py — one strategy each.
     sub_cubic.py — the hundred published sub-cubic compositions.
 """
 
 from pessimal.strategies.brute_force import BruteForce
 from pessimal.strategies.cubic import Cubic
+from pessimal.strategies.exact import Exact
 from pessimal.strategies.exponential_moment import ExponentialMoment
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.position_minima import PositionMinima
@@ -20,6 +21,7 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
     "cubic": Cubic,
     "position-minima": PositionMinima,
     "exponential-moment": ExponentialMoment,
+    "exact": Exact,
     **PUBLISHED,
 }
 
@@ -36,6 +38,7 @@ __all__ = [
     "AbstractStrategy",
     "BruteForce",
     "Cubic",
+    "Exact",
     "ExponentialMoment",
     "PositionMinima",
     "Proof",

@@ -1,29 +1,34 @@
 """R2: exponential moment with searched tilts."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.cost import exponential_moment_cost, n_strata
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.exponential_moment import POSITIONS, StratumTerms, stratum_terms
+from pessimal.kernel.rules.exponential_moment import TILTS, ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.strata import stratum_size
-from pessimal.kernel.tables import AdditiveTables, additive_tables
-from pessimal.search.tilts import TiltProblem, best_tilts, quantise
+from pessimal.kernel.rules.rivals import RIVALS, n_problems
+from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS, StratumTerms, TermOptions, stratum_terms
+from pessimal.kernel.strata import strata_of
+from pessimal.search.tilts import TiltProblem, best_tilts, join, quantise
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.task import AbstractTask
+from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 
 DEFAULT_BUDGET = 2**21
 # Relative growth of the estimated number of wrong sequences that a shorter proof may cost.
 WORTH = 2.0**-8
+# Terms searched at once: a few arrays of this many floats are alive.
+MOST_TERMS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,68 +71,111 @@ class ExponentialMoment(AbstractStrategy):
         """The affordable choice of options with the smallest estimated number of wrong sequences, and its tilts."""
         arith = Float64Arithmetic()
         with arith.running():
-            tables = additive_tables(weights, arith)
-            choices = self._affordable(weights.architecture)
+            choices = self._affordable(weights.architecture, task)
             found = []
             for done, (rival, position, near) in enumerate(choices):
-                found.append(_search(tables, arith, task, {"rival": rival, "position": position, "near": near}))
+                found.append(_search(weights, arith, task, {"rival": rival, "position": position, "near": near}))
                 progress(done + 1, len(choices))
             wrong, hints = min(found, key=lambda one: one[0])
             # A shorter proof at the same bound is the better explanation: narrow the band while it costs nothing.
-            while self.near is None and int(hints.options["near"]) > 1:
+            while self.near is None and isinstance(task, MaxOfK) and int(hints.options["near"]) > 1:
                 narrower = {**hints.options, "near": max(1, int(hints.options["near"]) * 3 // 4)}
-                trial = _search(tables, arith, task, narrower)
+                trial = _search(weights, arith, task, narrower)
                 if trial[0] > wrong * (1 + WORTH):
                     break
                 hints = trial[1]
         return hints
 
-    def _affordable(self, arch: Architecture) -> list[tuple[str, str, int]]:
+    def _affordable(self, arch: Architecture, task: AbstractTask) -> list[tuple[str, str, int]]:
         """Option triples within the budget; for an open `near`, the widest that fits."""
-        d_vocab = arch.shape.d_vocab
         budget = DEFAULT_BUDGET if self.budget is None and self.rival is None else self.budget
-        widths = range(d_vocab, 0, -1) if self.near is None else [min(self.near, d_vocab)]
+        widest = task.d_vocab if self.near is None else min(self.near, task.d_vocab)
+        narrowest = 1 if self.near is None and isinstance(task, MaxOfK) else widest
         rivals = [self.rival] if self.rival else ["centred", "joint", "every"]
-        positions = [self.position] if self.position else list(POSITIONS)
+        if arch.shape.n_heads > 1 and not self.rival:
+            rivals.remove("joint")
+        pairs = list(product(rivals, [self.position] if self.position else list(POSITIONS)))
+        if budget is None:
+            return [(rival, position, widest) for rival, position in pairs]
         triples = []
-        for rival, position in product(rivals, positions):
-            for near in widths:
-                if budget is None or exponential_moment_cost(arch, rival, position, near).flops <= budget:
-                    triples.append((rival, position, near))
-                    break
+        least = []
+        for rival, position in pairs:
+            least.append(moment_flops(arch, task, rival, position, narrowest))
+            if least[-1] <= budget:
+                low, high = narrowest, widest
+                while low < high:
+                    middle = (low + high + 1) // 2
+                    fits = moment_flops(arch, task, rival, position, middle) <= budget
+                    low, high = (middle, high) if fits else (low, middle - 1)
+                triples.append((rival, position, low))
         if not triples:
-            least = min(
-                exponential_moment_cost(arch, rival, position, widths[-1]).flops
-                for rival, position in product(rivals, positions)
-            )
-            raise Rejected(Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {least}")
+            raise Rejected(Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(least)}")
         return triples
 
 
+@lru_cache(maxsize=256)
+def moment_flops(arch: Architecture, task: AbstractTask, rival: str, position: str, near: int) -> int:
+    """Proof length of a choice of options."""
+    hints = blank_hints(arch, task, {"rival": rival, "position": position, "near": near})
+    return ExponentialMomentRule().cost(arch, task, hints).flops
+
+
+def blank_hints(arch: Architecture, task: AbstractTask, options: dict[str, str | int]) -> Hints:
+    """Hints of the right form, all zero."""
+    heads, problems = arch.shape.n_heads, n_problems(str(options["rival"]), arch.shape.d_vocab_out)
+    number = strata_of(task).number
+    arrays = {name: np.zeros((heads * problems, number), dtype=np.int64) for name in TILTS}
+    if heads > 1:
+        arrays |= {name: np.zeros((heads - 1, problems, number), dtype=np.int64) for name in THRESHOLDS}
+    return Hints(options, arrays)
+
+
 def _search(
-    tables: AdditiveTables, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
+    weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
 ) -> tuple[float, Hints]:
     """Estimated number of wrong sequences (as a fraction of all) and the hints that give it."""
-    problems = tables.direct.shape[1] - 1 if options["rival"] == "every" else 1
-    shape = (problems, n_strata(task.d_vocab))
-    mantissa, exponent = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    offset, wrong = 0, 0.0
-    for q, terms in stratum_terms(tables, arith, Hints(options)):
-        part = slice(offset, offset + task.d_vocab - q)
-        offset = part.stop
-        tilts, log_bound = best_tilts(_problem(terms, task.k))
-        mantissa[:, part], exponent[:, part] = quantise(tilts)
+    shape = weights.architecture.shape
+    hints = blank_hints(weights.architecture, task, options)
+    read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
+    mantissa, exponent = (hints.arrays[name] for name in TILTS)
+    strata = strata_of(task)
+    wrong = np.zeros(strata.number)
+    for head, number, problem in _joined(stratum_terms(weights, task, read, arith)):
+        tilts, log_bound = best_tilts(problem)
+        place = (slice(head * read.problems, (head + 1) * read.problems), number)
+        mantissa[place], exponent[place] = quantise(tilts)
         with np.errstate(all="ignore"):
-            fractions = np.exp(log_bound - task.k * np.log(task.d_vocab)).sum(0)
-        for y, fraction in zip(range(q, task.d_vocab), fractions.tolist(), strict=True):
-            size = stratum_size(task.k, q, y) / task.total()
-            wrong += min(size, fraction)
-    return wrong, Hints(options, {"tilt_mantissa": mantissa, "tilt_exponent": exponent})
+            wrong[number] += np.exp(log_bound - task.k * np.log(task.d_vocab)).sum(0)
+    total = 0.0
+    for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
+        total += min(strata.size(int(q), int(y)) / task.total(), float(wrong[strata.place[q, y]]))
+    return total, hints
 
 
-def _problem(terms: StratumTerms, k: int) -> TiltProblem:
+def _joined(found: Iterable[tuple[int, StratumTerms]]) -> Iterator[tuple[int, np.ndarray, TiltProblem]]:
+    """Head, strata and problem, with as many queries side by side as fit."""
+    waiting: dict[tuple[int, int], list[StratumTerms]] = {}
+    for head, terms in found:
+        group = waiting.setdefault((head, id(terms.program)), [])
+        group.append(terms)
+        if sum(prod(one.near.shape) for one in group) > MOST_TERMS:
+            yield _together(head, group)
+            group.clear()
+    for (head, _), group in waiting.items():
+        if group:
+            yield _together(head, group)
+
+
+def _together(head: int, group: list[StratumTerms]) -> tuple[int, np.ndarray, TiltProblem]:
+    return head, np.concatenate([one.number for one in group]), join([tilt_problem(one) for one in group])
+
+
+def tilt_problem(terms: StratumTerms) -> TiltProblem:
     """Midpoints of the enclosed terms."""
-    return TiltProblem(_middle(terms.near), terms.valid, _middle(terms.far), terms.n_far, _middle(terms.last), k)
+    return TiltProblem(
+        _middle(terms.near), terms.pair, terms.letter, _middle(terms.far), terms.n_far, _middle(terms.last),
+        terms.program,
+    )  # fmt: skip
 
 
 def _middle(enclosure: AbstractEnclosure) -> np.ndarray:

@@ -79,10 +79,10 @@ def prove(
     limits = limits or Limits()
     task.require_fits(weights.architecture)
     rule = RULES[strategy.rule]
-    rule.require_covers(weights)
+    rule.require_covers(weights, task)
     require_sound_floats()
     hints = strategy.hints(weights, task, progress)
-    cost = rule.cost(weights.architecture, hints)
+    cost = rule.cost(weights.architecture, task, hints)
     if cost.checker_ops > limits.max_ops or cost.bytes_needed > limits.max_bytes:
         raise Rejected(
             Reason.RESOURCES,

@@ -25,9 +25,10 @@ Some = TypeVar("Some", bound="Counted")
 
 @dataclass
 class Tally:
-    """Operations so far."""
+    """Operations so far, and how many of them were exponentials."""
 
     flops: int = 0
+    exps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,7 @@ class Counted(AbstractMatrix, AbstractEnclosure):
 
     def exp(self: Some) -> Some:
         """1 per entry."""
+        self.tally.exps += prod(self.shape)
         return self._new(self.shape, prod(self.shape))
 
     def sqrt(self: Some) -> Some:
@@ -159,6 +161,12 @@ class Counted(AbstractMatrix, AbstractEnclosure):
     def where(self: Some, mask: Bool[np.ndarray, "..."], otherwise: int) -> Some:
         """Free: the mask is known from shapes."""
         return self._new(np.broadcast_shapes(self.shape, mask.shape), 0 * otherwise)
+
+    def sum_where(self: Some, mask: Bool[np.ndarray, "..."]) -> Some:
+        """The number of entries summed, less one, per output: zeros known from shapes are not added."""
+        shape = np.broadcast_shapes(self.shape, mask.shape)
+        per_row = np.maximum(mask.sum(-1, dtype=np.int64) - 1, 0)
+        return self._new(shape[:-1], int(per_row.sum()) * (prod(shape[:-1]) // max(per_row.size, 1)))
 
     def greater(self: Some, other: Some) -> Bool[np.ndarray, "..."]:
         """1 per entry."""

@@ -151,6 +151,10 @@ class AbstractEnclosure(ABC):
     def where(self: SomeEnclosure, mask: Bool[np.ndarray, "..."], otherwise: int) -> SomeEnclosure:
         """Entries where `mask` (known from shapes alone) holds, the integer `otherwise` elsewhere."""
 
+    def sum_where(self: SomeEnclosure, mask: Bool[np.ndarray, "..."]) -> SomeEnclosure:
+        """Sum along the last axis of the entries where `mask` (known from shapes alone) holds."""
+        return self.where(mask, 0).sum(-1)
+
     @abstractmethod
     def greater(self: SomeEnclosure, other: SomeEnclosure) -> Bool[np.ndarray, "..."]:
         """Where self > other is certain, broadcasting."""

@@ -7,11 +7,14 @@ Contents:
     sub_cubic/ — the published sub-cubic proofs: direct path x attention averaging x QK error.
     position_minima.py — R1: the worst token at every position.
     exponential_moment.py — R2: Chernoff with hinted tilts.
-    rivals.py — R4 and R5: which rivals a margin is taken against.
+    exact.py — R1 and R4 as a search: the exact count.
+    terms.py, rivals.py — R4 to R6 and R8: the terms of the separable margin.
+    integer_stratum.py, undecided.py — exact sums, and what they leave open.
 """
 
 from pessimal.kernel.rules.brute_force import BruteForceRule
 from pessimal.kernel.rules.cubic import CubicRule
+from pessimal.kernel.rules.exact import ExactRule
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
 from pessimal.kernel.rules.position_minima import PositionMinimaRule
@@ -19,7 +22,14 @@ from pessimal.kernel.rules.sub_cubic import SubCubicRule
 
 RULES: dict[str, AbstractRule] = {
     rule.name: rule
-    for rule in (BruteForceRule(), CubicRule(), SubCubicRule(), PositionMinimaRule(), ExponentialMomentRule())
+    for rule in (
+        BruteForceRule(),
+        CubicRule(),
+        SubCubicRule(),
+        PositionMinimaRule(),
+        ExponentialMomentRule(),
+        ExactRule(),
+    )
 }
 
 __all__ = [
@@ -28,6 +38,7 @@ __all__ = [
     "BruteForceRule",
     "CountBound",
     "CubicRule",
+    "ExactRule",
     "ExponentialMomentRule",
     "Hints",
     "PositionMinimaRule",

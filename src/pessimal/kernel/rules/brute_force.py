@@ -16,94 +16,55 @@ Cost: `cost.brute_force_cost`, about 2 v_out operations per sequence.
 Source: exhaustive evaluation; here with shared partial sums.
 """
 
-from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product as cartesian
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, brute_force_cost
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules.integer_stratum import IntegerStratum, boxes
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.rules.undecided import Undecided
+from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
 MAX_SEQUENCES = 64**5
-BITS = 58
 BLOCK = 1 << 16
 
 
-def boxes(k: int, q: int, y: int) -> Iterator[list[np.ndarray]]:
-    """The boxes of stratum (q, y): for every other position, the tokens it may hold."""
-    every, below = np.arange(y + 1), np.arange(y)
-    if q == y:
-        yield [every] * (k - 1)
-        return
-    for j in range(k - 1):
-        yield [below] * j + [np.array([y])] + [every] * (k - 2 - j)
+def not_certainly_right(stratum: IntegerStratum, allowed: list[np.ndarray]) -> Int[np.ndarray, "n k_1"]:
+    """Sequences of a box whose largest rival difference may reach zero.
 
-
-class _IntegerStratum:
-    """Differences G_o - G_y of one stratum as integers, rounded up (`high`) and down (`low`)."""
-
-    def __init__(self, lo: np.ndarray, hi: np.ndarray, q: int, y: int) -> None:
-        """`lo`, `hi` bound G: `[k, d_vocab, d_vocab_out]`."""
-        k = lo.shape[0]
-        used = np.arange(y + 1)
-        lo, hi = lo[:, used], hi[:, used]
-        self.lost = not (np.isfinite(lo).all() and np.isfinite(hi).all())
-        if self.lost:
-            return
-        largest = max(float(np.abs(lo).max()), float(np.abs(hi).max()))
-        # |G| * 2**scale <= 2**BITS / 2k, so k differences stay below 2**BITS plus k units of rounding.
-        scale = BITS - 1 - k.bit_length() - int(np.frexp(largest)[1])
-        floor = np.floor(np.nextafter(np.ldexp(lo, scale), -np.inf)).astype(np.int64)  # ROUND: downwards
-        ceiling = np.ceil(np.nextafter(np.ldexp(hi, scale), np.inf)).astype(np.int64)  # ROUND: upwards
-        rivals = np.delete(np.arange(lo.shape[2]), y)
-        high = ceiling[:, :, rivals] - floor[:, :, y : y + 1]
-        low = floor[:, :, rivals] - ceiling[:, :, y : y + 1]
-        self.high, self.low = high[:-1], low[:-1]
-        self.high_last, self.low_last = high[-1, q], low[-1, q]
-
-    def not_certainly_right(self, allowed: list[np.ndarray]) -> Int[np.ndarray, "n k_1"]:
-        """Sequences of a box whose largest rival difference may reach zero.
-
-        The two positions with the most tokens form the inner block; the others are fixed one choice at a time.
-        """
-        by_size = sorted(range(len(allowed)), key=lambda i: len(allowed[i]))
-        outer, inner = by_size[:-2], by_size[-2:]
-        tables = [self.high[i, allowed[i]].T.copy() for i in inner]
-        while len(tables) < 2:
-            tables.insert(0, np.zeros((self.high.shape[2], 1), dtype=np.int64))
-        first, second = tables
-        step = max(1, BLOCK // second.shape[1])
-        found = [np.zeros((0, len(allowed)), dtype=np.int64)]
-        for prefix in cartesian(*(allowed[i].tolist() for i in outer)):
-            base = self.high_last + sum(self.high[i, t] for i, t in zip(outer, prefix, strict=True))
-            start = first + base[:, np.newaxis]
-            for begin in range(0, start.shape[1], step):
-                places = np.nonzero(_largest_sum(start[:, begin : begin + step], second) >= 0)
-                if not places[0].size:
-                    continue
-                others = np.empty((places[0].size, len(allowed)), dtype=np.int64)
-                others[:, outer] = prefix
-                for i, index in zip(inner, (places[0] + begin, places[1])[2 - len(inner) :], strict=True):
-                    others[:, i] = allowed[i][index]
-                found.append(others)
-        return np.concatenate(found)
-
-    def certainly_wrong(self, others: Int[np.ndarray, "n k_1"]) -> Bool[np.ndarray, " n"]:
-        """Whether some rival certainly reaches the target."""
-        total = np.broadcast_to(self.low_last, (others.shape[0], self.low_last.size)).copy()
-        for i in range(others.shape[1]):
-            total += self.low[i, others[:, i]]
-        return np.asarray((total >= 0).any(1))
+    The two positions with the most tokens form the inner block; the others are fixed one choice at a time.
+    """
+    by_size = sorted(range(len(allowed)), key=lambda i: len(allowed[i]))
+    outer, inner = by_size[:-2], by_size[-2:]
+    tables = [stratum.high[i, allowed[i]].T.copy() for i in inner]
+    while len(tables) < 2:
+        tables.insert(0, np.zeros((stratum.high.shape[2], 1), dtype=np.int64))
+    first, second = tables
+    step = max(1, BLOCK // second.shape[1])
+    found = [np.zeros((0, len(allowed)), dtype=np.int64)]
+    for prefix in cartesian(*(allowed[i].tolist() for i in outer)):
+        base = stratum.high_last + sum(stratum.high[i, t] for i, t in zip(outer, prefix, strict=True))
+        start = first + base[:, np.newaxis]
+        for begin in range(0, start.shape[1], step):
+            places = np.nonzero(_largest_sum(start[:, begin : begin + step], second) >= 0)
+            if not places[0].size:
+                continue
+            others = np.empty((places[0].size, len(allowed)), dtype=np.int64)
+            others[:, outer] = prefix
+            for i, index in zip(inner, (places[0] + begin, places[1])[2 - len(inner) :], strict=True):
+                others[:, i] = allowed[i][index]
+            found.append(others)
+    return np.concatenate(found)
 
 
 def _largest_sum(first: Int[np.ndarray, "o a"], second: Int[np.ndarray, "o b"]) -> Int[np.ndarray, "a b"]:
@@ -121,8 +82,9 @@ class BruteForceRule(AbstractRule):
 
     name: ClassVar[str] = "brute-force"
 
-    def cost(self, architecture: Architecture, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
         """Closed form."""
+        del task
         hints.only(set(), set())
         shape = architecture.shape
         if shape.d_vocab**shape.k > MAX_SEQUENCES:
@@ -130,8 +92,9 @@ class BruteForceRule(AbstractRule):
             raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {has}")
         return brute_force_cost(architecture)
 
-    def require_covers(self, weights: Weights) -> None:
+    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
         """Everything the specification describes."""
+        del weights, task
 
     def bound(
         self,
@@ -168,13 +131,17 @@ def _separable_query(tables: PathTables, task: AbstractTask, q: int, undecided: 
     logits = (tables.value[0] + tables.direct[q]) * weight.reshape(k, d_vocab, 1)
     lo, hi = logits.bounds()
     wrong = 0
-    for y in range(q, d_vocab):
-        stratum = _IntegerStratum(lo, hi, q, y)
-        for allowed in boxes(k, q, y):
+    strata = strata_of(task)
+    for y in range(task.n_outputs):
+        program = strata.program(q, y)
+        if program.empty:
+            continue
+        stratum = IntegerStratum(lo, hi, q, y, strata.letter[y])
+        for allowed in boxes(program, strata.letter[y]):
             if stratum.lost:
                 undecided.add_box(allowed, q)
                 continue
-            others = stratum.not_certainly_right(allowed)
+            others = not_certainly_right(stratum, allowed)
             sure = stratum.certainly_wrong(others)
             wrong += int(sure.sum())
             undecided.add(others[~sure], q)

@@ -29,7 +29,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, cubic_cost
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_max_of_k
 from pessimal.kernel.tables import AdditiveTables, additive_tables, require_single_additive_head
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.task import AbstractTask
@@ -101,13 +101,15 @@ class CubicRule(AbstractRule):
 
     name: ClassVar[str] = "cubic"
 
-    def cost(self, architecture: Architecture, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
         """Closed form."""
+        del task
         hints.only(set(), set())
         return cubic_cost(architecture)
 
-    def require_covers(self, weights: Weights) -> None:
-        """One head, additive scores, no final biases, at least two positions."""
+    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+        """Max-of-K, one head, additive scores, no final biases, at least two positions."""
+        require_max_of_k(task)
         require_single_additive_head(weights)
 
     def bound(

@@ -8,6 +8,7 @@ Contents:
     CountBound — what a rule returns.
     AbstractRule — the interface.
     no_progress — for callers who do not watch.
+    require_max_of_k — for rules about one task.
 """
 
 from abc import ABC, abstractmethod
@@ -24,6 +25,7 @@ from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.task import AbstractTask
+from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 
 Progress = Callable[[int, int], None]
@@ -110,18 +112,24 @@ class CountBound:
     decided: bool
 
 
+def require_max_of_k(task: AbstractTask) -> None:
+    """Raise `Rejected(unsupported-model)` for other tasks."""
+    if not isinstance(task, MaxOfK):
+        raise Rejected(Reason.UNSUPPORTED_MODEL, f"the rule covers the task {MaxOfK.name}, not {task.name}")
+
+
 class AbstractRule(ABC):
     """A theorem that turns weights and hints into a bound."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def cost(self, architecture: Architecture, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
         """Proof length from shapes and hint sizes alone; also checks the form of the hints."""
 
     @abstractmethod
-    def require_covers(self, weights: Weights) -> None:
-        """Raise `Rejected(unsupported-model)` with the reason for models outside the theorem."""
+    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+        """Raise `Rejected(unsupported-model)` with the reason for models and tasks outside the theorem."""
 
     @abstractmethod
     def bound(

@@ -1,16 +1,20 @@
 r"""R1: position minima, the worst token at every position.
 
-Theorem. With $g_i(t)$ lower bounds of the terms of the separable margin of stratum $(q, y)$ against rival $o$, let
-$\mu_i = \min_{t \le y} g_i(t)$ and $\mu'_i = \min_{t < y} g_i(t)$. If for every $o \ne y$
+Theorem. Let $g_i(t)$ be the terms of the separable margin of stratum $(q, y)$ against rival $o$, and let $e$ be a move
+of the stratum's program at position i (strata.py), with letters $\ell(e)$. Every sequence whose path takes e has a
+margin, times a positive number, of at least
 
-$$ \sum_{i<j} \mu'_i + g_j(y) + \sum_{i>j} \mu_i + g_{K-1}(q) > 0, $$
+$$ \mathrm{through}(e) = g_{K-1}(q) + \min_{\text{paths}\ni e} \sum_j \min_{t \in \ell(e_j)} g_j(t), $$
 
-then every sequence of the box "last token q, first y at position j" is right; if q = y and
-$\sum_i \mu_i + g_{K-1}(q) > 0$, the whole stratum is. *Proof.* The margin times the positive softmax denominator is the
-sum of its terms, each at least its minimum over the tokens the box allows.
+so if through(e) > 0 for every rival, all these sequences are right. What is left are the sequences none of whose moves
+is certified; they are counted exactly. *Proof.* The margin times the softmax denominator is the sum of its terms, each
+at least its minimum over the letters of its move. The minimum over paths is a shortest-path sum: forward to e, e, and
+backward from the end.
+
+For Max-of-K and q < y the move "first y" at position j lies on one path only, which is the box "first y at j".
 
 Soundness: for all weights; there are no hints. A lost entry certifies nothing.
-Cost: `cost.position_minima_cost`, about 3(K-1) v**4 / 3.
+Cost: `position_minima_cost`, about 3(K-1) v**4 / 3 for Max-of-K.
 Source: new; specification `counting-proofs.md`, R1; `rigour.md`, section 1.
 """
 
@@ -20,69 +24,127 @@ from typing import ClassVar
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import Cost, position_minima_cost
+from pessimal.kernel.cost import Cost, table_cost
+from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
-from pessimal.kernel.strata import box_size, stratum_size
-from pessimal.kernel.tables import AdditiveTables, additive_tables, require_single_additive_head
+from pessimal.kernel.strata import Letters, Program, Strata, strata_of
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.machine import DEAD
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
 
-def certified_in_stratum(
-    tables: AdditiveTables, margin: AbstractEnclosure, last: AbstractEnclosure, q: int, y: int
-) -> int:
-    """Number of sequences of stratum (q, y) in certified boxes.
+class LetterMinima:
+    """Minima over the tokens of a set of letters, `[K-1, rivals]`, each computed once."""
+
+    def __init__(self, terms: AbstractEnclosure, letter: np.ndarray) -> None:
+        """`terms` are g, `[K-1, tokens, rivals]`; `letter` those of the same tokens."""
+        self._terms = terms
+        self._letter = letter
+        self._known: dict[Letters, AbstractEnclosure] = {}
+
+    def __call__(self, letters: Letters) -> AbstractEnclosure:
+        """Minimum over all tokens with one of the letters."""
+        if letters not in self._known:
+            first, *rest = sorted(letters)
+            if rest:
+                least = self(frozenset({first}))
+                for letter in rest:
+                    least = least.minimum(self(frozenset({letter})))
+            else:
+                least = self._terms[:, np.flatnonzero(self._letter == first)].min(1)
+            self._known[letters] = least
+        return self._known[letters]
+
+
+def uncertified(strata: Strata, q: int, y: int, least: LetterMinima, tail: AbstractEnclosure) -> int:
+    """Number of sequences of stratum (q, y) none of whose moves is certified.
 
     Args:
-        tables: the model.
-        margin: (V_i(t)_y - V_i(t)_o) for i < K - 1, t <= y, o != y: `[K-1, y+1, rivals]`.
-        last: the same for position K - 1 and token q: `[rivals]`.
-        q: query token.
-        y: target token.
+        strata: the task's.
+        q: last token.
+        y: right output.
+        least: minima of the terms of the tokens before the last.
+        tail: g_{K-1}(q), `[rivals]`.
     """
-    k = tables.position_value.shape[0]
-    rivals = np.delete(np.arange(tables.direct.shape[1]), y)
-    direct = tables.direct[q, y] - tables.direct[q, rivals]
-    position = tables.position_weight[q, : k - 1].reshape(-1, 1)
-    weight = position * tables.token_weight[q, : y + 1]
-    g = (margin + direct) * weight.reshape(k - 1, y + 1, 1)
-    tail = (last + direct) * (tables.token_weight[q, q] * tables.position_weight[q, k - 1])
-    if q == y:
-        total = g.min(1).sum(0) + tail
-        return stratum_size(k, q, y) if bool(total.positive().all()) else 0
-    below = g[:, :y].min(1)
-    least = below.minimum(g[:, y])
-    # prefix[j] = tail + sum of mu'_i over i < j; suffix runs from the right.
-    prefix = [tail]
-    for i in range(k - 2):
-        prefix.append(prefix[-1] + below[i])
-    certified = 0
-    suffix: AbstractEnclosure | None = None
-    for j in range(k - 2, -1, -1):
-        total = prefix[j] + g[j, y]
-        if suffix is not None:
-            total = total + suffix
-        if bool(total.positive().all()):
-            certified += box_size(k, j, y)
-        if j > 0:
-            suffix = least[j] if suffix is None else suffix + least[j]
-    return certified
+    program = strata.program(q, y)
+    n = len(program.layers)
+
+    def forward_factor(i: int, letters: Letters) -> AbstractEnclosure:
+        return least(letters)[0] + tail if i == 0 else least(letters)[i]
+
+    def plus(a: AbstractEnclosure, b: AbstractEnclosure) -> AbstractEnclosure:
+        return a + b
+
+    def smaller(a: AbstractEnclosure, b: AbstractEnclosure) -> AbstractEnclosure:
+        return a.minimum(b)
+
+    forward = program.prefixes(forward_factor, smaller, plus)
+    backward = program.reversed().prefixes(lambda i, letters: least(letters)[n - 1 - i], smaller, plus)
+    counts = {0: 1}
+    for i, layer in enumerate(program.layers):
+        after: dict[int, int] = {}
+        for (source, target), letters in layer:
+            through = forward_factor(0, letters) if i == 0 else forward[i - 1][source] + least(letters)[i]
+            if i < n - 1:
+                through = through + backward[n - 2 - i][target]
+            certified = bool(through.positive().all())
+            if source in counts and not certified:
+                after[target] = after.get(target, 0) + counts[source] * strata.count(y, letters)
+        counts = after
+    return counts.get(0, 0)
+
+
+def _program_cost(program: Program) -> int:
+    """Operations per rival of `uncertified`, the minima over single letters apart."""
+    sets = {letters for layer in program.layers for _, letters in layer}
+    n = len(program.layers)
+    flops = sum(n * (len(letters) - 1) for letters in sets)
+
+    def passes(one: Program, extra: int) -> int:
+        moves = [len(layer) for layer in one.layers]
+        states = [len({target for (_, target), _ in layer}) for layer in one.layers]
+        return sum(m - s for m, s in zip(moves, states, strict=True)) + sum(moves[1:]) + extra * moves[0]
+
+    moves = [len(layer) for layer in program.layers]
+    flops += passes(program, 1) + passes(program.reversed(), 0)
+    return flops + sum(moves) + sum(moves[:-1]) + sum(moves)
+
+
+def position_minima_cost(arch: Architecture, task: AbstractTask) -> Cost:
+    """Three operations per (y, q, t, i, o), plus the passes over the programs."""
+    s = arch.shape
+    strata = strata_of(task)
+    v, n, r = s.d_vocab, s.k - 1, s.d_vocab_out - 1
+    flops, exps = separable_heads_flops(arch)
+    flops += (not arch.ln1) * v * (s.k * v)
+    for y in range(task.n_outputs):
+        counts = [count for count in strata.letter_counts[y] if count]
+        w = sum(counts)
+        queries = [q for q in range(v) if not strata.program(q, y).empty]
+        if not queries:
+            continue
+        flops += n * w * r + len(queries) * r  # margins of this target
+        per_query = r + 2 * n * w * r + r + r + n * (w - len(counts)) * r
+        flops += sum(per_query + r * _program_cost(strata.program(q, y)) for q in queries)
+    dims = 3 * v * v + 2 * s.k * v
+    return table_cost(arch, flops, exps, dims, entries=16 * n * v * r)
 
 
 class PositionMinimaRule(AbstractRule):
-    """R1: certify box by box by the worst token at every position."""
+    """R1: certify move by move by the worst token at every position."""
 
     name: ClassVar[str] = "position-minima"
 
-    def cost(self, architecture: Architecture, hints: Hints) -> Cost:
-        """Closed form."""
+    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+        """From shapes alone."""
         hints.only(set(), set())
-        return position_minima_cost(architecture)
+        return position_minima_cost(architecture, task)
 
-    def require_covers(self, weights: Weights) -> None:
-        """One head, additive scores, no final biases, at least two positions."""
-        require_single_additive_head(weights)
+    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+        """One head, no final biases, at least two positions; every task."""
+        del task
+        require_separable(weights, one_head=True)
 
     def bound(
         self,
@@ -92,18 +154,26 @@ class PositionMinimaRule(AbstractRule):
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
-        """Total less the sizes of the certified boxes."""
+        """The sequences that no move certifies."""
         del hints
-        tables = additive_tables(weights, arith)
-        k, n_out = tables.position_value.shape
-        certified = 0
-        for y in range(task.d_vocab):
+        (head,), direct = separable_heads(weights, arith)
+        strata = strata_of(task)
+        k, d_vocab, n_out = head.value.shape
+        weight = [head.weight(q) for q in range(d_vocab)]
+        wrong = 0
+        for y in range(task.n_outputs):
             rivals = np.delete(np.arange(n_out), y)
-            token = tables.token_value[: y + 1, y].reshape(-1, 1) - tables.token_value[: y + 1, rivals]
-            position = tables.position_value[:, y].reshape(-1, 1) - tables.position_value[:, rivals]
-            margin = token.reshape(1, y + 1, -1) + position[: k - 1].reshape(k - 1, 1, -1)
-            last = token + position[k - 1]
-            for q in range(y + 1):
-                certified += certified_in_stratum(tables, margin, last[q], q, y)
-            progress(y + 1, task.d_vocab)
-        return CountBound(Fraction(task.total() - certified), None, decided=True)
+            tokens = np.flatnonzero(strata.letter[y] != DEAD)
+            queries = [q for q in range(d_vocab) if not strata.program(q, y).empty]
+            if queries:
+                value = head.value[: k - 1, tokens]
+                margin = value[:, :, y].reshape(k - 1, -1, 1) - value[:, :, rivals]
+                own = head.value[k - 1, queries]
+                last = own[:, y].reshape(-1, 1) - own[:, rivals]
+            for row, q in enumerate(queries):
+                ahead = direct[q, y] - direct[q, rivals]
+                g = (margin + ahead) * weight[q][: k - 1, tokens].reshape(k - 1, -1, 1)
+                tail = (last[row] + ahead) * weight[q][k - 1, q]
+                wrong += uncertified(strata, q, y, LetterMinima(g, strata.letter[y, tokens]), tail)
+            progress(y + 1, task.n_outputs)
+        return CountBound(Fraction(wrong), None, decided=True)

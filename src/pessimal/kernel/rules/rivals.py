@@ -1,28 +1,33 @@
 r"""Which rivals a margin is taken against.
 
-For target $y$ and rival $o$ the term of position $i$ is $w_i(q,t)\,m$, $m = (D(q)_y - D(q)_o) + (V_i(t)_y - V_i(t)_o)$.
-Every class below gives lower bounds of $m$ for the tokens near the target, the far tokens and the query token.
+For right output $y$ and rival $o$ the term of position $i$ is $w_i(q,t)\,m$, where for one head
+$m = (D(q)_y - D(q)_o) + (V_i(t)_y - V_i(t)_o)$. Every class below gives lower bounds of the value part and of the
+direct part; with several heads the value part is one per head (`terms.py` says what becomes of the direct part).
 
 * `every` (R4): each $o \ne y$ on its own; the rule adds up the wrong counts. Cost ~ d_vocab_out times the others.
 * `plain` (R5): $m \ge dD(q,y) + dV_i(t,y)$, each the margin over its own largest rival. Valid for one pessimal rival,
   because $e^s > 0$ and every true rival has a larger margin at every term.
 * `centred` (R5): the mean row $\bar D$ moves from $D$ to $V$ first, which leaves $D + V$ unchanged.
 * `joint` (R5): the largest rival of $D(q) + V_i(t)$ taken jointly; about $d_{vocab}^3$ more, the tightest of the three.
+  One head only.
 
 Contents:
     RIVALS — the names.
     AbstractRivals — the interface.
     EveryRival, PessimalRival, JointRival — the three ways.
     exclusive_max — the largest of the other entries.
+    make_rivals, n_problems — by name.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.tables import AdditiveTables
+from pessimal.kernel.rejection import Reason, Rejected
 
 RIVALS = ("plain", "centred", "joint", "every")
 
@@ -45,108 +50,162 @@ def exclusive_max(x: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEn
 
 
 class AbstractRivals(ABC):
-    """Margins by query; y runs over q .. d_vocab - 1 (Y of them), R problems per stratum, I positions."""
+    """Margins by query and output, R problems per stratum, I positions (one if they are pooled)."""
+
+    n_problems: int
 
     @abstractmethod
-    def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
-        """Margins `[R, I, t, y]` over all t, y, and what to add for this query, `[R, Y]` or None."""
+    def others(self, head: int, q: int) -> AbstractEnclosure:
+        """Value margins of the tokens before the last, `[R, I, t, y]` over all t, y."""
 
     @abstractmethod
-    def at_last(self, q: int) -> AbstractEnclosure:
-        """Margins of the query token at the last position, `[R, Y]`."""
+    def last(self, head: int, q: int, outputs: Int[np.ndarray, " Y"]) -> AbstractEnclosure:
+        """Value margin of the query token at the last position, `[R, Y]`."""
 
-
-def position_values(tables: AdditiveTables, extra: AbstractEnclosure | None) -> AbstractEnclosure:
-    """V_i(t) for every position, `[k, d_vocab, d_vocab_out]`, optionally plus one row `extra`."""
-    token = tables.token_value if extra is None else tables.token_value + extra
-    k, n_out = tables.position_value.shape
-    return token.reshape(1, *token.shape) + tables.position_value.reshape(k, 1, n_out)
+    @abstractmethod
+    def direct(self, q: int, outputs: Int[np.ndarray, " Y"]) -> AbstractEnclosure | None:
+        """Direct margin, `[R, Y]`; None if it is part of the value margins."""
 
 
 class EveryRival(AbstractRivals):
     """R4: the rivals one by one, r-th rival of y being r or r + 1 past y."""
 
-    def __init__(self, tables: AdditiveTables, *, pessimal_position: bool) -> None:
-        d_vocab, n_out = tables.direct.shape
-        y = np.arange(d_vocab)
-        r = np.arange(n_out - 1)[:, np.newaxis]
+    def __init__(
+        self, values: Sequence[AbstractEnclosure], direct: AbstractEnclosure, n_outputs: int, *, pooled: bool
+    ) -> None:
+        self.n_problems = values[0].shape[2] - 1
+        y = np.arange(n_outputs)
+        r = np.arange(self.n_problems)[:, np.newaxis]
         rival = np.where(r < y, r, r + 1)
-        value = position_values(tables, None)
-        margin = value[:, :, np.newaxis, y] - value[:, :, rival]  # [k, t, R, y]
-        margin = margin.transpose(2, 0, 1, 3)
-        self.last = margin[:, -1]
-        others = margin[:, :-1]
-        self.others = others.min(1).reshape(n_out - 1, 1, d_vocab, d_vocab) if pessimal_position else others
-        direct = tables.direct
-        self.direct = (direct[:, np.newaxis, y] - direct[:, rival]).transpose(1, 0, 2)  # [R, q, y]
+        self._others, self._last = [], []
+        for value in values:
+            margin = (value[:, :, np.newaxis, y] - value[:, :, rival]).transpose(2, 0, 1, 3)  # [R, k, t, y]
+            self._last.append(margin[:, -1])
+            others = margin[:, :-1]
+            self._others.append(others.min(1).reshape(-1, 1, *others.shape[2:]) if pooled else others)
+        self._direct = (direct[:, np.newaxis, y] - direct[:, rival]).transpose(1, 0, 2)  # [R, q, y]
 
-    def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
-        """The same token margins for every query, plus the direct margin."""
-        return self.others, self.direct[:, q, q:]
+    def others(self, head: int, q: int) -> AbstractEnclosure:
+        """The same for every query."""
+        del q
+        return self._others[head]
 
-    def at_last(self, q: int) -> AbstractEnclosure:
-        """Direct margin plus the query token's own."""
-        return self.direct[:, q, q:] + self.last[:, q, q:]
+    def last(self, head: int, q: int, outputs: Int[np.ndarray, " Y"]) -> AbstractEnclosure:
+        """Of the query token itself."""
+        return self._last[head][:, q, outputs]
+
+    def direct(self, q: int, outputs: Int[np.ndarray, " Y"]) -> AbstractEnclosure | None:
+        """D(q)_y - D(q)_o."""
+        return self._direct[:, q, outputs]
 
 
 class PessimalRival(AbstractRivals):
     """R5, plain or centred: one pessimal rival, direct path and values apart."""
 
+    n_problems = 1
+
     def __init__(
-        self, tables: AdditiveTables, arith: AbstractArithmetic, *, centred: bool, pessimal_position: bool
+        self,
+        values: Sequence[AbstractEnclosure],
+        direct: AbstractEnclosure,
+        n_outputs: int,
+        arith: AbstractArithmetic,
+        *,
+        centred: bool,
+        pooled: bool,
     ) -> None:
-        d_vocab = tables.direct.shape[0]
-        direct, mean = tables.direct, None
+        values = list(values)
         if centred:
-            mean = direct.sum(0) * arith.fraction(Fraction(1, d_vocab))
+            mean = direct.sum(0) * arith.fraction(Fraction(1, direct.shape[0]))
             direct = direct - mean
-        value = position_values(tables, mean)
-        margin = (value - exclusive_max(value, arith))[..., :d_vocab]
-        self.last = margin[-1]
-        others = margin[:-1]
-        pooled = others.min(0).reshape(1, d_vocab, d_vocab) if pessimal_position else others
-        self.others = pooled.reshape(1, *pooled.shape)
-        self.direct = (direct - exclusive_max(direct, arith))[:, :d_vocab]
+            values[0] = values[0] + mean
+        self._others, self._last = [], []
+        for value in values:
+            margin = (value - exclusive_max(value, arith))[..., :n_outputs]
+            self._last.append(margin[-1])
+            others = margin[:-1].min(0).reshape(1, *margin.shape[1:]) if pooled else margin[:-1]
+            self._others.append(others.reshape(1, *others.shape))
+        self._direct = (direct - exclusive_max(direct, arith))[:, :n_outputs]
 
-    def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
-        """The same token margins for every query, plus the direct margin."""
-        return self.others, self.direct[q, q:].reshape(1, -1)
+    def others(self, head: int, q: int) -> AbstractEnclosure:
+        """The same for every query."""
+        del q
+        return self._others[head]
 
-    def at_last(self, q: int) -> AbstractEnclosure:
-        """Direct margin plus the query token's own."""
-        return (self.direct[q, q:] + self.last[q, q:]).reshape(1, -1)
+    def last(self, head: int, q: int, outputs: Int[np.ndarray, " Y"]) -> AbstractEnclosure:
+        """Of the query token itself."""
+        return self._last[head][q, outputs].reshape(1, -1)
+
+    def direct(self, q: int, outputs: Int[np.ndarray, " Y"]) -> AbstractEnclosure | None:
+        """Margin of D(q), less its mean row if centred."""
+        return self._direct[q, outputs].reshape(1, -1)
 
 
 class JointRival(AbstractRivals):
     """R5 joint: the pessimal rival of D(q) + V_i(t), query by query."""
 
-    def __init__(self, tables: AdditiveTables, arith: AbstractArithmetic, *, pessimal_position: bool) -> None:
-        self.value = position_values(tables, None)
-        self.direct = tables.direct
-        self.arith = arith
-        self.pessimal_position = pessimal_position
+    n_problems = 1
 
-    def at_query(self, q: int) -> tuple[AbstractEnclosure, AbstractEnclosure | None]:
-        """Joint margins of every token for this query; nothing to add."""
-        d_vocab = self.direct.shape[0]
-        logits = self.value[:-1] + self.direct[q]
-        margin = (logits - exclusive_max(logits, self.arith))[..., :d_vocab]
-        pooled = margin.min(0).reshape(1, d_vocab, d_vocab) if self.pessimal_position else margin
-        return pooled.reshape(1, *pooled.shape), None
+    def __init__(
+        self,
+        value: AbstractEnclosure,
+        direct: AbstractEnclosure,
+        n_outputs: int,
+        arith: AbstractArithmetic,
+        *,
+        pooled: bool,
+    ) -> None:
+        self._value, self._direct, self._arith = value, direct, arith
+        self._n_outputs, self._pooled = n_outputs, pooled
 
-    def at_last(self, q: int) -> AbstractEnclosure:
+    def others(self, head: int, q: int) -> AbstractEnclosure:
+        """Joint margins of every token for this query."""
+        del head
+        logits = self._value[:-1] + self._direct[q]
+        margin = (logits - exclusive_max(logits, self._arith))[..., : self._n_outputs]
+        pooled = margin.min(0).reshape(1, *margin.shape[1:]) if self._pooled else margin
+        return pooled.reshape(1, *pooled.shape)
+
+    def last(self, head: int, q: int, outputs: Int[np.ndarray, " Y"]) -> AbstractEnclosure:
         """Joint margin of the query token."""
-        d_vocab = self.direct.shape[0]
-        logits = (self.value[-1, q] + self.direct[q]).reshape(1, -1)
-        return (logits - exclusive_max(logits, self.arith))[:, q:d_vocab]
+        del head
+        logits = (self._value[-1, q] + self._direct[q]).reshape(1, -1)
+        return (logits - exclusive_max(logits, self._arith))[:, outputs]
+
+    def direct(self, q: int, outputs: Int[np.ndarray, " Y"]) -> AbstractEnclosure | None:
+        """Part of the margins."""
+        del q, outputs
+        return None
+
+
+def n_problems(name: str, d_vocab_out: int) -> int:
+    """R: problems per stratum."""
+    return d_vocab_out - 1 if name == "every" else 1
 
 
 def make_rivals(
-    name: str, tables: AdditiveTables, arith: AbstractArithmetic, *, pessimal_position: bool
+    name: str,
+    values: Sequence[AbstractEnclosure],
+    direct: AbstractEnclosure,
+    n_outputs: int,
+    arith: AbstractArithmetic,
+    *,
+    pooled: bool,
 ) -> AbstractRivals:
-    """The class for a name of `RIVALS`."""
+    """The class for a name of `RIVALS`.
+
+    Args:
+        name: which.
+        values: V_i(t) of every head, `[k, d_vocab, d_vocab_out]`.
+        direct: D, `[d_vocab, d_vocab_out]`.
+        n_outputs: right outputs are 0 .. n_outputs - 1.
+        arith: the arithmetic.
+        pooled: positions before the last share their smallest margin.
+    """
     if name == "every":
-        return EveryRival(tables, pessimal_position=pessimal_position)
+        return EveryRival(values, direct, n_outputs, pooled=pooled)
     if name == "joint":
-        return JointRival(tables, arith, pessimal_position=pessimal_position)
-    return PessimalRival(tables, arith, centred=name == "centred", pessimal_position=pessimal_position)
+        if len(values) > 1:
+            raise Rejected(Reason.BAD_HINT, "rival=joint covers one head")
+        return JointRival(values[0], direct, n_outputs, arith, pooled=pooled)
+    return PessimalRival(values, direct, n_outputs, arith, centred=name == "centred", pooled=pooled)

@@ -1,21 +1,46 @@
 """The tasks, one file each."""
 
-from pessimal.spec.task import AbstractTask, TaskError
-from pessimal.spec.tasks.max_of_k import MaxOfK
+from dataclasses import fields
 
-TASKS: dict[str, type[MaxOfK]] = {MaxOfK.name: MaxOfK}
+from pessimal.spec.task import AbstractTask, TaskError
+from pessimal.spec.tasks.constant import Constant
+from pessimal.spec.tasks.contains_token import ContainsToken
+from pessimal.spec.tasks.first_of_k import FirstOfK
+from pessimal.spec.tasks.flagged_element import FlaggedElement
+from pessimal.spec.tasks.last_of_k import LastOfK
+from pessimal.spec.tasks.max_of_k import MaxOfK
+from pessimal.spec.tasks.min_of_k import MinOfK
+from pessimal.spec.tasks.second_largest import SecondLargest
+
+TASKS: dict[str, type[AbstractTask]] = {
+    task.name: task
+    for task in (MaxOfK, MinOfK, FirstOfK, LastOfK, SecondLargest, ContainsToken, FlaggedElement, Constant)
+}
 
 
 def task_from_record(record: object) -> AbstractTask:
     """Rebuild a task from its certificate record; `TaskError` if it is not exactly one."""
-    if not isinstance(record, dict) or set(record) != {"name", "k", "d_vocab"}:
-        raise TaskError("a task record has exactly the keys name, k, d_vocab")
-    name, k, d_vocab = record["name"], record["k"], record["d_vocab"]
-    if not isinstance(name, str) or name not in TASKS:
+    if not isinstance(record, dict) or not isinstance(record.get("name"), str) or record["name"] not in TASKS:
         raise TaskError(f"unknown task; known: {', '.join(sorted(TASKS))}")
-    if type(k) is not int or type(d_vocab) is not int:
-        raise TaskError("k and d_vocab are integers")
-    return TASKS[name](k=k, d_vocab=d_vocab)
+    kind = TASKS[record["name"]]
+    numbers = {key: value for key, value in record.items() if key != "name"}
+    names = [field.name for field in fields(kind)]
+    if set(numbers) != set(names):
+        raise TaskError(f"a {kind.name} record has exactly the keys name, {', '.join(names)}")
+    if not all(type(value) is int for value in numbers.values()):
+        raise TaskError(f"{', '.join(names)} are integers")
+    return kind(**numbers)
 
 
-__all__ = ["TASKS", "MaxOfK", "task_from_record"]
+__all__ = [
+    "TASKS",
+    "Constant",
+    "ContainsToken",
+    "FirstOfK",
+    "FlaggedElement",
+    "LastOfK",
+    "MaxOfK",
+    "MinOfK",
+    "SecondLargest",
+    "task_from_record",
+]

@@ -6,38 +6,32 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from pessimal.spec.task import AbstractTask, TaskError
-
-MAX_SIZE = 4096
-MAX_DIGITS = 4000
+from pessimal.spec.machine import DEAD, Machine, Recogniser
+from pessimal.spec.task import AbstractTask
 
 
 @dataclass(frozen=True)
 class MaxOfK(AbstractTask):
-    """Target of (t_0, .., t_{K-1}) is max_i t_i.
-
-    Attributes:
-        k: sequence length, 1 to 4,096.
-        d_vocab: vocabulary size, 1 to 4,096.
-    """
+    """Target of (t_0, .., t_{K-1}) is max_i t_i."""
 
     name: ClassVar[str] = "max-of-k"
-    k: int
-    d_vocab: int
-
-    def __post_init__(self) -> None:
-        """Refuse sizes outside 1 .. 4,096, and counts that no certificate can hold."""
-        for field in ("k", "d_vocab"):
-            value = getattr(self, field)
-            if not 1 <= value <= MAX_SIZE:
-                raise TaskError(f"max-of-k: {field}={value} is not between 1 and {MAX_SIZE}")
-        if self.d_vocab**self.k >= 10**MAX_DIGITS:
-            raise TaskError(f"max-of-k: d_vocab**k has more than {MAX_DIGITS} digits")
+    summary: ClassVar[str] = "the largest token"
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """max_i t_i of every sequence."""
         return np.asarray(tokens.max(axis=-1))
 
-    def record(self) -> dict[str, int | str]:
-        """Name and sizes, as they stand in a certificate."""
-        return {"name": self.name, "k": self.k, "d_vocab": self.d_vocab}
+    def machine(self) -> Machine:
+        """State: the largest token so far plus one, 0 before the first."""
+        state, token = np.arange(self.d_vocab + 1)[:, np.newaxis], np.arange(1, self.d_vocab + 1)
+        return Machine(0, np.maximum(state, token), np.maximum(state[:, 0] - 1, 0))
+
+    def recogniser(self) -> Recogniser:
+        """Two states, "y not yet" and "y seen"; letters: below y, equal to y; above y is dead."""
+        y, t = np.arange(self.d_vocab)[:, np.newaxis], np.arange(self.d_vocab)
+        return Recogniser(
+            start=np.zeros(self.d_vocab, dtype=np.int64),
+            letter=np.where(t < y, 0, np.where(t == y, 1, DEAD)),
+            moves=np.array([[0, 1], [1, 1]]),
+            accepts=np.array([False, True]),
+        )

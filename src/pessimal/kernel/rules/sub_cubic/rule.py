@@ -31,7 +31,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, n_strata
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_max_of_k
 from pessimal.kernel.rules.sub_cubic.attention import Cells, attention_flops, cells_flops, odds, odds_flops
 from pessimal.kernel.rules.sub_cubic.averaging import Lines, make_averaging
 from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS, AbstractDirectPath, DirectBound
@@ -98,8 +98,9 @@ class SubCubicRule(AbstractRule):
         error = QK_PATHS[hints.word("attention_error", tuple(QK_PATHS))]
         return direct, error, hints.word("cross", CROSS)
 
-    def cost(self, architecture: Architecture, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
         """Closed form; the form of every hint is checked here."""
+        del task
         s = architecture.shape
         direct, error, cross = self._parts(hints)
         averaging = make_averaging(hints)
@@ -131,8 +132,9 @@ class SubCubicRule(AbstractRule):
         entries += n_strata(v) * (12 + 6 * j)
         return Cost(flops, ops, dims, 64 * entries)
 
-    def require_covers(self, weights: Weights) -> None:
-        """One head, additive scores, no final biases, at least two positions."""
+    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+        """Max-of-K, one head, additive scores, no final biases, at least two positions."""
+        require_max_of_k(task)
         require_single_additive_head(weights)
 
     def bound(

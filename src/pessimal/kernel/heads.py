@@ -1,0 +1,114 @@
+r"""Heads as the separable margin sees them.
+
+For one head and query q every position i and token t has a positive weight $w_i(q, t)$ and a value $V_i(t)$, and the
+head's output is $\sum_i w_i(q, t_i)\,V_i(t_i) / \sum_i w_i(q, t_i)$ (`tables.py`). Without LayerNorm before attention
+the weight is a token factor times a position factor; with it, weights are a table of their own.
+
+Contents:
+    Head — weights by query, values.
+    separable_heads — the heads of a model and its direct path.
+    require_separable — refusals of the rules built on them.
+    separable_heads_flops — their cost.
+"""
+
+from dataclasses import dataclass
+
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.cost import additive_tables_flops, path_tables_flops
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.tables import additive_tables, has_final_bias, path_tables
+from pessimal.spec.architecture import Architecture
+from pessimal.spec.weights import Weights
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head.
+
+    Attributes:
+        value: V_i(t), `[k, d_vocab, d_vocab_out]`, in logits.
+        factors: a(q, t) `[d_vocab, d_vocab]` and pi_i(q) `[d_vocab, k]`, or None if weights do not factor.
+        table: w_i(q, t), `[d_vocab, k, d_vocab]`, or None if they do.
+    """
+
+    value: AbstractEnclosure
+    factors: tuple[AbstractEnclosure, AbstractEnclosure] | None
+    table: AbstractEnclosure | None
+
+    def weight(self, q: int) -> AbstractEnclosure:
+        """w_i(q, t) of one query, positive, `[k, d_vocab]`. Cost: one product per entry where weights factor."""
+        if self.table is not None:
+            return self.table[q]
+        token, position = _both(self.factors)
+        return position[q].reshape(-1, 1) * token[q]
+
+    def extreme_weights(self, q: int, n: int) -> tuple[AbstractEnclosure, AbstractEnclosure]:
+        """Least and greatest w_i(q, t) over the first n positions, `[d_vocab]` each."""
+        if self.table is not None:
+            return self.table[q, :n].min(0), self.table[q, :n].max(0)
+        token, position = _both(self.factors)
+        return token[q] * position[q, :n].min(0), token[q] * position[q, :n].max(0)
+
+    def greatest_weight(self, q: int, n: int) -> AbstractEnclosure:
+        """Greatest w_i(q, t) over the first n positions, `[d_vocab]`."""
+        if self.table is not None:
+            return self.table[q, :n].max(0)
+        token, position = _both(self.factors)
+        return token[q] * position[q, :n].max(0)
+
+    def last_weight(self, q: int) -> AbstractEnclosure:
+        """w_{K-1}(q, q), shape ()."""
+        if self.table is not None:
+            return self.table[q, -1, q]
+        token, position = _both(self.factors)
+        return token[q, q] * position[q, -1]
+
+
+def _both(
+    factors: tuple[AbstractEnclosure, AbstractEnclosure] | None,
+) -> tuple[AbstractEnclosure, AbstractEnclosure]:
+    if factors is None:
+        raise Rejected(Reason.UNSUPPORTED_MODEL, "a head without weights")
+    return factors
+
+
+def separable_heads(weights: Weights, arith: AbstractArithmetic) -> tuple[list[Head], AbstractEnclosure]:
+    """The heads and D, `[d_vocab, d_vocab_out]`, of a model that `require_separable` accepts.
+
+    Cost: `separable_heads_flops`.
+    """
+    arch = weights.architecture
+    if arch.ln1 or arch.shape.n_heads > 1:
+        tables = path_tables(weights, arith)
+        pairs = zip(tables.value, tables.weight, strict=True)
+        return [Head(value, None, weight) for value, weight in pairs], tables.direct
+    one = additive_tables(weights, arith)
+    k, n_out = one.position_value.shape
+    value = one.token_value.reshape(1, *one.token_value.shape) + one.position_value.reshape(k, 1, n_out)
+    return [Head(value, (one.token_weight, one.position_weight), None)], one.direct
+
+
+def separable_heads_flops(arch: Architecture) -> tuple[int, int]:
+    """Operations of `separable_heads`, and how many of them are exponentials."""
+    s = arch.shape
+    if arch.ln1 or s.n_heads > 1:
+        return path_tables_flops(arch)
+    flops, exps = additive_tables_flops(arch)
+    return flops + s.k * s.d_vocab * s.d_vocab_out, exps
+
+
+def require_separable(weights: Weights, *, one_head: bool) -> None:
+    """Raise `Rejected(unsupported-model)` with every reason why the margin is not a sum of one term per position."""
+    arch = weights.architecture
+    reasons = []
+    if one_head and arch.shape.n_heads != 1:
+        reasons.append(f"the rule covers one head, W_Q has {arch.shape.n_heads}")
+    if has_final_bias(weights):
+        reasons.append("final biases (ln_final_b, b_U) under a final LayerNorm are not scaled with the other logits")
+    if arch.shape.d_vocab_out < 2:
+        reasons.append("W_U has a single output, so there is no rival")
+    if arch.shape.k < 2:
+        reasons.append("a single position attends to nothing; use brute-force")
+    if reasons:
+        raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))
+

@@ -1,0 +1,35 @@
+"""Constant: the right output is the same for every sequence."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Int
+
+from pessimal.spec.machine import Machine
+from pessimal.spec.task import AbstractTask, TaskError
+
+
+@dataclass(frozen=True)
+class Constant(AbstractTask):
+    """Target of every sequence is `output`.
+
+    Attributes:
+        output: the right output, 0 .. d_vocab - 1.
+    """
+
+    name: ClassVar[str] = "constant"
+    summary: ClassVar[str] = "always the same output"
+    output: int = 0
+
+    def _require_parameters(self) -> None:
+        if not 0 <= self.output < self.d_vocab:
+            raise TaskError(f"constant: output={self.output} is not between 0 and {self.d_vocab - 1}")
+
+    def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
+        """The output."""
+        return np.full(tokens.shape[:-1], self.output)
+
+    def machine(self) -> Machine:
+        """One state."""
+        return Machine(0, np.zeros((1, self.d_vocab), dtype=np.int64), np.array([self.output]))
