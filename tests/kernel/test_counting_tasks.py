@@ -4,6 +4,8 @@ Models are random or lean towards the task (attention and values fitted to nothi
 Counts are compared in integers: no tolerance anywhere.
 """
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,13 +17,15 @@ from oracle import RIGHT, TIE, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules.grid_count import GridProblem
+from pessimal.kernel.rules.integer_stratum import boxes
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS, n_problems
 from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS
 from pessimal.kernel.strata import strata_of
 from pessimal.spec import Weights
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import ExponentialMoment
+from pessimal.strategies import ExponentialMoment, GridCount
 from tasks import TINY_TASKS
 
 WIDE = [task for task in TINY_TASKS if 1 < task.k < 5]
@@ -70,6 +74,21 @@ def hints_of(weights: Weights, task: AbstractTask, rival: str, position: str, ki
     return Hints({"rival": rival, "position": position, "near": task.d_vocab}, arrays)
 
 
+def grid_hints(weights: Weights, task: AbstractTask, rival: str, position: str, kind: str, seed: int) -> Hints:
+    """Garbage or searched steps; every other problem has a tilt only."""
+    heads = weights.architecture.shape.n_heads
+    if kind == "searched":
+        return GridCount(rival, position, cells=64, negligible=0.0).hints(weights, task, no_progress)
+    moments = hints_of(weights, task, rival, position, kind, seed)
+    rng = np.random.default_rng(seed + 1)
+    shape = moments.arrays["tilt_mantissa"].shape
+    low, high = (-6, 3) if kind == "ordinary" else (-1000, 1001)
+    steps = {"step_mantissa": rng.integers(0, 9, shape), "step_exponent": rng.integers(low, high, shape)}
+    two_sided = rival == "every" and position == "each" and heads == 1
+    options = {**moments.options, "cells": int(rng.choice((1, 7, 300))), "sides": 1 + two_sided}
+    return Hints(options, {**moments.arrays, **steps})
+
+
 def model_of(task: AbstractTask, seed: int, heads: int, norms: tuple[str, ...], planted: bool) -> Weights:
     if planted:
         return build(table_tensors(task, seed, heads=heads) | _norms(task, norms))
@@ -97,7 +116,7 @@ CASES = dict(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(**CASES, kind=st.sampled_from(("ordinary", "anything", "searched")))
 def test_no_counting_rule_exceeds_the_true_count(task, seed, heads, norms, planted, arithmetic, kind):
     """position-minima and exponential-moment: certified <= truth, for every task, head count, norm and hint."""
@@ -113,7 +132,24 @@ def test_no_counting_rule_exceeds_the_true_count(task, seed, heads, norms, plant
         assert 0 <= certified("exponential-moment", weights, task, arithmetic, hints) <= truth
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
+@given(**CASES, kind=st.sampled_from(("ordinary", "anything", "searched")))
+def test_the_bracket_contains_the_true_count(task, seed, heads, norms, planted, arithmetic, kind):
+    """grid-count: certified <= truth <= correct_at_most, for every step, tilt and number of cells."""
+    weights = model_of(task, seed, heads, norms, planted)
+    truth, ties = truth_of(weights, task)
+    wrong = task.total() - truth
+    for rival, position in (("every", "each"), ("every", "pessimal"), ("centred", POSITIONS[seed % 2])):
+        hints = grid_hints(weights, task, rival, position, kind, seed)
+        found = bound("grid-count", weights, task, arithmetic, hints)
+        assert wrong <= found.wrong_at_most <= task.total()
+        if found.wrong_at_least is not None:
+            assert found.wrong_at_least <= wrong
+        assert (found.wrong_at_least is not None) == (hints.options["sides"] == 2)
+        del ties
+
+
+@settings(max_examples=40)
 @given(**CASES, nodes=st.sampled_from((0, 1, 10, 1 << 20)))
 def test_exact_and_brute_force_count_exactly(task, seed, heads, norms, planted, arithmetic, nodes):
     """Equality with enumeration; with too few prefixes the bracket still contains the truth."""
@@ -147,6 +183,45 @@ def test_the_models_above_are_neither_hopeless_nor_perfect_and_bounds_are_not_va
                 assert max(found) <= truth
                 useful.append(min(found) > 0 and truth > 0)
         assert any(useful), name
+
+
+def test_a_fine_grid_brackets_narrowly():
+    """With many cells the bracket of planted models has (nearly) no width, and is never the whole range."""
+    widths = []
+    for task in WIDE[::3]:
+        for seed in range(3):
+            weights = model_of(task, seed, 1, (), planted=True)
+            hints = GridCount(cells=4096, negligible=0.0).hints(weights, task, no_progress)
+            found = bound("grid-count", weights, task, "float64", hints)
+            truth, _ = truth_of(weights, task)
+            wrong = task.total() - truth
+            assert found.wrong_at_least <= wrong <= found.wrong_at_most
+            widths.append(float(found.wrong_at_most - found.wrong_at_least) / task.total())
+    assert np.median(widths) < 0.05
+    assert np.mean([width == 0 for width in widths]) > 0.2
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(WIDE), st.booleans())
+def test_grid_problems_count_what_enumeration_counts(seed, task, shared):
+    """Sequences of a stratum whose integer terms sum to at most the threshold, for any integers; None past the cells."""
+    rng = np.random.default_rng(seed)
+    strata = strata_of(task)
+    q, y = (int(x) for x in rng.choice(np.argwhere(strata.place >= 0)))
+    program, letter = strata.program(q, y), strata.letter[y]
+    terms = rng.integers(-4, 5, (1 if shared else task.k - 1, task.d_vocab)) * int(rng.choice((1, 10**6)))
+    threshold = int(rng.integers(-12, 13))
+    expected = 0
+    for allowed in boxes(program, letter):
+        for t in product(*(tokens.tolist() for tokens in allowed)):
+            expected += sum(int(terms[0 if shared else i, token]) for i, token in enumerate(t)) <= threshold
+    least = terms[:, letter >= 0].min(1).sum() * (task.k - 1 if shared else 1)
+    for cells in (1, 5, 40, 1 << 16):
+        found = GridProblem(program, terms, letter, 0, 0, threshold).count(cells)
+        if threshold < least:
+            assert found == expected == 0
+        else:
+            assert found == (None if threshold - least >= cells else expected)
 
 
 @pytest.mark.parametrize("heads", [2, 3])

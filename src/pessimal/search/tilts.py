@@ -8,12 +8,12 @@ of the search.
 Contents:
     TiltProblem — the terms of the strata of one query, as plain numbers.
     join — problems of several queries side by side.
-    best_tilts — tilts and the bounds they give.
+    best_tilts, coarse_tilts — tilts and the bounds they give.
     quantise — four-bit mantissa and exponent.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from pessimal.kernel.strata import Program
 
 GOLDEN = (5**0.5 - 1) / 2
-ITERATIONS = 28
+ITERATIONS = 16
 LOG2_BELOW, LOG2_ABOVE = 10.0, 9.0
 MANTISSA_BITS = 4
 
@@ -114,6 +114,14 @@ def join(problems: Sequence[TiltProblem]) -> TiltProblem:
         last=np.concatenate([one.last for one in problems], axis=1),
         program=problems[0].program,
     )
+
+
+def coarse_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
+    """As `best_tilts`, searched on the mean term over positions: K - 1 times cheaper, and nearly as good."""
+    mean = replace(problem, near=problem.near.mean(1, keepdims=True))
+    tilts, _ = best_tilts(mean)
+    with np.errstate(all="ignore"):
+        return tilts, problem.log_bound(tilts)
 
 
 def best_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:

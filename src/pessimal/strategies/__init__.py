@@ -3,7 +3,7 @@
 Contents:
     interface.py — what a strategy is.
     proof.py — run the rule, state the claim, encode the certificate.
-    brute_force.py, cubic.py, position_minima.py, exponential_moment.py, exact.py — one strategy each.
+    brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, exact.py — one strategy each.
     sub_cubic.py — the hundred published sub-cubic compositions.
 """
 
@@ -11,6 +11,7 @@ from pessimal.strategies.brute_force import BruteForce
 from pessimal.strategies.cubic import Cubic
 from pessimal.strategies.exact import Exact
 from pessimal.strategies.exponential_moment import ExponentialMoment
+from pessimal.strategies.grid_count import GridCount
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.position_minima import PositionMinima
 from pessimal.strategies.proof import Proof, prove
@@ -21,6 +22,7 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
     "cubic": Cubic,
     "position-minima": PositionMinima,
     "exponential-moment": ExponentialMoment,
+    "grid-count": GridCount,
     "exact": Exact,
     **PUBLISHED,
 }
@@ -40,6 +42,7 @@ __all__ = [
     "Cubic",
     "Exact",
     "ExponentialMoment",
+    "GridCount",
     "PositionMinima",
     "Proof",
     "StrategyError",

@@ -8,6 +8,7 @@ from math import prod
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
@@ -17,7 +18,7 @@ from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.kernel.rules.rivals import RIVALS, n_problems
 from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS, StratumTerms, TermOptions, stratum_terms
 from pessimal.kernel.strata import strata_of
-from pessimal.search.tilts import TiltProblem, best_tilts, join, quantise
+from pessimal.search.tilts import TiltProblem, best_tilts, coarse_tilts, join, quantise
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
@@ -134,22 +135,35 @@ def _search(
     weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
 ) -> tuple[float, Hints]:
     """Estimated number of wrong sequences (as a fraction of all) and the hints that give it."""
+    wrong, hints = search_tilts(weights, arith, task, options)
+    strata, total = strata_of(task), 0.0
+    by_stratum = wrong.sum(0)
+    for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
+        total += min(strata.size(int(q), int(y)) / task.total(), float(by_stratum[strata.place[q, y]]))
+    return total, hints
+
+
+def search_tilts(
+    weights: Weights,
+    arith: Float64Arithmetic,
+    task: AbstractTask,
+    options: dict[str, str | int],
+    *,
+    coarse: bool = False,
+) -> tuple[Float[np.ndarray, "problems strata"], Hints]:
+    """Estimated wrong sequences of every problem and stratum (as a fraction of all), and the best tilts."""
     shape = weights.architecture.shape
     hints = blank_hints(weights.architecture, task, options)
     read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
     mantissa, exponent = (hints.arrays[name] for name in TILTS)
-    strata = strata_of(task)
-    wrong = np.zeros(strata.number)
+    wrong = np.zeros(mantissa.shape)
     for head, number, problem in _joined(stratum_terms(weights, task, read, arith)):
-        tilts, log_bound = best_tilts(problem)
+        tilts, log_bound = (coarse_tilts if coarse else best_tilts)(problem)
         place = (slice(head * read.problems, (head + 1) * read.problems), number)
         mantissa[place], exponent[place] = quantise(tilts)
         with np.errstate(all="ignore"):
-            wrong[number] += np.exp(log_bound - task.k * np.log(task.d_vocab)).sum(0)
-    total = 0.0
-    for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
-        total += min(strata.size(int(q), int(y)) / task.total(), float(wrong[strata.place[q, y]]))
-    return total, hints
+            wrong[place] = np.exp(log_bound - task.k * np.log(task.d_vocab))
+    return wrong, hints
 
 
 def _joined(found: Iterable[tuple[int, StratumTerms]]) -> Iterator[tuple[int, np.ndarray, TiltProblem]]:

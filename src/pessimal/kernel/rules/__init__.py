@@ -7,6 +7,7 @@ Contents:
     sub_cubic/ — the published sub-cubic proofs: direct path x attention averaging x QK error.
     position_minima.py — R1: the worst token at every position.
     exponential_moment.py — R2: Chernoff with hinted tilts.
+    grid_count.py — R3: exact polynomial counting on a grid, both sides.
     exact.py — R1 and R4 as a search: the exact count.
     terms.py, rivals.py — R4 to R6 and R8: the terms of the separable margin.
     integer_stratum.py, undecided.py — exact sums, and what they leave open.
@@ -16,6 +17,7 @@ from pessimal.kernel.rules.brute_force import BruteForceRule
 from pessimal.kernel.rules.cubic import CubicRule
 from pessimal.kernel.rules.exact import ExactRule
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
+from pessimal.kernel.rules.grid_count import GridCountRule
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
 from pessimal.kernel.rules.position_minima import PositionMinimaRule
 from pessimal.kernel.rules.sub_cubic import SubCubicRule
@@ -28,6 +30,7 @@ RULES: dict[str, AbstractRule] = {
         SubCubicRule(),
         PositionMinimaRule(),
         ExponentialMomentRule(),
+        GridCountRule(),
         ExactRule(),
     )
 }
@@ -40,6 +43,7 @@ __all__ = [
     "CubicRule",
     "ExactRule",
     "ExponentialMomentRule",
+    "GridCountRule",
     "Hints",
     "PositionMinimaRule",
     "SubCubicRule",

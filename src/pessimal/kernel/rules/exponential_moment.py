@@ -32,7 +32,7 @@ from pessimal.kernel.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, stratum_terms
-from pessimal.kernel.strata import Letters, strata_of
+from pessimal.kernel.strata import Letters, Strata, strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
 from pessimal.spec.task import AbstractTask
@@ -83,6 +83,19 @@ def moment(
     return paths * (terms.last * tilt).exp()
 
 
+def tilts(hints: Hints, task: AbstractTask, options: TermOptions, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mantissas and exponents of lambda, `[heads * R, strata]`, checked: 0 <= m <= 2**53, |e| <= 1000."""
+    mantissa, exponent = dyadics(hints, TILTS, (n_heads * options.problems, strata_of(task).number))
+    if mantissa.min() < 0:
+        raise Rejected(Reason.BAD_HINT, "a tilt is negative")
+    return mantissa, exponent
+
+
+def token_counts(strata: Strata, terms: StratumTerms) -> np.ndarray:
+    """How many tokens each output allows, `[Y]`."""
+    return np.array([sum(strata.letter_counts[y]) for y in terms.outputs.tolist()])
+
+
 class ExponentialMomentRule(AbstractRule):
     """R2 with the options of R4, R5, R6 and R8."""
 
@@ -94,7 +107,7 @@ class ExponentialMomentRule(AbstractRule):
         names, arrays = TermOptions.names(s.n_heads)
         hints.only(names, {*TILTS, *arrays})
         options = TermOptions.read(hints, task, s.n_heads, s.d_vocab_out)
-        self.tilts(hints, task, options, s.n_heads)
+        tilts(hints, task, options, s.n_heads)
         positions = 1 if options.pooled else s.k - 1
         entries = 4 * s.k * s.d_vocab * s.d_vocab_out * s.n_heads
         entries += options.problems * positions * s.d_vocab * (task.n_outputs + options.near)
@@ -112,15 +125,6 @@ class ExponentialMomentRule(AbstractRule):
         del task
         require_separable(weights, one_head=False)
 
-    def tilts(
-        self, hints: Hints, task: AbstractTask, options: TermOptions, n_heads: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Mantissas and exponents of lambda, `[heads * R, strata]`, checked: 0 <= m <= 2**53, |e| <= 1000."""
-        mantissa, exponent = dyadics(hints, TILTS, (n_heads * options.problems, strata_of(task).number))
-        if mantissa.min() < 0:
-            raise Rejected(Reason.BAD_HINT, "a tilt is negative")
-        return mantissa, exponent
-
     def bound(
         self,
         weights: Weights,
@@ -132,14 +136,14 @@ class ExponentialMomentRule(AbstractRule):
         """Sum over strata of min(size, bounds of all problems and heads), exact."""
         shape = weights.architecture.shape
         options = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
-        mantissa, exponent = self.tilts(hints, task, options, shape.n_heads)
+        mantissa, exponent = tilts(hints, task, options, shape.n_heads)
         strata, problems = strata_of(task), options.problems
         wrong: dict[tuple[int, int], Fraction | None] = {}
         for head, terms in stratum_terms(weights, task, options, arith):
             rows = slice(head * problems, (head + 1) * problems)
             place = (rows, terms.number)
             tilt = arith.dyadic(-mantissa[place].ravel(), exponent[place].ravel())
-            n_tokens = np.array([sum(strata.letter_counts[y]) for y in terms.outputs.tolist()])
+            n_tokens = token_counts(strata, terms)
             bound = moment(terms, tilt.reshape(problems, -1), arith, n_tokens).sum(0).upper()
             for y, n, value in zip(terms.outputs.tolist(), n_tokens.tolist(), bound, strict=True):
                 so_far = wrong.get((terms.q, y), Fraction(0))

@@ -1,0 +1,107 @@
+"""R3: exact counting on a grid where it matters, exponential moments elsewhere."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from pessimal.kernel.arithmetic import Float64Arithmetic
+from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
+from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.kernel.rules.rivals import RIVALS
+from pessimal.kernel.rules.terms import POSITIONS, StratumTerms, TermOptions, stratum_terms
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.weights import Weights
+from pessimal.strategies.exponential_moment import search_tilts, tilt_problem
+from pessimal.strategies.interface import AbstractStrategy, StrategyError
+
+STEP_BITS = 8
+
+
+@dataclass(frozen=True)
+class GridCount(AbstractStrategy):
+    """Bracket of the accuracy: the moment bound where it is negligible, a grid for all other problems.
+
+    Attributes:
+        rival: `every` (two-sided with one head), or one pessimal rival: `plain`, `centred`, `joint`.
+        position: `each` or `pessimal`.
+        cells: grid cells per problem (default: 1,024 up to K = 8, 256 above).
+        negligible: share of all sequences that problems without a grid may add in total (default: 1e-5 up to K = 8,
+            1e-4 above).
+
+    Soundness: `kernel.rules.grid_count`, for every step and tilt.
+    Cost: `cells` additions per token, position and problem with a grid.
+    Source: new (R3, R4).
+    """
+
+    name: ClassVar[str] = "grid-count"
+    rule: ClassVar[str] = "grid-count"
+    asymptotic: ClassVar[str] = "O(v^3 (d + K cells))"
+    source: ClassVar[str] = "new (R3, R4)"
+    summary: ClassVar[str] = "counts wrong sequences on a grid; lower and upper bound"
+
+    rival: str = "every"
+    position: str = "each"
+    cells: int | None = None
+    negligible: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words and numbers out of range."""
+        for field, allowed in (("rival", RIVALS), ("position", POSITIONS)):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
+        if self.cells is not None and not 1 <= self.cells <= MAX_CELLS:
+            raise StrategyError(f"option cells={self.cells} is not from 1 to {MAX_CELLS}")
+
+    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+        """Tilts for all problems, steps for those whose moment bound matters."""
+        options: dict[str, str | int] = {"rival": self.rival, "position": self.position, "near": task.d_vocab}
+        small = task.k <= 8
+        cells = self.cells or (1024 if small else 256)
+        arith = Float64Arithmetic()
+        heads = weights.architecture.shape.n_heads
+        with arith.running():
+            wrong, hints = search_tilts(weights, arith, task, options, coarse=True)
+            active = _active(wrong, self.negligible if self.negligible is not None else 1e-5 if small else 1e-4)
+            read = TermOptions.read(hints, task, heads, weights.architecture.shape.d_vocab_out)
+            mantissa, exponent = np.zeros(wrong.shape, dtype=np.int64), np.zeros(wrong.shape, dtype=np.int64)
+            for head, terms in stratum_terms(weights, task, read, arith):
+                place = (slice(head * read.problems, (head + 1) * read.problems), terms.number)
+                mantissa[place], exponent[place] = quantised_up(_steps(terms, cells))
+                progress(terms.q + 1, task.d_vocab)
+        mantissa[~active] = 0
+        exponent[~active] = 0
+        two_sided = self.rival == "every" and self.position == "each" and heads == 1
+        extra: dict[str, str | int] = {"cells": cells, "sides": 1 + two_sided}
+        return Hints({**options, **extra}, {**hints.arrays, **dict(zip(STEPS, (mantissa, exponent), strict=True))})
+
+
+def _active(wrong: Float[np.ndarray, "problems strata"], negligible: float) -> Bool[np.ndarray, "problems strata"]:
+    """All problems but those that add least and no more than `negligible` together."""
+    flat = np.nan_to_num(wrong.ravel(), nan=1.0, posinf=1.0)
+    order = np.argsort(flat)
+    active = np.ones(flat.size, dtype=bool)
+    active[order[np.cumsum(flat[order]) <= negligible]] = False
+    return np.asarray(active.reshape(wrong.shape))
+
+
+def _steps(terms: StratumTerms, cells: int) -> Float[np.ndarray, "R Y"]:
+    """The smallest steps whose thresholds fit the cells; NaN where every sequence is right."""
+    plain = tilt_problem(terms)
+    near = np.where(terms.letter >= 0, plain.near[:, :, plain.pair], np.inf).min(-1)
+    least = np.minimum(near, np.where(plain.n_far > 0, plain.far, np.inf)[:, np.newaxis])
+    n = len(terms.program.layers)
+    total = least.sum(1) if least.shape[1] == n else n * least[:, 0]
+    reach = -plain.last - total
+    return np.asarray(np.where(reach > 0, reach / max(cells - n - 2, 1), np.nan))
+
+
+def quantised_up(values: Float[np.ndarray, "*n"]) -> tuple[Int[np.ndarray, "*n"], Int[np.ndarray, "*n"]]:
+    """Mantissa and exponent of the next larger number with eight significant bits; 0 where there is none."""
+    fine = np.isfinite(values) & (values > 0)
+    safe = np.where(fine, values, 1.0)
+    exponent = np.clip(np.frexp(safe)[1] - STEP_BITS, -900, 900)
+    mantissa = np.ceil(np.ldexp(safe, -exponent) * (1 + 2.0**-40))
+    return np.where(fine, mantissa, 0).astype(np.int64), np.where(fine, exponent, 0).astype(np.int64)
