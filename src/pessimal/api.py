@@ -14,6 +14,7 @@ Contents:
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,12 +92,18 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
         TaskError: unknown task, or one that does not fit.
     """
     stated = name or weights.metadata.get("task")
-    assumed = [] if stated else [f"task={MaxOfK.name} (not stated in the file; the only task so far)"]
+    assumed = [] if stated else [f"task={MaxOfK.name} (not stated in the file)"]
     known = (stated or MaxOfK.name).replace("_", "-")
     if known not in TASKS:
         raise TaskError(f"unknown task {known!r}; known: {', '.join(sorted(TASKS))}")
     shape = weights.architecture.shape
-    task = TASKS[known](k=shape.k, d_vocab=shape.d_vocab)
+    kind = TASKS[known]
+    own = {}
+    for field in fields(kind):
+        text = weights.metadata.get(f"task_{field.name}", "")
+        if field.name not in {"k", "d_vocab"} and text.isascii() and text.isdigit() and len(text) < 10:
+            own[field.name] = int(text)
+    task = kind(k=shape.k, d_vocab=shape.d_vocab, **own)
     task.require_fits(weights.architecture)
     return task, assumed
 

@@ -66,7 +66,9 @@ def test_the_scale_is_counted(scale):
 @pytest.mark.parametrize(("sizes", "weights"), MODELS)
 def test_hintless_rules_cost_what_is_counted(rule, sizes, weights):
     """Closed form = count."""
-    assert RULES[rule].cost(weights.architecture, sizes.task(), Hints()).flops == counted(rule, weights, sizes.task(), Hints())
+    assert RULES[rule].cost(weights.architecture, sizes.task(), Hints()).flops == counted(
+        rule, weights, sizes.task(), Hints()
+    )
 
 
 @pytest.mark.parametrize("rival", RIVALS)
@@ -110,7 +112,9 @@ def test_costs_are_consistent(rule):
         sizes = Sizes(v, 13, 3, 2, 4)
         arch = build(random_tensors(sizes, 2)).architecture
         if rule == "exponential-moment":
-            cost = RULES[rule].cost(arch, sizes.task(), blank_hints(arch, sizes.task(), {"rival": "centred", "position": "each", "near": 2}))
+            cost = RULES[rule].cost(
+                arch, sizes.task(), blank_hints(arch, sizes.task(), {"rival": "centred", "position": "each", "near": 2})
+            )
         else:
             cost = RULES[rule].cost(arch, sizes.task(), Hints())
         assert cost.checker_ops > cost.flops > 0 or rule == "brute-force"

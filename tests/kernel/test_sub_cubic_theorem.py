@@ -673,7 +673,10 @@ def test_the_cost_is_what_is_counted_and_what_is_read(number, monkeypatch):
         exps.clear()
         arith = CountingArithmetic()
         RULE.bound(model(number), SIZES[number].task(), Hints(options, arrays), arith, no_progress)
-        cost, flops = RULE.cost(model(number).architecture, SIZES[number].task(), Hints(options, arrays)), arith.tally.flops
+        cost, flops = (
+            RULE.cost(model(number).architecture, SIZES[number].task(), Hints(options, arrays)),
+            arith.tally.flops,
+        )
         assert cost.flops == flops, options
         assert cost.checker_ops == shape.n_parameters() + read + 8 * (flops - sum(exps)) + 120 * sum(exps)
         assert cost.unexplained_dims == dims_loops(words, v, m)

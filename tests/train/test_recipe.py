@@ -22,7 +22,7 @@ def test_defaults_are_the_published_recipe():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("task", "min-of-k"),
+        ("task", "median-of-k"),
         ("k", 0),
         ("d_vocab", 5000),
         ("d_model", 0),

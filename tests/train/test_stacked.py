@@ -1,5 +1,7 @@
 """Stacked training: the forward pass, the gradients, and what is reproducible."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,16 +23,23 @@ from pessimal.train.stacked import _losses  # noqa: E402
 TINY = TrainConfig(k=3, d_vocab=7, d_model=5, d_head=2, batch_size=11, steps=50, device="cpu")
 
 
+def norm(x, gain, bias=0.0):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * gain + bias
+
+
 def reference_logits(matrices, sequence):
-    """One sequence, position by position, in float64."""
+    """One sequence, position by position, head by head, in float64."""
     W = {name: matrix.astype(np.float64) for name, matrix in matrices.items()}
     residual = np.stack([W["W_E"][token] + W["W_pos"][i] for i, token in enumerate(sequence)])
-    query = residual[-1] @ W["W_Q"]
-    scores = np.array([query @ (x @ W["W_K"]) for x in residual]) / np.sqrt(W["W_Q"].shape[1])
-    weights = np.exp(scores - scores.max())
-    weights /= weights.sum()
-    mixed = sum(weight * (x @ W["W_V"]) for weight, x in zip(weights, residual, strict=True))
-    return (residual[-1] + mixed @ W["W_O"]) @ W["W_U"]
+    read = norm(residual, W["ln1_w"], W["ln1_b"]) if "ln1_w" in W else residual
+    out = residual[-1]
+    for w_q, w_k, w_v, w_o in zip(*(W[name] for name in ("W_Q", "W_K", "W_V", "W_O")), strict=True):
+        scores = np.array([read[-1] @ w_q @ (x @ w_k) for x in read]) / np.sqrt(w_q.shape[1])
+        weights = np.exp(scores - scores.max())
+        weights /= weights.sum()
+        out = out + sum(weight * (x @ w_v) for weight, x in zip(weights, read, strict=True)) @ w_o
+    return (norm(out, W["ln_final_w"]) if "ln_final_w" in W else out) @ W["W_U"]
 
 
 def stack_of(drawn, dtype=torch.float32):
@@ -43,10 +52,25 @@ def bytes_by_seed(config, seeds):
     return {model.seed: model_bytes(model) for model in train_max_of_k(config, seeds)}
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_stacked_logits_equal_a_sequence_by_sequence_forward(dtype, tolerance):
-    drawn = [{name: 3 * m for name, m in initial_matrices(TINY, seed).items()} for seed in (0, 1)]
-    tokens = np.stack([held_out_tokens(TINY, seed, 13) for seed in (0, 1)])
+ARCHITECTURES = [
+    {},
+    {"n_heads": 3},
+    {"ln1": True},
+    {"ln_final": True},
+    {"n_heads": 2, "ln1": True, "ln_final": True},
+    {"task": "contains-token"},
+]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("more", ARCHITECTURES, ids=str)
+def test_stacked_logits_equal_a_sequence_by_sequence_forward(dtype, tolerance, more):
+    config = replace(TINY, **more)
+    drawn = [{name: 3 * m for name, m in initial_matrices(config, seed).items()} for seed in (0, 1)]
+    for one in drawn:
+        for name in set(one) & {"ln1_b"}:
+            one[name] = np.linspace(-1, 1, 5, dtype=np.float32)
+    tokens = np.stack([held_out_tokens(config, seed, 13) for seed in (0, 1)])
     logits = stack_of(drawn, dtype).logits(torch.from_numpy(tokens)).numpy()
     for seed in range(2):
         for row in range(13):
@@ -60,16 +84,17 @@ def test_gradients_equal_finite_differences():
     model = stack_of(drawn, torch.float64)
     for matrix in model.matrices().values():
         matrix.requires_grad_()
-    _losses(model, tokens).sum().backward()
+    _losses(model, tokens, tokens.amax(-1)).sum().backward()
     step = 1e-6
     for name, matrix in model.matrices().items():
         with torch.no_grad():
-            matrix[1, 1, 1] += step
-            above = _losses(model, tokens)[1]
-            matrix[1, 1, 1] -= 2 * step
-            below = _losses(model, tokens)[1]
-            matrix[1, 1, 1] += step
-        assert float(matrix.grad[1, 1, 1]) == pytest.approx(float(above - below) / (2 * step), abs=1e-7), name
+            entry = matrix[1].reshape(-1)[4:5]
+            entry += step
+            above = _losses(model, tokens, tokens.amax(-1))[1]
+            entry -= 2 * step
+            below = _losses(model, tokens, tokens.amax(-1))[1]
+            entry += step
+        assert float(matrix.grad[1].reshape(-1)[4]) == pytest.approx(float(above - below) / (2 * step), abs=1e-7), name
 
 
 def test_one_step_is_adamw_of_the_reference_optimiser():
@@ -82,11 +107,13 @@ def test_one_step_is_adamw_of_the_reference_optimiser():
     optimiser = torch.optim.AdamW(matrices, lr=1e-3, weight_decay=0.01, foreach=False, fused=False)
     for tokens in TrainingTokens(config, 4).block()[:3]:
         optimiser.zero_grad()
-        _losses(model, torch.from_numpy(tokens)[None]).sum().backward()
+        batch = torch.from_numpy(tokens)[None]
+        _losses(model, batch, batch.amax(-1)).sum().backward()
         optimiser.step()
     (trained,) = train_max_of_k(config, [4])
     for name, matrix in model.matrices().items():
-        np.testing.assert_allclose(trained.tensors[name], matrix[0].detach().numpy(), atol=1e-6)
+        expected = matrix[0].detach().numpy()
+        np.testing.assert_allclose(trained.tensors[name].reshape(expected.shape), expected, atol=1e-6)
 
 
 def test_loss_falls_in_fifty_small_steps():
@@ -165,6 +192,6 @@ def test_ties_count_as_wrong():
 def test_sampled_accuracy_equals_a_count_with_the_reference_forward():
     model = TrainedModel(TINY, 9, initial_matrices(TINY, 9), 0.0)
     tokens = held_out_tokens(TINY, 9, 300)
-    right = sum(int(np.argmax(reference_logits(model.tensors, row)) == row.max()) for row in tokens)
+    right = sum(int(np.argmax(reference_logits(initial_matrices(TINY, 9), row)) == row.max()) for row in tokens)
     assert 0 < right < 300
     assert sampled_accuracy(model, n_sequences=300) == right / 300

@@ -15,7 +15,8 @@ class Train:
     """Train one-layer attention-only transformers, one per seed, as one stacked batch (needs the extra `train`)."""
 
     task: tyro.conf.Positional[str]
-    """task name: max-of-k"""
+    """task name: max-of-k, min-of-k, first-of-k, last-of-k, second-largest,
+    contains-token, flagged-element, constant"""
     out: Path
     """folder for the safetensors files"""
     k: int = 4
@@ -25,7 +26,15 @@ class Train:
     d_model: int = 32
     """width of the residual stream"""
     d_head: int = 32
-    """width of the head"""
+    """width of a head"""
+    n_heads: int = 1
+    """attention heads"""
+    ln1: bool = False
+    """LayerNorm before attention"""
+    ln_final: bool = False
+    """LayerNorm without bias before the unembedding"""
+    parameter: int = 0
+    """the task's own number: the token of contains-token, the output of constant"""
     seeds: str = "0:1"
     """seeds, as 0:8 or 1,2,5, or the word published (151 seeds)"""
     steps: int = 3000

@@ -111,4 +111,3 @@ def require_separable(weights: Weights, *, one_head: bool) -> None:
         reasons.append("a single position attends to nothing; use brute-force")
     if reasons:
         raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))
-

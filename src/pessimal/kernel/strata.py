@@ -100,7 +100,10 @@ class Program:
         multiply: Callable[[Value, Value], Value],
     ) -> Value:
         """`run` for factors that are the same at every position, by repeated squaring; needs at least one layer."""
-        def product(left: dict[tuple[int, int], Value], right: dict[tuple[int, int], Value]) -> dict[tuple[int, int], Value]:
+
+        def product(
+            left: dict[tuple[int, int], Value], right: dict[tuple[int, int], Value]
+        ) -> dict[tuple[int, int], Value]:
             out: dict[tuple[int, int], Value] = {}
             for (a, b), x in left.items():
                 for (c, d), y in right.items():
@@ -163,9 +166,7 @@ def _layer(
     return tuple((move, frozenset(some)) for move, some in found.items()), after
 
 
-def _loop(
-    moves: np.ndarray, accepted: np.ndarray, start: int, letters: Sequence[int]
-) -> tuple[Moves, frozenset[int]]:
+def _loop(moves: np.ndarray, accepted: np.ndarray, start: int, letters: Sequence[int]) -> tuple[Moves, frozenset[int]]:
     """Minimal automaton of the sequences of any length after which a state of `accepted` is reached."""
     block = accepted.astype(np.int64)
     while True:
@@ -208,9 +209,7 @@ class Strata:
         except MachineError as error:
             raise Rejected(Reason.TASK_MISMATCH, f"{task.name}: {error}") from None
         self.letter = self.recogniser.letter
-        self._present = [
-            tuple(letter for letter, count in enumerate(counts) if count) for counts in self.letter_counts
-        ]
+        self._present = [tuple(letter for letter, count in enumerate(counts) if count) for counts in self.letter_counts]
         self._programs: dict[tuple[int, int, tuple[int, ...]], Program] = {}
         self._sizes: dict[tuple[int, int, int], int] = {}
 

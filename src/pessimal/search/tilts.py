@@ -83,7 +83,7 @@ class TiltProblem:
         return found
 
     def _summed_letter(self, x: np.ndarray, tilt: np.ndarray, letter: int) -> np.ndarray:
-        """log of the sum of exp(x) over the tokens with a letter, `[R, I, Y]`."""
+        """Log of the sum of exp(x) over the tokens with a letter, `[R, I, Y]`."""
         total = np.full((*x.shape[:2], self.pair.shape[0]), -np.inf)
         if letter in self._segments:
             pairs, starts, strata = self._segments[letter]

@@ -12,14 +12,17 @@ from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
+from pessimal.kernel.heads import separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.kernel.rules.rivals import RIVALS, n_problems
+from pessimal.kernel.rules.rivals import RIVALS, make_rivals, n_problems
 from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS, StratumTerms, TermOptions, stratum_terms
 from pessimal.kernel.strata import strata_of
+from pessimal.search.thresholds import equal_slack, typical_margins
 from pessimal.search.tilts import TiltProblem, best_tilts, coarse_tilts, join, quantise
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.machine import DEAD
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -110,7 +113,9 @@ class ExponentialMoment(AbstractStrategy):
                     low, high = (middle, high) if fits else (low, middle - 1)
                 triples.append((rival, position, low))
         if not triples:
-            raise Rejected(Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(least)}")
+            raise Rejected(
+                Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(least)}"
+            )
         return triples
 
 
@@ -154,6 +159,8 @@ def search_tilts(
     """Estimated wrong sequences of every problem and stratum (as a fraction of all), and the best tilts."""
     shape = weights.architecture.shape
     hints = blank_hints(weights.architecture, task, options)
+    if shape.n_heads > 1:
+        hints = Hints(options, {**hints.arrays, **_thresholds(weights, arith, task, options)})
     read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
     mantissa, exponent = (hints.arrays[name] for name in TILTS)
     wrong = np.zeros(mantissa.shape)
@@ -164,6 +171,32 @@ def search_tilts(
         with np.errstate(all="ignore"):
             wrong[place] = np.exp(log_bound - task.k * np.log(task.d_vocab))
     return wrong, hints
+
+
+def _thresholds(
+    weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
+) -> dict[str, np.ndarray]:
+    """Thresholds of all heads but the last, with the same slack for each."""
+    heads, direct = separable_heads(weights, arith)
+    strata = strata_of(task)
+    rivals = make_rivals(
+        str(options["rival"]), [head.value for head in heads], direct, task.n_outputs, arith, pooled=False
+    )
+    found = np.zeros((len(heads) - 1, rivals.n_problems, strata.number))
+    outputs = np.arange(task.n_outputs)
+    for q in range(task.d_vocab):
+        ahead = rivals.direct(q, outputs)
+        margins = np.stack(
+            [
+                typical_margins(_middle(rivals.others(h, q)), _middle(head.weight(q))[:-1], strata.letter != DEAD)
+                for h, head in enumerate(heads)
+            ]
+        )
+        chosen = equal_slack(np.zeros(margins.shape[1:]) if ahead is None else _middle(ahead), margins)
+        alive = strata.place[q] >= 0
+        found[:, :, strata.place[q, alive]] = chosen[:-1][:, :, alive]
+    mantissa, exponent = np.frexp(np.nan_to_num(found))
+    return dict(zip(THRESHOLDS, (np.rint(np.ldexp(mantissa, 12)).astype(np.int64), exponent.astype(np.int64) - 12), strict=True))
 
 
 def _joined(found: Iterable[tuple[int, StratumTerms]]) -> Iterator[tuple[int, np.ndarray, TiltProblem]]:

@@ -5,28 +5,32 @@ Contents:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from pessimal.spec import MaxOfK
+from pessimal.spec import TASKS, MaxOfK
+from pessimal.spec.task import AbstractTask
 
-TASK = "max-of-k"
 DEVICES = ("auto", "cpu", "cuda")
 MAX_WIDTH = 4096
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train a one-layer one-head attention-only transformer, without biases and LayerNorm.
+    """How to train a one-layer attention-only transformer, without biases on its matrices.
 
     The defaults are the published Max-of-4 recipe: AdamW with betas (0.9, 0.999) and eps 1e-8, no schedule,
     no clipping, a fresh batch of uniform sequences at every step.
 
     Attributes:
-        task: name of the task; `max-of-k` is the only one so far.
+        task: name of the task, one of `pessimal.spec.TASKS`.
+        parameter: the task's own number, where it has one: the token of `contains-token`, the output of `constant`.
         k: sequence length K, in tokens.
-        d_vocab: number of input tokens and of output tokens.
+        d_vocab: number of input tokens; the task says how many outputs there are.
         d_model: width of the residual stream.
-        d_head: width of the attention head.
+        d_head: width of an attention head.
+        n_heads: attention heads.
+        ln1: LayerNorm with gain and bias before attention.
+        ln_final: LayerNorm with gain, without bias, before the unembedding.
         steps: optimiser steps.
         batch_size: sequences per step and seed.
         learning_rate: AdamW learning rate.
@@ -40,11 +44,15 @@ class TrainConfig:
     Source: Gross et al. 2024, training details of Max-of-K; initialisation N(0, (0.8 / sqrt(d_model))^2).
     """
 
-    task: str = TASK
+    task: str = MaxOfK.name
+    parameter: int = 0
     k: int = 4
     d_vocab: int = 64
     d_model: int = 32
     d_head: int = 32
+    n_heads: int = 1
+    ln1: bool = False
+    ln_final: bool = False
     steps: int = 3000
     batch_size: int = 128
     learning_rate: float = 1e-3
@@ -54,12 +62,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be trained."""
-        if self.task != TASK:
-            raise ValueError(f"task {self.task!r} cannot be trained; known: {TASK}")
-        MaxOfK(k=self.k, d_vocab=self.d_vocab)
+        if self.task not in TASKS:
+            raise ValueError(f"unknown task {self.task!r}; known: {', '.join(sorted(TASKS))}")
+        _ = self.spec_task
         for name, top in (
             ("d_model", MAX_WIDTH),
             ("d_head", MAX_WIDTH),
+            ("n_heads", MAX_WIDTH),
             ("steps", 10**9),
             ("batch_size", 10**6),
             ("threads", 1024),
@@ -75,19 +84,26 @@ class TrainConfig:
             raise ValueError(f"device {self.device!r} is not one of {', '.join(DEVICES)}")
 
     @property
-    def spec_task(self) -> MaxOfK:
+    def spec_task(self) -> AbstractTask:
         """The task as the specification defines it."""
-        return MaxOfK(k=self.k, d_vocab=self.d_vocab)
+        kind = TASKS[self.task]
+        own = [field.name for field in fields(kind) if field.name not in {"k", "d_vocab"}]
+        return kind(k=self.k, d_vocab=self.d_vocab, **dict.fromkeys(own, self.parameter))
 
-    def matrix_shapes(self) -> dict[str, tuple[int, int]]:
-        """Name and shape of every matrix of the model, in the order in which a seed draws them."""
-        d_vocab, d_model, d_head = self.d_vocab, self.d_model, self.d_head
+    def matrix_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every matrix of the model, in the order in which a seed draws them; heads first."""
+        d_vocab, d_model, d_head, h = self.d_vocab, self.d_model, self.d_head, self.n_heads
         return {
             "W_E": (d_vocab, d_model),
             "W_pos": (self.k, d_model),
-            "W_Q": (d_model, d_head),
-            "W_K": (d_model, d_head),
-            "W_V": (d_model, d_head),
-            "W_O": (d_head, d_model),
-            "W_U": (d_model, d_vocab),
+            "W_Q": (h, d_model, d_head),
+            "W_K": (h, d_model, d_head),
+            "W_V": (h, d_model, d_head),
+            "W_O": (h, d_head, d_model),
+            "W_U": (d_model, self.spec_task.n_outputs),
         }
+
+    def norm_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every LayerNorm parameter; gains start at one, biases at zero."""
+        names = ("ln1_w", "ln1_b") * self.ln1 + ("ln_final_w",) * self.ln_final
+        return dict.fromkeys(names, (self.d_model,))

@@ -22,7 +22,7 @@ INIT_GAIN = 0.8
 BLOCK_STEPS = 32
 
 
-def initial_matrices(config: TrainConfig, seed: int) -> dict[str, Float[np.ndarray, "rows cols"]]:
+def initial_matrices(config: TrainConfig, seed: int) -> dict[str, Float[np.ndarray, "..."]]:
     r"""Initial parameters of one seed.
 
     $$W_{ij} \sim N\!\left(0, (0.8/\sqrt{d_{model}})^2\right)$$
@@ -32,15 +32,17 @@ def initial_matrices(config: TrainConfig, seed: int) -> dict[str, Float[np.ndarr
         seed: 0 to 2^32 - 1.
 
     Returns:
-        Matrix name to float32 array, in the order of `TrainConfig.matrix_shapes`.
+        Name to float32 array, in the order of `TrainConfig.matrix_shapes`, then LayerNorm gains and biases.
 
     Source: Gross et al. 2024, initialisation of Max-of-K.
     """
     rng = np.random.default_rng([seed, INIT_STREAM])
     std = INIT_GAIN / math.sqrt(config.d_model)
-    return {
+    drawn = {
         name: (std * rng.standard_normal(shape)).astype(np.float32) for name, shape in config.matrix_shapes().items()
     }
+    norms = {name: np.full(shape, name.endswith("w"), np.float32) for name, shape in config.norm_shapes().items()}
+    return drawn | norms
 
 
 class TrainingTokens:

@@ -18,12 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
+from pessimal.spec import MaxOfK
 from pessimal.train.trained import TrainedModel
+
+# As text, exact: the decimal number that the forward pass adds to the variance.
+LN_EPS = "1e-5"
 
 
 def file_name(model: TrainedModel) -> str:
-    """Name of the file of one model: task size, vocabulary size, seed."""
-    return f"max{model.config.k}_v{model.config.d_vocab}_seed{model.seed}.safetensors"
+    """Name of the file of one model: task and size, vocabulary size, heads and norms if not plain, seed."""
+    c = model.config
+    task = f"max{c.k}" if c.task == MaxOfK.name else f"{c.task}_k{c.k}"
+    heads = f"_h{c.n_heads}" if c.n_heads > 1 else ""
+    norms = "_ln1" * c.ln1 + "_lnf" * c.ln_final
+    return f"{task}_v{c.d_vocab}{heads}{norms}_seed{model.seed}.safetensors"
 
 
 def model_bytes(model: TrainedModel) -> bytes:
@@ -41,16 +49,23 @@ def model_bytes(model: TrainedModel) -> bytes:
 
     Cost: one copy of the tensors.
     """
-    header: dict[str, object] = {
-        "__metadata__": {
-            "attn_scale": "1/sqrt(d_head)",
-            "n_ctx": str(model.config.k),
-            "normalization_type": "none",
-            "positional_embedding_type": "standard",
-            "seed": str(model.seed),
-            "task": model.config.task,
-        }
+    metadata = {
+        "attn_scale": "1/sqrt(d_head)",
+        "n_ctx": str(model.config.k),
+        "positional_embedding_type": "standard",
+        "seed": str(model.seed),
     }
+    record = model.config.spec_task.record()
+    metadata |= {key if key == "name" else f"task_{key}": str(value) for key, value in record.items()}
+    metadata["task"] = metadata.pop("name")
+    for key in ("task_k", "task_d_vocab"):
+        del metadata[key]
+    norms = (model.config.ln1, model.config.ln_final)
+    if any(norms):
+        metadata["ln_eps"] = LN_EPS
+    if all(norms) or not any(norms):
+        metadata["normalization_type"] = "LN" if all(norms) else "none"
+    header: dict[str, object] = {"__metadata__": metadata}
     body = bytearray()
     for name in sorted(model.tensors):
         array = model.tensors[name]

@@ -12,6 +12,7 @@ Contents:
     train_max_of_k — train seeds, return the models.
     train_in_stacks — the same, handing models over as each stack finishes.
     stack_size — seeds trained together.
+    stack_one — one model as a stack.
     sampled_accuracy — fraction of held-out sequences that one model gets right.
 
 References:
@@ -29,6 +30,7 @@ from jaxtyping import Float, Int
 
 from pessimal.train.config import TrainConfig
 from pessimal.train.draw import BLOCK_STEPS, TrainingTokens, held_out_tokens, initial_matrices
+from pessimal.train.save import LN_EPS
 from pessimal.train.seeds import require_seeds
 from pessimal.train.trained import TrainedModel
 
@@ -50,26 +52,30 @@ class TrainingDivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class StackedModel:
-    """Matrices of several seeds, seed axis first; the names are those of one model."""
+    """Tensors of several seeds, seed axis first; the names are those of one model."""
 
     W_E: Float[torch.Tensor, "seeds d_vocab d_model"]
     W_pos: Float[torch.Tensor, "seeds k d_model"]
-    W_Q: Float[torch.Tensor, "seeds d_model d_head"]
-    W_K: Float[torch.Tensor, "seeds d_model d_head"]
-    W_V: Float[torch.Tensor, "seeds d_model d_head"]
-    W_O: Float[torch.Tensor, "seeds d_head d_model"]
-    W_U: Float[torch.Tensor, "seeds d_model d_vocab"]
+    W_Q: Float[torch.Tensor, "seeds heads d_model d_head"]
+    W_K: Float[torch.Tensor, "seeds heads d_model d_head"]
+    W_V: Float[torch.Tensor, "seeds heads d_model d_head"]
+    W_O: Float[torch.Tensor, "seeds heads d_head d_model"]
+    W_U: Float[torch.Tensor, "seeds d_model n_outputs"]
+    ln1_w: Float[torch.Tensor, "seeds d_model"] | None = None
+    ln1_b: Float[torch.Tensor, "seeds d_model"] | None = None
+    ln_final_w: Float[torch.Tensor, "seeds d_model"] | None = None
 
-    def matrices(self) -> dict[str, Float[torch.Tensor, "seeds rows cols"]]:
-        """Matrix name to stacked tensor."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def matrices(self) -> dict[str, Float[torch.Tensor, "seeds ..."]]:
+        """Name to stacked tensor."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
 
-    def logits(self, tokens: Int[torch.Tensor, "seeds batch k"]) -> Float[torch.Tensor, "seeds batch d_vocab"]:
+    def logits(self, tokens: Int[torch.Tensor, "seeds batch k"]) -> Float[torch.Tensor, "seeds batch n_outputs"]:
         r"""Logits at the last position, seed by seed.
 
-        $$x_i = E_{t_i} + P_i,\quad
-        a = \mathrm{softmax}_i\big((x_{K-1} W_Q)(x_i W_K)^T / \sqrt{d_{head}}\big),\quad
-        \text{logits} = \big(x_{K-1} + \textstyle\sum_i a_i x_i W_V W_O\big) W_U$$
+        $$x_i = E_{t_i} + P_i,\quad n_i = \mathrm{LN}_1(x_i),\quad
+        a = \mathrm{softmax}_i\big((n_{K-1} W_Q)(n_i W_K)^T / \sqrt{d_{head}}\big),\quad
+        \text{logits} = \mathrm{LN}\big(x_{K-1} + \textstyle\sum_h \sum_i a_i n_i W_V W_O\big) W_U$$
 
         Args:
             tokens: 0 .. d_vocab - 1; sequences of seed s at index s.
@@ -77,24 +83,62 @@ class StackedModel:
         Returns:
             Logits, in the dtype of the matrices; no causal mask is needed at the last position.
 
-        Cost: `2 * seeds * batch * (d_vocab + k) * d_head` multiplications for scores and mixing, and terms
-            that do not multiply `batch` by `k`.
+        Cost: `2 * seeds * batch * (d_vocab + k) * d_head` multiplications per head for scores and mixing, and terms
+            that do not multiply `batch` by `k`; with LayerNorm before attention d_vocab * k in place of d_vocab + k.
         Source: Gross et al. 2024, Max-of-K architecture.
         """
-        d_vocab, d_model = self.W_E.shape[1:]
-        # Keys and values of every token, then of every position: W_K and W_V act on both at once.
-        tokens_and_positions = torch.cat([self.W_E, self.W_pos], dim=1)
-        keys = torch.bmm(tokens_and_positions, self.W_K)
-        values = torch.bmm(tokens_and_positions, self.W_V)
+        d_model = self.W_E.shape[2]
         query_tokens = tokens[:, :, -1:].expand(-1, -1, d_model)
         residual = torch.gather(self.W_E, 1, query_tokens) + self.W_pos[:, -1:]
-        queries = torch.bmm(residual, self.W_Q) / math.sqrt(self.W_Q.shape[2])
-        scores = torch.bmm(queries, keys.transpose(1, 2))
-        attention = torch.softmax(torch.gather(scores, 2, tokens) + scores[:, :, d_vocab:], dim=-1)
-        # Attention summed over the positions that hold a token, then attention by position.
-        by_token = torch.zeros_like(scores[:, :, :d_vocab]).scatter_add(2, tokens, attention)
-        mixed = torch.bmm(torch.cat([by_token, attention], dim=2), values)
-        return torch.bmm(residual + torch.bmm(mixed, self.W_O), self.W_U)
+        if self.ln1_w is None or self.ln1_b is None:
+            # Keys and values of every token, then of every position: W_K and W_V act on both at once.
+            rows, place, queries = torch.cat([self.W_E, self.W_pos], dim=1), tokens, residual
+        else:
+            rows = self._normed_rows(self.ln1_w, self.ln1_b)
+            d_vocab, k = self.W_E.shape[1], tokens.shape[2]
+            place = tokens + d_vocab * torch.arange(k, device=tokens.device)
+            queries = torch.gather(rows, 1, place[:, :, -1:].expand(-1, -1, d_model))
+        out = residual
+        for h in range(self.W_Q.shape[1]):
+            out = out + self._head(h, rows, place, queries)
+        if self.ln_final_w is not None:
+            out = _normed(out) * self.ln_final_w[:, None]
+        return torch.bmm(out, self.W_U)
+
+    def _normed_rows(
+        self, gain: Float[torch.Tensor, "seeds d_model"], bias: Float[torch.Tensor, "seeds d_model"]
+    ) -> Float[torch.Tensor, "seeds rows d_model"]:
+        """LN_1 of every token at every position, position by position."""
+        x = self.W_pos[:, :, None] + self.W_E[:, None]
+        normed = _normed(x) * gain[:, None, None] + bias[:, None, None]
+        return normed.reshape(x.shape[0], -1, x.shape[3])
+
+    def _head(
+        self,
+        h: int,
+        rows: Float[torch.Tensor, "seeds rows d_model"],
+        place: Int[torch.Tensor, "seeds batch k"],
+        queries: Float[torch.Tensor, "seeds batch d_model"],
+    ) -> Float[torch.Tensor, "seeds batch d_model"]:
+        """Output of one head; `rows` are tokens then positions, or (with LayerNorm) tokens at every position."""
+        d_vocab = self.W_E.shape[1]
+        keys, values = torch.bmm(rows, self.W_K[:, h]), torch.bmm(rows, self.W_V[:, h])
+        scaled = torch.bmm(queries, self.W_Q[:, h]) / math.sqrt(self.W_Q.shape[3])
+        scores = torch.bmm(scaled, keys.transpose(1, 2))
+        if self.ln1_w is None:
+            attention = torch.softmax(torch.gather(scores, 2, place) + scores[:, :, d_vocab:], dim=-1)
+            # Attention summed over the positions that hold a token, then attention by position.
+            by_row = torch.zeros_like(scores[:, :, :d_vocab]).scatter_add(2, place, attention)
+            by_row = torch.cat([by_row, attention], dim=2)
+        else:
+            attention = torch.softmax(torch.gather(scores, 2, place), dim=-1)
+            by_row = torch.zeros_like(scores).scatter_add(2, place, attention)
+        return torch.bmm(torch.bmm(by_row, values), self.W_O[:, h])
+
+
+def _normed(x: Float[torch.Tensor, "... d_model"]) -> Float[torch.Tensor, "... d_model"]:
+    """LayerNorm without gain and bias."""
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=float(LN_EPS))
 
 
 def stack_size(config: TrainConfig, device: str) -> int:
@@ -107,9 +151,10 @@ def stack_size(config: TrainConfig, device: str) -> int:
     Returns:
         At least 1, at most 16 on a CPU (within about 1 GiB) and 1,024 on a GPU (within about 8 GiB).
     """
-    parameters = sum(rows * cols for rows, cols in config.matrix_shapes().values())
-    wide = config.d_vocab + config.k
-    activations = config.batch_size * (8 * wide + 4 * config.d_vocab + 12 * config.d_model)
+    parameters = sum(math.prod(shape) for shape in config.matrix_shapes().values())
+    wide = config.d_vocab * config.k if config.ln1 else config.d_vocab + config.k
+    per_head = 8 * wide + 12 * config.d_model
+    activations = config.batch_size * (config.n_heads * per_head + 4 * config.d_vocab)
     tokens = 2 * BLOCK_STEPS * config.batch_size * config.k
     seed_bytes = 4 * (6 * parameters + activations) + 8 * tokens
     return max(1, min(MOST_SEEDS[device], STACK_BYTES[device] // seed_bytes))
@@ -183,8 +228,8 @@ def _train_stack(
             fused=True,
         )
         losses = torch.zeros(len(seeds), device=device)
-        for step, tokens in enumerate(_batches(config, seeds, device), start=1):
-            losses = _losses(model, tokens)
+        for step, (tokens, targets) in enumerate(_batches(config, seeds, device), start=1):
+            losses = _losses(model, tokens, targets)
             # A sum, so that the gradient of a seed does not depend on how many are trained beside it.
             for row, gradient in zip(rows, torch.autograd.grad(losses.sum(), matrices), strict=True):
                 row.copy_(gradient)
@@ -192,6 +237,8 @@ def _train_stack(
             if report is not None:
                 report(step, float(losses.detach().mean()))
         arrays = {name: matrix.detach().cpu().numpy() for name, matrix in model.matrices().items()}
+        if config.n_heads == 1:
+            arrays = {name: a[:, 0] if a.ndim == 4 else a for name, a in arrays.items()}
         last = losses.detach().cpu().tolist()
     diverged = [
         seed
@@ -206,45 +253,51 @@ def _train_stack(
     ]
 
 
-def _losses(model: StackedModel, tokens: Int[torch.Tensor, "seeds batch k"]) -> Float[torch.Tensor, " seeds"]:
-    """Mean cross-entropy of each seed's batch, in nats; the target is the largest token."""
+def _losses(
+    model: StackedModel, tokens: Int[torch.Tensor, "seeds batch k"], targets: Int[torch.Tensor, "seeds batch"]
+) -> Float[torch.Tensor, " seeds"]:
+    """Mean cross-entropy of each seed's batch, in nats."""
     logits = model.logits(tokens)
-    n_seeds, batch, d_vocab = logits.shape
-    targets = tokens.amax(dim=-1).reshape(n_seeds * batch)
-    each = torch.nn.functional.cross_entropy(logits.reshape(n_seeds * batch, d_vocab), targets, reduction="none")
+    n_seeds, batch, n_outputs = logits.shape
+    flat = logits.reshape(n_seeds * batch, n_outputs)
+    each = torch.nn.functional.cross_entropy(flat, targets.reshape(n_seeds * batch), reduction="none")
     return each.reshape(n_seeds, batch).mean(dim=1)
 
 
 def _padded_rows(
     config: TrainConfig, n_seeds: int, device: str
-) -> tuple[Float[torch.Tensor, "seeds parameters"], dict[str, Float[torch.Tensor, "seeds rows cols"]]]:
+) -> tuple[Float[torch.Tensor, "seeds parameters"], dict[str, Float[torch.Tensor, "seeds ..."]]]:
     """One row of zeros per seed, and views of the rows in the shapes of the matrices.
 
     The optimiser works on the rows. Every matrix starts at a multiple of `ROW_FLOATS`, so that a vector
     register never holds numbers of two seeds and no tail is left to scalar code, which rounds differently.
     """
-    shapes = config.matrix_shapes()
-    widths = {name: -(-rows * cols // ROW_FLOATS) * ROW_FLOATS for name, (rows, cols) in shapes.items()}
+    shapes = {**config.matrix_shapes(), **config.norm_shapes()}
+    widths = {name: -(-math.prod(shape) // ROW_FLOATS) * ROW_FLOATS for name, shape in shapes.items()}
     values = torch.zeros(n_seeds, sum(widths.values()), device=device)
     parts = torch.split(values, list(widths.values()), dim=1)
     return values, {
-        name: part[:, : shape[0] * shape[1]].view(n_seeds, *shape)
+        name: part[:, : math.prod(shape)].view(n_seeds, *shape)
         for part, (name, shape) in zip(parts, shapes.items(), strict=True)
     }
 
 
-def _initial_matrices(config: TrainConfig, seeds: list[int]) -> dict[str, Float[torch.Tensor, "seeds rows cols"]]:
+def _initial_matrices(config: TrainConfig, seeds: list[int]) -> dict[str, Float[torch.Tensor, "seeds ..."]]:
     drawn = [initial_matrices(config, seed) for seed in seeds]
-    return {name: torch.from_numpy(np.stack([one[name] for one in drawn])) for name in config.matrix_shapes()}
+    return {name: torch.from_numpy(np.stack([one[name] for one in drawn])) for name in drawn[0]}
 
 
-def _batches(config: TrainConfig, seeds: list[int], device: str) -> Iterator[Int[torch.Tensor, "seeds batch k"]]:
-    """The batches of `config.steps` steps, all seeds side by side."""
-    streams = [TrainingTokens(config, seed) for seed in seeds]
+def _batches(
+    config: TrainConfig, seeds: list[int], device: str
+) -> Iterator[tuple[Int[torch.Tensor, "seeds batch k"], Int[torch.Tensor, "seeds batch"]]]:
+    """The batches of `config.steps` steps and their right outputs, all seeds side by side."""
+    streams, task = [TrainingTokens(config, seed) for seed in seeds], config.spec_task
     for start in range(0, config.steps, BLOCK_STEPS):
         # Steps first, so that the batch of one step is contiguous.
-        block = torch.from_numpy(np.stack([stream.block() for stream in streams], axis=1)).to(device)
-        yield from block[: config.steps - start]
+        block = np.stack([stream.block() for stream in streams], axis=1)
+        targets = torch.from_numpy(np.ascontiguousarray(task.target(block), dtype=np.int64)).to(device)
+        tokens = torch.from_numpy(block).to(device)
+        yield from zip(tokens[: config.steps - start], targets[: config.steps - start], strict=True)
 
 
 def sampled_accuracy(model: TrainedModel, n_sequences: int = 65_536) -> float:
@@ -264,16 +317,23 @@ def sampled_accuracy(model: TrainedModel, n_sequences: int = 65_536) -> float:
     if n_sequences < 1:
         raise ValueError("a sampled accuracy needs at least one sequence")
     tokens = held_out_tokens(model.config, model.seed, n_sequences)
-    stacked = StackedModel(**{name: torch.tensor(matrix)[None] for name, matrix in model.tensors.items()})
+    stacked = stack_one(model)
     correct = 0
     with _threads(model.config.threads), torch.no_grad():
         for start in range(0, n_sequences, EVALUATION_BATCH):
-            batch = torch.from_numpy(tokens[start : start + EVALUATION_BATCH])
-            logits = stacked.logits(batch[None])[0]
-            targets = batch.amax(dim=-1, keepdim=True)
+            part = tokens[start : start + EVALUATION_BATCH]
+            logits = stacked.logits(torch.from_numpy(part)[None])[0]
+            targets = torch.from_numpy(np.asarray(model.config.spec_task.target(part), dtype=np.int64))[:, None]
             right = torch.gather(logits, 1, targets)
             correct += int(((logits >= right).sum(dim=1) == 1).sum())
     return correct / n_sequences
+
+
+def stack_one(model: TrainedModel) -> StackedModel:
+    """One model as a stack of one seed."""
+    heads = {"W_Q", "W_K", "W_V", "W_O"}
+    tensors = {name: torch.tensor(a)[None] for name, a in model.tensors.items()}
+    return StackedModel(**{n: t[:, None] if n in heads and t.ndim == 3 else t for n, t in tensors.items()})
 
 
 def _device(config: TrainConfig) -> str:

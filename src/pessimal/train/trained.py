@@ -21,11 +21,12 @@ class TrainedModel:
         config: the recipe it was trained with.
         seed: the seed of its initial matrices and of its data.
         tensors: matrix name to float32 array: `W_E` [d_vocab, d_model], `W_pos` [k, d_model], `W_Q`, `W_K`,
-            `W_V` [d_model, d_head], `W_O` [d_head, d_model], `W_U` [d_model, d_vocab].
+            `W_V` [d_model, d_head], `W_O` [d_head, d_model] (heads first if there are several), `W_U`
+            [d_model, n_outputs], and LayerNorm parameters [d_model].
         loss: cross-entropy of the last batch before its update, in nats.
     """
 
     config: TrainConfig
     seed: int
-    tensors: Mapping[str, Float[np.ndarray, "rows cols"]]
+    tensors: Mapping[str, Float[np.ndarray, "..."]]
     loss: float

@@ -137,9 +137,7 @@ def search_stratum(
     program = strata.program(q, y)
     tokens = token_sets(program, strata.letter[y])
     search = _Search(program, stratum, tokens, tally, _completions(program, stratum, tokens))
-    search.visit(
-        0, 0, stratum.high_last[np.newaxis], stratum.low_last[np.newaxis], np.zeros((1, 0), dtype=np.int64)
-    )
+    search.visit(0, 0, stratum.high_last[np.newaxis], stratum.low_last[np.newaxis], np.zeros((1, 0), dtype=np.int64))
     return search.leaves
 
 

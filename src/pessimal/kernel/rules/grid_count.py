@@ -29,7 +29,7 @@ from typing import ClassVar
 import flint
 import numpy as np
 
-from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import OPS_PER_FLOP, Cost, counted_cost
 from pessimal.kernel.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
@@ -125,7 +125,6 @@ class GridProblem:
         else:
             total = self.program.run(polynomial, plus, times)
         return int(total.coefficients(1))
-
 
     def _letter(self, i: int, places: np.ndarray | None, letter: int, least: int, budget: int) -> Counts:
         """The polynomial of one letter."""
@@ -254,7 +253,13 @@ Found = dict[tuple[int, int], int]
 
 
 def _counts(
-    terms: StratumTerms, mantissa: np.ndarray, exponent: np.ndarray, arith: AbstractArithmetic, cells: int, *, both: bool
+    terms: StratumTerms,
+    mantissa: np.ndarray,
+    exponent: np.ndarray,
+    arith: AbstractArithmetic,
+    cells: int,
+    *,
+    both: bool,
 ) -> tuple[Found, Found]:
     """Counts of the problems with a step: at most this many wrong, and (if `both`) at least this many."""
     found: tuple[Found, Found] = ({}, {})
@@ -282,7 +287,9 @@ def _additions(task: AbstractTask, active: np.ndarray, options: TermOptions) -> 
         problems = int(active[strata.place[q, y]])
         if problems:
             program = strata.program(int(q), int(y))
-            layers = program.layers[1:] if not options.pooled else (program.loop,) * (2 * len(program.layers).bit_length())
+            layers = (
+                program.layers[1:] if not options.pooled else (program.loop,) * (2 * len(program.layers).bit_length())
+            )
             total += problems * sum(strata.count(int(y), letters) for layer in layers for _, letters in layer)
     return total
 
