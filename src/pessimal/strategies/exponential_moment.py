@@ -44,7 +44,8 @@ class ExponentialMoment(AbstractStrategy):
         position: `each` position on its own, or one `pessimal` position for all (R6).
         near: tokens closer to the target than this are treated one by one, the others as one worst term; left open,
             the narrowest band that loses nothing.
-        budget: largest number of flops. Left open it is 2**21 while the rival is open too, and unlimited otherwise.
+        budget: largest number of flops. Left open it is 2**21 while the rival is open too and something fits, and
+            unlimited otherwise.
 
     Soundness: `kernel.rules.exponential_moment`, for every tilt.
     Cost: from about 2^20.4 flops at K = 4, v = 64, d = 32; see `kernel.cost.exponential_moment_cost`.
@@ -112,6 +113,8 @@ class ExponentialMoment(AbstractStrategy):
                     fits = moment_flops(arch, task, rival, position, middle) <= budget
                     low, high = (middle, high) if fits else (low, middle - 1)
                 triples.append((rival, position, low))
+        if not triples and self.budget is None:
+            return [(rival, position, widest) for rival, position in pairs]
         if not triples:
             raise Rejected(
                 Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(least)}"
