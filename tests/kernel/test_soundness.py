@@ -266,7 +266,7 @@ def test_a_single_output_has_no_rival(arithmetic):
 
 
 @pytest.mark.slow
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(
     any_tensors(),
     st.sampled_from((*TILTS, "searched")),
