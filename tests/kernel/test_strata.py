@@ -75,12 +75,12 @@ def test_sums_over_paths_are_sums_over_sequences(strata):
 
         ways = [
             program.run(total, int.__add__, int.__mul__),
-            program.reversed().run(lambda i, letters: total(task.k - 2 - i, letters), int.__add__, int.__mul__),  # noqa: B023
+            program.reversed().run(lambda i, letters: total(task.k - 2 - i, letters), int.__add__, int.__mul__),
         ]
         expected = sum(int(np.prod([weight[i, t] for i, t in enumerate(tokens[:-1])])) for tokens in members)
         assert ways == [expected, expected]
         same = sum(int(np.prod([weight[0, t] for t in tokens[:-1]])) for tokens in members)
-        assert program.power(lambda letters: total(0, letters), int.__add__, int.__mul__) == same  # noqa: B023
+        assert program.power(lambda letters: total(0, letters), int.__add__, int.__mul__) == same
 
 
 def test_programs_are_small():

@@ -30,8 +30,6 @@ def typical_margins(
     return np.asarray(total / np.maximum(share.sum((0, 2)), 1e-300))
 
 
-def equal_slack(
-    direct: Float[np.ndarray, "R O"], margins: Float[np.ndarray, "H R O"]
-) -> Float[np.ndarray, "H R O"]:
+def equal_slack(direct: Float[np.ndarray, "R O"], margins: Float[np.ndarray, "H R O"]) -> Float[np.ndarray, "H R O"]:
     """c_h = m_h - (D + sum of m) / H."""
     return margins - (direct + margins.sum(0)) / len(margins)

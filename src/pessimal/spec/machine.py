@@ -152,7 +152,8 @@ def _small(machine: Machine, y: int) -> tuple[np.ndarray, np.ndarray, Int[np.nda
     """Moves and accepting states of one output, states numbered in reading order from 0, and the letters."""
     block, alive = _blocks(machine, y), _alive(machine, y)
     number = np.full(block.max() + 1, DEAD)
-    found, pending = [], [machine.start]
+    found: list[int] = []
+    pending = [machine.start]
     for state in pending:
         if alive[state] and number[block[state]] == DEAD:
             number[block[state]] = len(found)

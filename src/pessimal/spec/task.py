@@ -45,10 +45,13 @@ class AbstractTask(ABC):
                 raise TaskError(f"{self.name}: {field}={value} is not between 1 and {MAX_SIZE}")
         if self.d_vocab**self.k >= 10**MAX_DIGITS:
             raise TaskError(f"{self.name}: d_vocab**k has more than {MAX_DIGITS} digits")
-        self._require_parameters()
+        complaint = self.complaint()
+        if complaint:
+            raise TaskError(f"{self.name}: {complaint}")
 
-    def _require_parameters(self) -> None:
-        """Raise `TaskError` if the task does not exist at these sizes."""
+    def complaint(self) -> str:
+        """Why the task does not exist at these sizes; empty if it does."""
+        return ""
 
     @property
     def n_outputs(self) -> int:

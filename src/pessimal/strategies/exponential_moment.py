@@ -199,7 +199,9 @@ def _thresholds(
         alive = strata.place[q] >= 0
         found[:, :, strata.place[q, alive]] = chosen[:-1][:, :, alive]
     mantissa, exponent = np.frexp(np.nan_to_num(found))
-    return dict(zip(THRESHOLDS, (np.rint(np.ldexp(mantissa, 12)).astype(np.int64), exponent.astype(np.int64) - 12), strict=True))
+    return dict(
+        zip(THRESHOLDS, (np.rint(np.ldexp(mantissa, 12)).astype(np.int64), exponent.astype(np.int64) - 12), strict=True)
+    )
 
 
 def _joined(found: Iterable[tuple[int, StratumTerms]]) -> Iterator[tuple[int, np.ndarray, TiltProblem]]:

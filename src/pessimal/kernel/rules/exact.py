@@ -10,8 +10,9 @@ stratum's program (`strata.py`) to a state may be completed by the paths from th
   completions are wrong, and there are as many as the program counts;
 * otherwise every next token is tried.
 
-What is open after the last token is evaluated in Arb at rising precision (`undecided.py`); an exact tie counts as wrong.
-*Proof.* The prefixes of a stratum partition it at every depth; extremes over completions are extremes over paths.
+What is open after the last token is evaluated in Arb at rising precision (`undecided.py`); an exact tie counts as
+wrong. *Proof.* The prefixes of a stratum partition it at every depth; extremes over completions are extremes over
+paths.
 
 Hint `nodes`: how many prefixes may be tried. Past that, every open completion counts as wrong, and as undecided.
 

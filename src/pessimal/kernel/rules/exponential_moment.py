@@ -1,16 +1,16 @@
 r"""R2: exponential moment (Chernoff) with hinted tilts.
 
-Theorem. Let $g_i(t)$ be lower bounds of the terms of stratum $(q, y)$ (`terms.py`). For every $\lambda \ge 0$ the number
-of its wrong sequences is at most
+Theorem. Let $g_i(t)$ be lower bounds of the terms of stratum $(q, y)$ (`terms.py`). For every $\lambda \ge 0$ the
+number of its wrong sequences is at most
 
 $$ e^{-\lambda g_{K-1}(q)} \sum_{\text{paths}} \prod_{i<K-1} \sum_{t \in \ell(e_i)} e^{-\lambda g_i(t)}, $$
 
 the sum over the paths $e_0 .. e_{K-2}$ of the stratum's program (`strata.py`). *Proof.* A wrong sequence has
-$\sum_i g_i \le 0$, so $e^{-\lambda\sum_i g_i} \ge 1$; every sequence of the stratum lies on exactly one path; the sum over
-the sequences of a path of a product of one factor per position is the product of the sums. All terms are positive,
-nothing is subtracted. The sum over paths is one pass over the program's layers, or a matrix power where all positions
-share their term. Factors are divided by the number n of tokens the output allows, so the result is a fraction of
-$n^{K-1}$ and neither overflows nor underflows with K.
+$\sum_i g_i \le 0$, so $e^{-\lambda\sum_i g_i} \ge 1$; every sequence of the stratum lies on exactly one path; the sum
+over the sequences of a path of a product of one factor per position is the product of the sums. All terms are
+positive, nothing is subtracted. The sum over paths is one pass over the program's layers, or a matrix power where all
+positions share their term. Factors are divided by the number n of tokens the output allows, so the result is a
+fraction of $n^{K-1}$ and neither overflows nor underflows with K.
 
 For Max-of-K and $q < y$ with $A' = \sum_{t<y}$, $a$ the term of y and $A = A' + a$ the pass is
 $H \leftarrow HA_i + Ua_i,\; U \leftarrow UA'_i$: the sum over the place of the first y.
@@ -44,7 +44,7 @@ TILTS = ("tilt_mantissa", "tilt_exponent")
 def moment(
     terms: StratumTerms, tilt: AbstractEnclosure, arith: AbstractArithmetic, n_tokens: np.ndarray
 ) -> AbstractEnclosure:
-    """The bound of every stratum and problem, as a fraction of n_tokens**(K-1), `[R, Y]`. `tilt` is -lambda, `[R, Y]`."""
+    """The bound of every stratum and problem, as a fraction of n_tokens**(K-1); `tilt` is -lambda; both `[R, Y]`."""
     problems, n_y = terms.last.shape
     rows = np.nonzero(terms.letter != DEAD)[0]
     factor = (terms.near * tilt[:, rows].reshape(problems, 1, rows.size)).exp()[:, :, terms.pair]  # [R, I, Y, G]

@@ -9,14 +9,15 @@ and the sequences of the stratum with that property are counted exactly, in inte
 sum over the paths of its program (`strata.py`) of products of polynomials $\sum_{t \in \ell(e_i)} X^{n_i(t)}$.
 
 Upper bound on accuracy (`sides` = 2; every rival, each position, one head, so that the terms are the true ones): with
-$\lceil g_i(t)/h \rceil$ everywhere, a sequence with $\sum_i \lceil g_i(t_i)/h \rceil \le 0$ is certainly wrong. The wrong
-sequences of a stratum include those against each rival, so the largest count over rivals is a lower bound.
+$\lceil g_i(t)/h \rceil$ everywhere, a sequence with $\sum_i \lceil g_i(t_i)/h \rceil \le 0$ is certainly wrong. The
+wrong sequences of a stratum include those against each rival, so the largest count over rivals is a lower bound.
 
 A problem may have a tilt instead of a step, or both: the exponential moment bounds it too (R2), and the smaller bound
 counts. Problems of a stratum are summed (R4) and capped by its size.
 
-Soundness: for all weights and tasks; steps and tilts are any non-negative dyadics (a zero step means no grid). A problem
-    whose terms are lost, or whose threshold is `cells` or more above the smallest sum, is given up to the moment.
+Soundness: for all weights and tasks; steps and tilts are any non-negative dyadics (a zero step means no grid). A
+    problem whose terms are lost, or whose threshold is `cells` or more above the smallest sum, is given up to the
+    moment.
 Cost: counted over shapes for terms and moments; a product with the polynomial of n tokens is n shifted additions of
     `cells` entries (ADR 0006).
 Source: new; specification `counting-proofs.md`, R3 and R4.
@@ -24,6 +25,7 @@ Source: new; specification `counting-proofs.md`, R3 and R4.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from typing import ClassVar
 
 import flint
@@ -50,7 +52,7 @@ LARGEST = 2.0**50
 
 @dataclass(frozen=True)
 class Counts:
-    """A polynomial with counts as coefficients; `power` is set if it is one power of X, which is multiplied by a shift."""
+    """A polynomial with counts as coefficients; `power` is set if it is one power of X: multiplying is a shift then."""
 
     coefficients: flint.fmpz_poly
     power: int | None = None
@@ -88,9 +90,7 @@ class GridProblem:
     def count(self, cells: int) -> int | None:
         """Sequences whose terms sum to at most the threshold; None if that takes `cells` or more cells."""
         near = self.letter != DEAD
-        least = [int(row[near].min()) for row in self.terms]
-        if self.n_far:
-            least = [min(one, self.far) for one in least]
+        least = self._least(near)
         shared = len(least) == 1
         n = len(self.program.layers)
         budget = self.threshold - (n * least[0] if shared else sum(least))
@@ -104,14 +104,8 @@ class GridProblem:
         def polynomial(i: int, letters: Letters) -> Counts:
             """The sum of X**(n - least) over the tokens with some letters, up to the budget."""
             if (i, letters) not in known:
-                first, *rest = sorted(letters)
-                if rest:
-                    total = polynomial(i, frozenset({first}))
-                    for letter in rest:
-                        total = total + polynomial(i, frozenset({letter}))
-                else:
-                    total = self._letter(i, places.get(first), first, least[i], budget)
-                known[i, letters] = total
+                parts = [self._letter(i, places.get(one), one, least[i], budget) for one in sorted(letters)]
+                known[i, letters] = parts[0] if len(parts) == 1 else reduce(Counts.__add__, parts)
             return known[i, letters]
 
         def plus(a: Counts, b: Counts) -> Counts:
@@ -125,6 +119,11 @@ class GridProblem:
         else:
             total = self.program.run(polynomial, plus, times)
         return int(total.coefficients(1))
+
+    def _least(self, near: np.ndarray) -> list[int]:
+        """Smallest term of every position."""
+        least = [int(row[near].min()) for row in self.terms]
+        return [min(one, self.far) for one in least] if self.n_far else least
 
     def _letter(self, i: int, places: np.ndarray | None, letter: int, least: int, budget: int) -> Counts:
         """The polynomial of one letter."""

@@ -1,6 +1,7 @@
-r"""One stratum in integers: rival differences rounded outward at a common scale, so that sums over positions are exact.
+r"""One stratum in integers: rival differences rounded outward at a common scale, so that their sums are exact.
 
-$G_i(t)_o = w_i(q,t)(V_i(t)_o + D(q)_o)$; a sequence is wrong against o exactly if $\sum_i (G_i(t_i)_o - G_i(t_i)_y) \ge 0$.
+$G_i(t)_o = w_i(q,t)(V_i(t)_o + D(q)_o)$; a sequence is wrong against o exactly if
+$\sum_i (G_i(t_i)_o - G_i(t_i)_y) \ge 0$.
 
 Contents:
     IntegerStratum — the tables of one query and output.

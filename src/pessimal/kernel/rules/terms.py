@@ -4,16 +4,16 @@ Theorem. For one head, a sequence of stratum $(q, y)$ is wrong against $o$ exact
 $g_i(t) = w_i(q,t)\,[(D(q)_y - D(q)_o) + (V_i(t)_y - V_i(t)_o)]$: the margin times the softmax denominator
 (specification, section 1). The terms below are lower bounds of g for all rivals that a problem stands for.
 
-Several heads (R8). With $N_h / Z_h$ the margin of head h and any thresholds with $D_y - D_o + \sum_h c_h \ge 0$, a wrong
-sequence has $N_h \le c_h Z_h$ for some h, otherwise its margin would exceed zero. $N_h - c_h Z_h$ is separable again,
-with $-c_h$ in place of the direct margin. Thresholds of all heads but the last are hints; the last one is
+Several heads (R8). With $N_h / Z_h$ the margin of head h and any thresholds with $D_y - D_o + \sum_h c_h \ge 0$, a
+wrong sequence has $N_h \le c_h Z_h$ for some h, otherwise its margin would exceed zero. $N_h - c_h Z_h$ is separable
+again, with $-c_h$ in place of the direct margin. Thresholds of all heads but the last are hints; the last one is
 $c_H = -(D_y - D_o) - \sum_{h<H} c_h$, so for one head nothing changes. Wrong sequences are summed over heads.
 
-Far tokens: hint `near` = G, Max-of-K only. For $t \le y - G$, $g_i(t) \ge \min(0, m)\,w$ with m the smallest margin and w
-the largest weight over those tokens and all positions: one term, times their number.
+Far tokens: hint `near` = G, Max-of-K only. For $t \le y - G$, $g_i(t) \ge \min(0, m)\,w$ with m the smallest margin
+and w the largest weight over those tokens and all positions: one term, times their number.
 
-Pessimal position (R6): $m = \min_i m_i$, $g(t) = \min(w_{lo}m, w_{hi}m)$ with $w_{lo}, w_{hi}$ the extremes over positions: a
-lower bound of every $g_i(t)$, so all positions share one term.
+Pessimal position (R6): $m = \min_i m_i$, $g(t) = \min(w_{lo}m, w_{hi}m)$ with $w_{lo}, w_{hi}$ the extremes over
+positions: a lower bound of every $g_i(t)$, so all positions share one term.
 
 Contents:
     TermOptions — rival, position, near, read from hints.

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.machine import Machine
-from pessimal.spec.task import AbstractTask, TaskError
+from pessimal.spec.task import AbstractTask
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,10 @@ class Constant(AbstractTask):
     summary: ClassVar[str] = "always the same output"
     output: int = 0
 
-    def _require_parameters(self) -> None:
-        if not 0 <= self.output < self.d_vocab:
-            raise TaskError(f"constant: output={self.output} is not between 0 and {self.d_vocab - 1}")
+    def complaint(self) -> str:
+        """See `AbstractTask`."""
+        inside = 0 <= self.output < self.d_vocab
+        return "" if inside else f"output={self.output} is not between 0 and {self.d_vocab - 1}"
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """The output."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.machine import Machine
-from pessimal.spec.task import AbstractTask, TaskError
+from pessimal.spec.task import AbstractTask
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,10 @@ class ContainsToken(AbstractTask):
     summary: ClassVar[str] = "1 if a given token occurs, else 0"
     token: int = 0
 
-    def _require_parameters(self) -> None:
-        if not 0 <= self.token < self.d_vocab:
-            raise TaskError(f"contains-token: token={self.token} is not between 0 and {self.d_vocab - 1}")
+    def complaint(self) -> str:
+        """See `AbstractTask`."""
+        inside = 0 <= self.token < self.d_vocab
+        return "" if inside else f"token={self.token} is not between 0 and {self.d_vocab - 1}"
 
     @property
     def n_outputs(self) -> int:

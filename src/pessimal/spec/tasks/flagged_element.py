@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.machine import Machine
-from pessimal.spec.task import AbstractTask, TaskError
+from pessimal.spec.task import AbstractTask
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class FlaggedElement(AbstractTask):
     name: ClassVar[str] = "flagged-element"
     summary: ClassVar[str] = "the payload of the first flagged token (t - d_vocab/2), d_vocab/2 if there is none"
 
-    def _require_parameters(self) -> None:
-        if self.d_vocab % 2:
-            raise TaskError(f"flagged-element: d_vocab={self.d_vocab} is odd; half of the tokens carry the flag")
+    def complaint(self) -> str:
+        """See `AbstractTask`."""
+        return f"d_vocab={self.d_vocab} is odd; half of the tokens carry the flag" if self.d_vocab % 2 else ""
 
     @property
     def n_outputs(self) -> int:

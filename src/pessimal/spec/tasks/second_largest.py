@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.machine import DEAD, Machine, Recogniser
-from pessimal.spec.task import AbstractTask, TaskError
+from pessimal.spec.task import AbstractTask
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class SecondLargest(AbstractTask):
     name: ClassVar[str] = "second-largest"
     summary: ClassVar[str] = "the second largest token, repetitions counted"
 
-    def _require_parameters(self) -> None:
-        if self.k < 2:
-            raise TaskError("second-largest: k=1 has no second token")
+    def complaint(self) -> str:
+        """See `AbstractTask`."""
+        return "k=1 has no second token" if self.k < 2 else ""
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """Second order statistic from above."""
