@@ -155,7 +155,7 @@ def test_a_count_that_is_not_a_plain_integer_is_rejected(field, count):
         ("semantics", "float32", R.BAD_CLAIM),
         ("task", {"d_vocab": 5, "k": 4, "name": "max-of-k"}, R.TASK_MISMATCH),
         ("task", {"d_vocab": 7, "k": 3, "name": "max-of-k"}, R.TASK_MISMATCH),
-        ("task", {"d_vocab": 5, "k": 3, "name": "min-of-k"}, R.TASK_MISMATCH),
+        ("task", {"d_vocab": 5, "k": 3, "name": "median-of-k"}, R.TASK_MISMATCH),
         ("task", {"d_vocab": 5, "k": "3", "name": "max-of-k"}, R.TASK_MISMATCH),
         ("task", {"d_vocab": 5, "k": -3, "name": "max-of-k"}, R.TASK_MISMATCH),
         ("task", {"d_vocab": 5, "k": 10**12, "name": "max-of-k"}, R.TASK_MISMATCH),

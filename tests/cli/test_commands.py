@@ -149,7 +149,7 @@ def test_an_unsupported_tensor_is_named(capsys, tmp_path, name):
         ["prove", "MODEL", "--option", "rivals=joint", "--out", "OUT"],
         ["prove", "MODEL", "--option", "rival=nobody", "--out", "OUT"],
         ["prove", "MODEL", "--option", "near=many", "--out", "OUT"],
-        ["prove", "MODEL", "--task", "min-of-k", "--out", "OUT"],
+        ["prove", "MODEL", "--task", "median-of-k", "--out", "OUT"],
         ["prove", "MODEL", "--semantics", "float32", "--out", "OUT"],
         ["prove", "MODEL", "--k", "9", "--out", "OUT"],
         ["prove", "MODEL", "--attn-scale", "2", "--out", "OUT"],

@@ -127,7 +127,7 @@ def test_other_weights_are_rejected():
         ({"rule": "cubic"}, Reason.BAD_HINT),
         ({"task": {"name": "max-of-k", "k": 4, "d_vocab": 2}}, Reason.TASK_MISMATCH),
         ({"task": {"name": "max-of-k", "k": 3, "d_vocab": 3}}, Reason.TASK_MISMATCH),
-        ({"task": {"name": "min-of-k", "k": 4, "d_vocab": 3}}, Reason.TASK_MISMATCH),
+        ({"task": {"name": "median-of-k", "k": 4, "d_vocab": 3}}, Reason.TASK_MISMATCH),
         ({"task": {}}, Reason.TASK_MISMATCH),
         ({"distribution": {"name": "zipf"}}, Reason.TASK_MISMATCH),
         ({"distribution": {"name": "uniform", "x": 1}}, Reason.TASK_MISMATCH),
