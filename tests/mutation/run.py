@@ -53,13 +53,15 @@ BOUNDS = [f"{SOUND}::test_{name}" for name in (
     "bounds_on_planted_models_are_sound", "bounds_on_planted_models_are_not_vacuous",
     "hintless_bounds_never_exceed_the_true_count",
 )]  # fmt: skip
-THEOREMS = KERNEL + "test_theorems.py"
+THEOREMS, COUNTING = KERNEL + "test_theorems.py", KERNEL + "test_counting_tasks.py"
 SUB_CUBIC_THEOREM, SUB_CUBIC = KERNEL + "test_sub_cubic_theorem.py", KERNEL + "test_sub_cubic.py"
 ALL_RULES = [SOUND, PLANTED]
 STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("spec/architecture", [READER]),
     ("spec/weights", [READER]),
     ("spec/model", [[SPEC + "test_model.py"], [*EXACT, PLANTED]]),
+    ("spec/machine", [[SPEC + "test_machine.py"]]),
+    ("spec/tasks", [[SPEC + "test_machine.py", SPEC + "test_task_and_claim.py"]]),
     ("spec", [[SPEC + "test_task_and_claim.py"], [CHECK]]),
     ("kernel/certificate", [[CHECK, DECODER], [CERTIFICATE]]),
     ("kernel/check", [[ENVIRONMENT, CHECK, DECODER], [CERTIFICATE]]),
@@ -68,6 +70,11 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/tables", [[TABLES], [*EXACT, CHECK]]),
     ("kernel/strata", [[KERNEL + "test_strata.py"]]),
     ("kernel/rules/interface", [[DECODER, CHECK, SUB_CUBIC_THEOREM], [CERTIFICATE]]),
+    ("kernel/heads", [[THEOREMS, *PERFECT], [COUNTING], [COST]]),
+    ("kernel/rules/integer_stratum", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT]]),
+    ("kernel/rules/exact", [[COUNTING], [COST, PLANTED]]),
+    ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
+    ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
     ("kernel/rules/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED]]),
     ("kernel/rules/sub_cubic", [[SUB_CUBIC_THEOREM], [SUB_CUBIC]]),

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 DEAD = -1
+UNREACHED = -2
 
 
 class MachineError(ValueError):
@@ -90,25 +91,37 @@ def require_recognises(machine: Machine, recogniser: Recogniser, k: int) -> None
     Cost: `n_outputs * n_states * d_vocab` look-ups.
     """
     moves, accepts = recogniser.with_dead()
+    moves = moves.astype(np.int16) if moves.size < 1 << 15 else moves
     n_outputs = recogniser.start.size
     read = _after(machine, k)
+    step = machine.step.astype(np.intp)
     if machine.output[read].max() >= n_outputs:
         raise MachineError(f"the machine has outputs beyond the recogniser's {n_outputs}")
     for y in range(n_outputs):
         letter = recogniser.letter[y]
-        image = np.full(machine.output.size, DEAD - 1)  # not reached
-        image[machine.start] = recogniser.start[y]
-        frontier = np.array([machine.start])
-        while frontier.size:
-            ahead = machine.step[frontier]
-            to = moves[image[frontier][:, np.newaxis], letter]
-            fresh = image[ahead] == DEAD - 1
-            image[ahead[fresh]] = to[fresh]
-            if (image[ahead] != to).any():
-                raise MachineError(f"the recogniser of output {y} does not follow the machine")
-            frontier = np.unique(ahead[fresh])
+        image = _image(machine, moves, int(recogniser.start[y]), letter)
+        reached = np.flatnonzero(image != UNREACHED)
+        expected = np.take(moves[image[reached]], letter, axis=1)
+        if (np.take(image, step[reached]) != expected).any():
+            raise MachineError(f"the recogniser of output {y} does not follow the machine")
         if ((machine.output == y) & read != accepts[image] & read).any():
             raise MachineError(f"the recogniser of output {y} accepts other sequences than the machine")
+
+
+def _image(
+    machine: Machine, moves: np.ndarray, start: int, letter: Int[np.ndarray, " d_vocab"]
+) -> Int[np.ndarray, " n_states"]:
+    """A recogniser state for every machine state that can be reached, following some path to it."""
+    image = np.full(machine.output.size, UNREACHED, dtype=moves.dtype)
+    image[machine.start] = start
+    frontier = np.array([machine.start])
+    while frontier.size:
+        ahead = machine.step[frontier]
+        to = moves[image[frontier]][:, letter]
+        fresh = image[ahead] == UNREACHED
+        image[ahead[fresh]] = to[fresh]
+        frontier = np.unique(ahead[fresh])
+    return image
 
 
 def _after(machine: Machine, k: int) -> Bool[np.ndarray, " n_states"]:
