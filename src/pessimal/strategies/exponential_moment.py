@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 from pessimal.kernel.cost import exponential_moment_cost, n_strata
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import POSITIONS, StratumTerms, stratum_terms
@@ -20,6 +19,7 @@ from pessimal.spec.architecture import Architecture
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.midpoints import middle
 
 DEFAULT_BUDGET = 2**21
 # Relative growth of the estimated number of wrong sequences that a shorter proof may cost.
@@ -127,9 +127,4 @@ def _search(
 
 def _problem(terms: StratumTerms, k: int) -> TiltProblem:
     """Midpoints of the enclosed terms."""
-    return TiltProblem(_middle(terms.near), terms.valid, _middle(terms.far), terms.n_far, _middle(terms.last), k)
-
-
-def _middle(enclosure: AbstractEnclosure) -> np.ndarray:
-    lo, hi = enclosure.bounds()
-    return np.asarray(lo / 2 + hi / 2)
+    return TiltProblem(middle(terms.near), terms.valid, middle(terms.far), terms.n_far, middle(terms.last), k)
