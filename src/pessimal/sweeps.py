@@ -7,6 +7,7 @@ depend on it.
 Contents:
     SweepUnit — one model and what is still to be proved about it.
     plan — configuration to units; everything that can be refused is refused here.
+    checkpoint_paths — the files of its models.
     sweep — run what is missing.
 """
 
@@ -72,8 +73,7 @@ def plan(config_file: Path) -> tuple[SweepConfig, list[tuple[Path, tuple[str, ..
             check()
         except ValueError as error:
             raise complain(key, str(error)) from None
-    folder = config_file.parent / config.checkpoints
-    paths = [folder / f"{config.stem}_seed{seed}.safetensors" for seed in parse_seeds(config.seeds)]
+    paths = checkpoint_paths(config, config_file)
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise complain(
@@ -86,6 +86,12 @@ def plan(config_file: Path) -> tuple[SweepConfig, list[tuple[Path, tuple[str, ..
         if (shape.k, shape.d_vocab) != (config.k, config.d_vocab):
             raise complain("k", f"{path.name} has k={shape.k}, d_vocab={shape.d_vocab}")
     return config, [(path, tuple(strategy_names(config))) for path in paths]
+
+
+def checkpoint_paths(config: SweepConfig, config_file: Path) -> list[Path]:
+    """Files of the models of a configuration, in the order of its seeds."""
+    folder = config_file.parent / config.checkpoints
+    return [folder / f"{config.stem}_seed{seed}.safetensors" for seed in parse_seeds(config.seeds)]
 
 
 def strategy_names(config: SweepConfig) -> list[str]:

@@ -9,6 +9,7 @@ from models import BIASES, NORMS, Sizes, build, random_tensors
 from pessimal.kernel.arithmetic import CountingArithmetic
 from pessimal.kernel.cost import (
     additive_tables_flops,
+    blank_weights,
     brute_force_cost,
     n_strata,
     path_tables_flops,
@@ -20,6 +21,7 @@ from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.tables import additive_tables, path_tables
 from pessimal.spec import MaxOfK
+from pessimal.strategies import GridCount
 from pessimal.strategies.exponential_moment import blank_hints
 
 SHAPES = (Sizes(7, 11, 5, 3, 2), Sizes(5, 5, 7, 2, 3), Sizes(3, 7, 2, 5, 6), Sizes(5, 7, 3, 2, 4), Sizes(7, 7, 5, 2, 9))
@@ -115,8 +117,11 @@ def test_costs_are_consistent(rule):
             cost = RULES[rule].cost(
                 arch, sizes.task(), blank_hints(arch, sizes.task(), {"rival": "centred", "position": "each", "near": 2})
             )
+        elif rule == "grid-count":
+            hints = GridCount(cells=16).hints(blank_weights(arch), sizes.task(), no_progress)
+            cost = RULES[rule].cost(arch, sizes.task(), hints)
         else:
-            cost = RULES[rule].cost(arch, sizes.task(), Hints())
+            cost = RULES[rule].cost(arch, sizes.task(), Hints({"nodes": v} if rule == "exact" else {}))
         assert cost.checker_ops > cost.flops > 0 or rule == "brute-force"
         assert cost.unexplained_dims > 0
         assert cost.bytes_needed > 0

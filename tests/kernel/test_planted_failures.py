@@ -21,7 +21,12 @@ from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.spec import Weights
 from pessimal.strategies import ExponentialMoment
 
-MODELS = [(sizes, seed) for sizes in PLANTABLE if sizes.k > 1 for seed in (0, 1)]
+MODELS = [
+    pytest.param(sizes, seed, marks=[pytest.mark.slow] if seed else [])
+    for sizes in PLANTABLE
+    if sizes.k > 1
+    for seed in (0, 1)
+]
 
 
 def perfect(sizes: Sizes, seed: int) -> dict[str, np.ndarray]:

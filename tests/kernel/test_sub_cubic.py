@@ -49,8 +49,18 @@ def random_hints(sizes: Sizes, combination, seed: int, points: int = 3, *, gaps=
     return Hints(options, arrays)
 
 
-@pytest.mark.parametrize("combination", COMBINATIONS, ids="--".join)
-@pytest.mark.parametrize("sizes", [Sizes(3, 7, 2, 5, 2), Sizes(5, 7, 3, 2, 4), Sizes(7, 7, 5, 2, 3)])
+SHAPES = (Sizes(3, 7, 2, 5, 2), Sizes(5, 7, 3, 2, 4), Sizes(7, 7, 5, 2, 3))
+# Every option occurs in a seventh of the compositions; all of them, at all shapes, take two minutes.
+COSTED = [
+    pytest.param(
+        words, sizes, id="--".join(words), marks=[] if n % 7 == 0 and sizes is SHAPES[0] else [pytest.mark.slow]
+    )
+    for n, words in enumerate(COMBINATIONS)
+    for sizes in SHAPES
+]
+
+
+@pytest.mark.parametrize(("combination", "sizes"), COSTED)
 def test_cost_is_what_is_counted(combination, sizes):
     """Closed form = count, for every option, with and without biases."""
     for biases, points, cross in product(((), BIASES), (1, 4), CROSS):
@@ -61,7 +71,7 @@ def test_cost_is_what_is_counted(combination, sizes):
         assert RULE.cost(weights.architecture, sizes.task(), hints).flops == arith.tally.flops
 
 
-@settings(max_examples=60, phases=[Phase.generate])
+@settings(max_examples=40, phases=[Phase.generate])
 @given(any_tensors(), st.sampled_from(COMBINATIONS), st.integers(0, 2**32 - 1), st.sampled_from(sorted(ARITHMETICS)))
 def test_random_hints_never_exceed_the_true_count(model, combination, seed, arithmetic):
     """For every composition, direction, gap and point."""

@@ -47,6 +47,7 @@ def test_cubic_reaches_the_reference_count_and_stays_below_the_truth(stem):
     assert MAX4[stem][1] - 100 <= claim.correct <= MAX4[stem][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", sorted(MAX4))
 def test_exponential_moment_beats_its_target_within_two_to_the_21_flops(stem):
     weights, task = load("max-of-k", stem)
@@ -71,6 +72,7 @@ def test_the_layernorm_model_is_refused_for_its_final_biases(name):
         ps.prove(weights, task, ps.STRATEGIES[name]())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["max2_simpler", "max2_undertrained_simpler"])
 @pytest.mark.parametrize("name", ["cubic", "position-minima", "exponential-moment"])
 def test_files_without_metadata_and_with_zero_biases_are_certified(stem, name):

@@ -14,13 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.analysis.faithfulness import Parts
+from pessimal.analysis.faithfulness import Parts, attend, mean_rows
 
 PATHS = ("EU", "EQKE", "EQKP", "EVOU", "PVOU")
-
-
-def _flat(table: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
-    return np.broadcast_to(table.mean(0), table.shape)
 
 
 def _logits(p: Parts, tokens: Int[np.ndarray, "n k"], on: frozenset[str]) -> Float[np.ndarray, "n o"]:
@@ -31,12 +27,10 @@ def _logits(p: Parts, tokens: Int[np.ndarray, "n k"], on: frozenset[str]) -> Flo
         score = score + (p.rank_one + p.rest)[q[:, np.newaxis], tokens]
     if "EQKP" in on:
         score = score + p.position_score[q]
-    weight = np.exp(score - score.max(1, keepdims=True))
-    weight /= weight.sum(1, keepdims=True)
-    value = p.value if "EVOU" in on else _flat(p.value)
-    position = p.position_value if "PVOU" in on else _flat(p.position_value)
-    direct = p.direct if "EU" in on else _flat(p.direct)
-    return np.asarray(direct[q] + np.einsum("nk,nko->no", weight, value[tokens] + position))
+    value = p.value if "EVOU" in on else mean_rows(p.value)
+    position = p.position_value if "PVOU" in on else mean_rows(p.position_value)
+    direct = p.direct if "EU" in on else mean_rows(p.direct)
+    return np.asarray(direct[q] + attend(score, value[tokens] + position))
 
 
 def ablation_table(p: Parts, samples: int, seed: int = 0) -> list[dict[str, Any]]:

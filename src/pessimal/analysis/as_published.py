@@ -11,12 +11,12 @@ Contents:
 """
 
 from dataclasses import replace
-from math import comb
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from pessimal.kernel.rules.sub_cubic.averaging import DROP
+from pessimal.kernel.rules.sub_cubic.rule import sequences
 from pessimal.search.gaps import GapProblem, attention
 from pessimal.strategies.sub_cubic import Workbench
 
@@ -29,8 +29,14 @@ def mean_diff_as_published(
     mean: Float[np.ndarray, "*c"],
 ) -> Float[np.ndarray, "*c"]:
     """max_x(L_x + mean R_x) + (1 - mean) w + (alpha - mean)(max R - w); no bound where alpha < mean."""
-    at_mean = (fixed + mean[..., np.newaxis] * right).max(-1)
-    return at_mean + (1 - mean) * width + (alpha - mean) * (right.max(-1) - width)
+    return _around_mean((fixed + mean[..., np.newaxis] * right).max(-1), right.max(-1), width, alpha, mean)
+
+
+def _around_mean(
+    at_mean: np.ndarray, most: np.ndarray, width: np.ndarray, alpha: np.ndarray, mean: np.ndarray
+) -> np.ndarray:
+    """The formula from max_x(L_x + mean R_x) and max R."""
+    return np.asarray(at_mean + (1 - mean) * width + (alpha - mean) * (most - width))
 
 
 def _bounds(
@@ -55,7 +61,7 @@ def _bounds(
     tokens, first, place = np.unique(p.m, return_index=True, return_inverse=True)  # the mean depends on m alone
     fixed, right = p.fixed[0, tokens], p.right[0, tokens]
     at_mean = np.stack([(fixed + row[first, np.newaxis] * right).max(1)[place] for row in mean])
-    return at_mean + (1 - mean) * width + p.slack[0] + (alpha - mean) * (most[p.m] - width)
+    return _around_mean(at_mean, most[p.m], width, alpha, mean) + p.slack[0]
 
 
 def _some_cells(p: GapProblem, cells: Int[np.ndarray, " c"]) -> GapProblem:
@@ -98,9 +104,8 @@ def count_as_published(bench: Workbench, direct: str, attention_word: str, atten
     k = n_others + 1
     total = _pure_maxima(bench)
     for n in range(1, k):
-        for q, m, g in zip(p.q[certified[n - 1]], p.m[certified[n - 1]], gap[n - 1, certified[n - 1]], strict=True):
-            j = n - int(q < m)
-            total += comb(k - 1, j) * int(m - g) ** j
+        good = certified[n - 1]
+        total += sequences(k, n, (p.m - gap[n - 1])[good], (p.q == p.m)[good])
     return total
 
 

@@ -8,6 +8,7 @@ evidence can be turned into.
 
 Contents:
     Parts, model_parts — the tables of a model, the rank-one part of EQKE apart.
+    mean_rows, attend — mean ablation of a table, softmax attention.
     accuracies — of the model and its ablations on random sequences.
     clopper_pearson — a confidence interval for a share.
     stratified_estimate — accuracy by strata of the largest token, with a confidence interval.
@@ -19,7 +20,9 @@ from math import sqrt
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pessimal.kernel.arithmetic.interface import AbstractEnclosure
+from pessimal.kernel.strata import strata_of
+from pessimal.spec.tasks import MaxOfK
+from pessimal.strategies.midpoints import middle
 from pessimal.strategies.sub_cubic import Workbench
 
 BATCH = 4096
@@ -46,28 +49,35 @@ class Parts:
     direct: Float[np.ndarray, "v o"]
 
 
-def _middle(enclosure: AbstractEnclosure) -> np.ndarray:
-    lo, hi = enclosure.bounds()
-    return np.asarray(lo / 2 + hi / 2)
-
-
 def model_parts(bench: Workbench) -> Parts:
     """The tables that the published interpretation keeps and drops."""
     paths = bench.paths
-    scale = 1.0 if paths.scale is None else float(_middle(paths.scale))
-    eqke = scale * (_middle(paths.query) @ _middle(paths.w_q)) @ (_middle(paths.key) @ _middle(paths.w_k)).T
+    scale = 1.0 if paths.scale is None else float(middle(paths.scale))
+    eqke = scale * (middle(paths.query) @ middle(paths.w_q)) @ (middle(paths.key) @ middle(paths.w_k)).T
     if paths.key_bias is not None:
-        eqke = eqke + scale * _middle(paths.key_bias)
+        eqke = eqke + scale * middle(paths.key_bias)
     u, s, w = np.linalg.svd(eqke)
     rank_one = s[0] * np.outer(u[:, 0], w[0])
     return Parts(
         rank_one=rank_one,
         rest=eqke - rank_one,
-        position_score=scale * _middle(paths.position_score),
-        value=_middle(paths.value),
-        position_value=_middle(paths.position_value),
+        position_score=scale * middle(paths.position_score),
+        value=middle(paths.value),
+        position_value=middle(paths.position_value),
         direct=bench.direct_logits(),
     )
+
+
+def mean_rows(table: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
+    """The mean row in place of every row: mean ablation."""
+    return np.broadcast_to(table.mean(0), table.shape)
+
+
+def attend(score: Float[np.ndarray, "n k"], values: Float[np.ndarray, "n k o"]) -> Float[np.ndarray, "n o"]:
+    """Softmax of the scores over positions, and the values mixed by it."""
+    weight = np.exp(score - score.max(1, keepdims=True))
+    weight /= weight.sum(1, keepdims=True)
+    return np.asarray(np.einsum("nk,nko->no", weight, values))
 
 
 def _right(
@@ -82,24 +92,19 @@ def _right(
     dropped = p if means is None else means
     score = p.rank_one[q[:, np.newaxis], tokens] + dropped.rest[queries[:, np.newaxis], tokens]
     score = score + dropped.position_score[queries[:, np.newaxis], np.arange(k)]
-    weight = np.exp(score - score.max(1, keepdims=True))
-    weight /= weight.sum(1, keepdims=True)
     values = p.value[tokens] + dropped.position_value[positions]
-    logits = dropped.direct[queries] + np.einsum("nk,nko->no", weight, values)
+    logits = dropped.direct[queries] + attend(score, values)
     return np.asarray(logits.argmax(1) == tokens.max(1))
 
 
 def _means(p: Parts) -> Parts:
-    def over_queries(table: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(table.mean(0), table.shape)
-
     return Parts(
         p.rank_one,
-        over_queries(p.rest),
-        over_queries(p.position_score),
+        mean_rows(p.rest),
+        mean_rows(p.position_score),
         p.value,
-        over_queries(p.position_value),
-        over_queries(p.direct),
+        mean_rows(p.position_value),
+        mean_rows(p.direct),
     )
 
 
@@ -138,11 +143,11 @@ def stratified_estimate(p: Parts, per_stratum: int, seed: int = 0) -> tuple[floa
     """
     rng = np.random.default_rng(seed)
     v, k = p.position_score.shape
+    strata = strata_of(MaxOfK(k, v))
     share, variance = 0.0, 0.0
     for y in range(v):
         for q in range(y + 1):
-            size = (y + 1) ** (k - 1) - (y ** (k - 1) if q < y else 0)
-            weight = size / v**k
+            weight = strata.size(q, y) / v**k
             tokens = _stratum(rng, k, q, y, per_stratum)
             every = np.broadcast_to(np.arange(k), tokens.shape)
             mean = float(_right(p, tokens, tokens[:, -1], every, None).mean())

@@ -21,6 +21,7 @@ from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.sub_cubic.differences import every_cut, recursive
 from pessimal.kernel.rules.sub_cubic.splits import subproduct_split
+from pessimal.strategies.midpoints import middle
 from pessimal.strategies.sub_cubic import Workbench
 
 SEED = 1234
@@ -34,11 +35,6 @@ def residual_factors(bench: Workbench) -> tuple[AbstractEnclosure, ...]:
         return subproduct_split(bench.paths, hints, bench.arith, "exact").factors
 
 
-def _middles(factors: tuple[AbstractEnclosure, ...]) -> list[np.ndarray]:
-    ends = [factor.bounds() for factor in factors]
-    return [np.asarray(lo / 2 + hi / 2) for lo, hi in ends]
-
-
 def error_ladder(factors: tuple[AbstractEnclosure, ...]) -> dict[str, float]:
     """Bounds of the largest row difference of the product, largest over queries.
 
@@ -46,7 +42,7 @@ def error_ladder(factors: tuple[AbstractEnclosure, ...]) -> dict[str, float]:
         Frobenius norms, product of largest singular values, largest singular value of the product, nested max-diff,
         max-diff at the best cut, each of those with mean rows split off, and the exact value.
     """
-    middles = _middles(factors)
+    middles = [middle(factor) for factor in factors]
     product = reduce(np.matmul, middles)
     arith = Float64Arithmetic()
     with arith.running():
@@ -85,7 +81,7 @@ def resampled(factors: tuple[AbstractEnclosure, ...], n: int = 100, seed: int = 
 
     A residual without structure has a z-score near zero; a large one means the bounds leave structure unexplained.
     """
-    middles = _middles(factors)
+    middles = [middle(factor) for factor in factors]
     rng = np.random.default_rng(seed)
     values = []
     for _ in range(n):

@@ -3,6 +3,7 @@
 Contents:
     Group — a row.
     GROUPS — all of them, in the published order.
+    share — a count relative to the truth.
     best_per_model — the best row of a group on every model.
 """
 
@@ -81,6 +82,11 @@ GROUPS = (
     Group("quadratic QK & EU", _in("low-rank", "quadratic"), "O(v^2 K^2 + v^2 d)",
           _published((0.286, 0.036), (0.340, 0.032), (0.391, 0.028), (0.392, 0.024))),
 )  # fmt: skip
+
+
+def share(row: Row, key: str, truth: Mapping[str, float]) -> float:
+    """The count under `key` over the model's number of right sequences; over the total where that is not known."""
+    return int(row[key]) / truth.get(row["weights"], int(row["total"]))
 
 
 def best_per_model(rows: Iterable[Row], key: str) -> dict[str, Row]:

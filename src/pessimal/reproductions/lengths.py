@@ -12,7 +12,7 @@ from statistics import mean
 from typing import Any, ClassVar
 
 from pessimal.reproductions.drawing import figure
-from pessimal.reproductions.groups import GROUPS
+from pessimal.reproductions.groups import GROUPS, share
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.main_table import published_length
 from pessimal.reproductions.tables import Table
@@ -35,10 +35,8 @@ def points(swept: Swept) -> list[dict[str, Any]]:
             {
                 "strategy": strategy,
                 "group": next((group.name for group in PLAIN_GROUPS if group.member(mine[0])), "other"),
-                "relative": mean(int(row["correct"]) / truth.get(row["weights"], int(row["total"])) for row in mine),
-                "as_published_not_a_proof": mean(
-                    int(row["correct_as_published"]) / truth.get(row["weights"], int(row["total"])) for row in mine
-                )
+                "relative": mean(share(row, "correct", truth) for row in mine),
+                "as_published_not_a_proof": mean(share(row, "correct_as_published", truth) for row in mine)
                 if all("correct_as_published" in row for row in mine)
                 else None,
                 "flops": mine[0]["flops"],

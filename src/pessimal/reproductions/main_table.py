@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pessimal import api
 from pessimal.analysis import sampled_accuracy
 from pessimal.analysis.published_flops import published_flops
-from pessimal.reproductions.groups import GROUPS, Group, Row, best_per_model
+from pessimal.reproductions.groups import GROUPS, Group, Row, best_per_model, share
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.tables import Table
 from pessimal.spec import MaxOfK
@@ -30,7 +30,7 @@ def summary(values: Sequence[float]) -> dict[str, float] | None:
 
 def relative(best: dict[str, Row], key: str, truth: Mapping[str, float]) -> list[float]:
     """Bound over number of right sequences per model; over the total where that is not known."""
-    return [int(row[key]) / truth.get(stem, int(row["total"])) for stem, row in sorted(best.items())]
+    return [share(row, key, truth) for _, row in sorted(best.items())]
 
 
 def sampled_truth(swept: Swept) -> dict[str, float]:

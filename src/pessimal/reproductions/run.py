@@ -13,7 +13,8 @@ from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
 from pessimal.reproductions.tables import write_table
 from pessimal.runs import RunFolder, provenance, write_atomic
-from pessimal.sweeps import CONFIG, MODELS, plan, sweep
+from pessimal.runs.config import read_config
+from pessimal.sweeps import CONFIG, MODELS, checkpoint_paths, sweep
 
 RESULTS = "results.json"
 # Longer results are written without line breaks.
@@ -58,7 +59,7 @@ def reproduce(
     if reproduction.needs_sweep:
         folder = config.parent / "runs" / config.stem
         run = sweep(config, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
-        checkpoints = [path for path, _ in plan(config)[1]]
+        checkpoints = checkpoint_paths(read_config(config), config)
         swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints)
     else:
         swept = Swept([], {}, {}, sorted((config.parents[2] / "weights").glob("*.safetensors")))

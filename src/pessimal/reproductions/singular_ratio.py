@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
 from pessimal.reproductions.drawing import figure
-from pessimal.reproductions.groups import best_per_model
+from pessimal.reproductions.groups import best_per_model, share
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
 from pessimal.reproductions.lengths import SHADES
 from pessimal.reproductions.tables import Table
@@ -40,7 +40,7 @@ class SingularRatio(AbstractReproduction):
             best = best_per_model([row for row in swept.rows if row.get("attention_error") == word], "correct")
             stems = sorted(set(best) & set(ratio))
             x = [ratio[stem] for stem in stems]
-            y = [int(best[stem]["correct"]) / truth.get(stem, int(best[stem]["total"])) for stem in stems]
+            y = [share(best[stem], "correct", truth) for stem in stems]
             one: dict[str, Any] = {"models": stems, "ratio": x, "relative": y, "regression": None}
             if len(stems) >= LEAST_MODELS:
                 fit = linregress(x, y)

@@ -27,12 +27,17 @@ class EngineError(ValueError):
     """The work cannot be run as asked; the message is one sentence."""
 
 
+def _one_thread_each() -> None:
+    """One thread per worker; the processes inherit it."""
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+
+
 @contextmanager
 def _local(workers: int, scheduler: str | None) -> Iterator[Executor]:
     if scheduler is not None:
         raise EngineError("--scheduler is for --engine dask")
-    for name in THREADS:
-        os.environ.setdefault(name, "1")  # one thread per worker; inherited by the processes
+    _one_thread_each()
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         yield pool
@@ -46,8 +51,7 @@ def _dask(workers: int, scheduler: str | None) -> Iterator[Executor]:
         from distributed import Client, LocalCluster  # noqa: PLC0415 - an extra
     except ImportError:
         raise EngineError("--engine dask needs the extra `cluster`: pip install 'pessimal[cluster]'") from None
-    for name in THREADS:
-        os.environ.setdefault(name, "1")
+    _one_thread_each()
     if scheduler is None:
         with (
             LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,

@@ -6,25 +6,39 @@ of mantissa; the optimum is flat, so that costs next to nothing and makes the ce
 of the search.
 
 Contents:
+    Paths — what is known of a program here.
     TiltProblem — the terms of the strata of one query, as plain numbers.
     join — problems of several queries side by side.
     best_tilts, coarse_tilts — tilts and the bounds they give.
     quantise — four-bit mantissa and exponent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
-
-from pessimal.kernel.strata import Program
 
 GOLDEN = (5**0.5 - 1) / 2
 ITERATIONS = 16
 LOG2_BELOW, LOG2_ABOVE = 10.0, 9.0
 MANTISSA_BITS = 4
+
+
+@runtime_checkable
+class Paths(Protocol):
+    """Sums over paths of products of one factor per position (`kernel.strata.Program`)."""
+
+    def run(
+        self,
+        factor: Callable[[int, frozenset[int]], np.ndarray],
+        add: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        multiply: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    ) -> np.ndarray:
+        """The sum."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ class TiltProblem:
     far: Float[np.ndarray, "R Y"]
     n_far: Int[np.ndarray, " Y"]
     last: Float[np.ndarray, "R Y"]
-    program: Program
+    program: Paths
 
     def log_bound(self, log2_tilt: Float[np.ndarray, "R Y"]) -> Float[np.ndarray, "R Y"]:
         """Natural logarithm of the bound on the number of wrong sequences."""

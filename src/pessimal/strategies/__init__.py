@@ -5,6 +5,7 @@ Contents:
     proof.py — run the rule, state the claim, encode the certificate.
     brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, exact.py — one strategy each.
     sub_cubic.py — the hundred published sub-cubic compositions.
+    midpoints.py — enclosures as plain floats.
 """
 
 from pessimal.strategies.brute_force import BruteForce

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 from pessimal.kernel.heads import separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, ExponentialMomentRule
@@ -27,6 +26,7 @@ from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.midpoints import middle
 
 DEFAULT_BUDGET = 2**21
 # Relative growth of the estimated number of wrong sequences that a shorter proof may cost.
@@ -109,9 +109,9 @@ class ExponentialMoment(AbstractStrategy):
             if least[-1] <= budget:
                 low, high = narrowest, widest
                 while low < high:
-                    middle = (low + high + 1) // 2
-                    fits = moment_flops(arch, task, rival, position, middle) <= budget
-                    low, high = (middle, high) if fits else (low, middle - 1)
+                    half = (low + high + 1) // 2
+                    fits = moment_flops(arch, task, rival, position, half) <= budget
+                    low, high = (half, high) if fits else (low, half - 1)
                 triples.append((rival, position, low))
         if not triples and self.budget is None:
             return [(rival, position, widest) for rival, position in pairs]
@@ -191,11 +191,11 @@ def _thresholds(
         ahead = rivals.direct(q, outputs)
         margins = np.stack(
             [
-                typical_margins(_middle(rivals.others(h, q)), _middle(head.weight(q))[:-1], strata.letter != DEAD)
+                typical_margins(middle(rivals.others(h, q)), middle(head.weight(q))[:-1], strata.letter != DEAD)
                 for h, head in enumerate(heads)
             ]
         )
-        chosen = equal_slack(np.zeros(margins.shape[1:]) if ahead is None else _middle(ahead), margins)
+        chosen = equal_slack(np.zeros(margins.shape[1:]) if ahead is None else middle(ahead), margins)
         alive = strata.place[q] >= 0
         found[:, :, strata.place[q, alive]] = chosen[:-1][:, :, alive]
     mantissa, exponent = np.frexp(np.nan_to_num(found))
@@ -225,11 +225,6 @@ def _together(head: int, group: list[StratumTerms]) -> tuple[int, np.ndarray, Ti
 def tilt_problem(terms: StratumTerms) -> TiltProblem:
     """Midpoints of the enclosed terms."""
     return TiltProblem(
-        _middle(terms.near), terms.pair, terms.letter, _middle(terms.far), terms.n_far, _middle(terms.last),
+        middle(terms.near), terms.pair, terms.letter, middle(terms.far), terms.n_far, middle(terms.last),
         terms.program,
     )  # fmt: skip
-
-
-def _middle(enclosure: AbstractEnclosure) -> np.ndarray:
-    lo, hi = enclosure.bounds()
-    return np.asarray(lo / 2 + hi / 2)

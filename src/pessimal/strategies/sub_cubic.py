@@ -36,16 +36,12 @@ from pessimal.search.gaps import (
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.midpoints import middle
 
 
 def published_name(direct: str, attention: str, attention_error: str) -> str:
     """`EUPU-<direct>--attn-<attention>--attn-err-<error>` in lower case, underscores as dashes."""
     return f"eupu-{direct}--attn-{attention}--attn-err-{attention_error}".replace("_", "-").lower()
-
-
-def _middle(enclosure: AbstractEnclosure) -> np.ndarray:
-    lo, hi = enclosure.bounds()
-    return np.asarray(lo / 2 + hi / 2)
 
 
 class Workbench:
@@ -58,10 +54,10 @@ class Workbench:
         with self.arith.running():
             self.paths: Paths = model_paths(weights, self.arith)
             self.odds = odds(self.paths, self.arith)
-            self.widest = _middle(spread(self.paths.value, 1).cumulative_max(0))
-        query, key, w_q, w_k = (_middle(x) for x in (self.paths.query, self.paths.key, self.paths.w_q, self.paths.w_k))
+            self.widest = middle(spread(self.paths.value, 1).cumulative_max(0))
+        query, key, w_q, w_k = (middle(x) for x in (self.paths.query, self.paths.key, self.paths.w_q, self.paths.w_k))
         self.directions = qk_directions(query, key, w_q, w_k)
-        self.directions["direct_direction"] = direct_direction(_middle(self.paths.direct), _middle(self.paths.unembed))
+        self.directions["direct_direction"] = direct_direction(middle(self.paths.direct), middle(self.paths.unembed))
         self._cells: dict[tuple[str, str], Cells] = {}
         self._direct: dict[str, tuple[np.ndarray, ...]] = {}
 
@@ -89,12 +85,12 @@ class Workbench:
             with self.arith.running():
                 bound = DIRECT_PATHS[direct].bound(self.paths, hints, self.arith)
                 fixed, right = target_tables(self.paths, bound)
-            self._direct[direct] = (_middle(fixed), _middle(right), _middle(bound.slack))
+            self._direct[direct] = (middle(fixed), middle(right), middle(bound.slack))
         return self._direct[direct]
 
     def direct_logits(self) -> np.ndarray:
         """EU, `[v, d_vocab_out]`, about."""
-        return np.asarray(_middle(self.paths.direct) @ _middle(self.paths.unembed))
+        return np.asarray(middle(self.paths.direct) @ middle(self.paths.unembed))
 
     def residual_singular_value(self) -> float:
         """Largest singular value of the rank-one residual, as computed: no bound."""
@@ -102,8 +98,8 @@ class Workbench:
 
     def eqke_singular_values(self) -> np.ndarray:
         """Singular values of EQKE, descending, as computed."""
-        query = _middle(self.paths.query) @ _middle(self.paths.w_q)
-        key = _middle(self.paths.key) @ _middle(self.paths.w_k)
+        query = middle(self.paths.query) @ middle(self.paths.w_q)
+        key = middle(self.paths.key) @ middle(self.paths.w_k)
         return np.asarray(np.linalg.svd(query @ key.T, compute_uv=False))
 
     def problem(self, direct: str, attention_error: str, cross: str) -> GapProblem:
@@ -111,16 +107,16 @@ class Workbench:
         cells = self.cells(attention_error, cross)
         fixed, right, slack = self.direct(direct)
         below = (cells.q < cells.m).astype(np.int64)
-        ratios = [np.stack([_middle(rho[side])[below, cells.q] for rho in self.odds]) for side in range(2)]
-        error = np.zeros(cells.q.size) if cells.error is None else _middle(cells.error)
+        ratios = [np.stack([middle(rho[side])[below, cells.q] for rho in self.odds]) for side in range(2)]
+        error = np.zeros(cells.q.size) if cells.error is None else middle(cells.error)
         return GapProblem(
             q=cells.q,
             m=cells.m,
-            target_score=_middle(cells.target_score)[np.newaxis],
-            greatest=_middle(cells.greatest)[np.newaxis],
-            least=_middle(cells.least)[np.newaxis],
+            target_score=middle(cells.target_score)[np.newaxis],
+            greatest=middle(cells.greatest)[np.newaxis],
+            least=middle(cells.least)[np.newaxis],
             error=error[np.newaxis],
-            scale=1.0 if cells.scale is None else float(_middle(cells.scale)),
+            scale=1.0 if cells.scale is None else float(middle(cells.scale)),
             odds_greatest=ratios[0][np.newaxis],
             odds_least=ratios[1][np.newaxis],
             fixed=fixed[np.newaxis],
@@ -234,12 +230,12 @@ class SubCubic(AbstractStrategy):
             fixed, right = (arith.matrix(x[0]).enclose() for x in (problem.fixed, problem.right))
             lines = make_averaging(hints).lines(fixed, right, hints, arith)
         ends = None if lines.ends is None else (_exact(lines.ends[0]), _exact(lines.ends[1]))
-        return lines_above(problem, _middle(lines.intercept)[np.newaxis], _middle(lines.slope)[np.newaxis], ends)
+        return lines_above(problem, middle(lines.intercept)[np.newaxis], middle(lines.slope)[np.newaxis], ends)
 
 
 def _exact(points: AbstractEnclosure) -> np.ndarray:
     """Points as floats, multiples of 2**-15 again, `[1, v]`."""
-    return np.asarray(np.rint(_middle(points) * 2**15) / 2**15)[np.newaxis]
+    return np.asarray(np.rint(middle(points) * 2**15) / 2**15)[np.newaxis]
 
 
 def pack_halfwords(numbers: np.ndarray) -> np.ndarray:

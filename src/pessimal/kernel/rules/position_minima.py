@@ -119,14 +119,16 @@ def position_minima_cost(arch: Architecture, task: AbstractTask) -> Cost:
     flops, exps = separable_heads_flops(arch)
     flops += (not arch.ln1) * v * (s.k * v)
     for y in range(task.n_outputs):
-        counts = [count for count in strata.letter_counts[y] if count]
-        w = sum(counts)
+        w = sum(strata.letter_counts[y])
         queries = [q for q in range(v) if not strata.program(q, y).empty]
         if not queries:
             continue
         flops += n * w * r + len(queries) * r  # margins of this target
-        per_query = r + 2 * n * w * r + r + r + n * (w - len(counts)) * r
-        flops += sum(per_query + r * _program_cost(strata.program(q, y)) for q in queries)
+        for q in queries:
+            program = strata.program(q, y)
+            used = {letter for layer in program.layers for _, letters in layer for letter in letters}
+            minima = sum(strata.letter_counts[y][letter] - 1 for letter in used)
+            flops += 3 * r + 2 * n * w * r + n * minima * r + r * _program_cost(program)
     dims = 3 * v * v + 2 * s.k * v
     return table_cost(arch, flops, exps, dims, entries=16 * n * v * r)
 
