@@ -6,16 +6,17 @@ from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import CountBound, no_progress
 from pessimal.spec import Weights
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 
 
 def bound(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> CountBound:
     arith = ARITHMETICS[arithmetic]()
     hints = hints or Hints()
-    RULES[rule].require_covers(weights, task)
-    RULES[rule].cost(weights.architecture, task, hints)
+    RULES[rule].require_covers(weights, Question(task))
+    RULES[rule].cost(weights.architecture, Question(task), hints)
     with arith.running():
-        return RULES[rule].bound(weights, task, hints, arith, no_progress)
+        return RULES[rule].bound(weights, Question(task), hints, arith, no_progress)
 
 
 def certified(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> int:

@@ -15,6 +15,7 @@ from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import Strata
 from pessimal.spec import MaxOfK, Weights
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import PUBLISHED, Exact, ExponentialMoment, GridCount
 
@@ -116,7 +117,7 @@ def test_blocks_find_exactly_the_sequences_that_loops_find(monkeypatch, block, k
 def wrong_in(weights: Weights, task: AbstractTask, arithmetic: str = "float64") -> tuple[Fraction, int | None]:
     arith = ARITHMETICS[arithmetic]()
     with arith.running():
-        result = RULES["brute-force"].bound(weights, task, Hints(), arith, no_progress)
+        result = RULES["brute-force"].bound(weights, Question(task), Hints(), arith, no_progress)
     return result.wrong_at_most, result.wrong_at_least
 
 
@@ -228,9 +229,9 @@ def test_progress_rises_to_the_total(rule):
         "grid-count": GridCount(cells=16),
         "exact": Exact(),
     }
-    hints = searched[rule].hints(weights, sizes.task(), no_progress) if rule in searched else Hints()
+    hints = searched[rule].hints(weights, Question(sizes.task()), no_progress) if rule in searched else Hints()
     with arith.running():
-        RULES[rule].bound(weights, sizes.task(), hints, arith, lambda done, total: seen.append((done, total)))
+        RULES[rule].bound(weights, Question(sizes.task()), hints, arith, lambda done, total: seen.append((done, total)))
     # One step per target or query; the sub-cubic rule counts the number of other tokens instead, 1 to K - 1.
     assert len(set(seen)) == (2 if rule == "sub-cubic" else 3)
     assert seen == sorted(seen)

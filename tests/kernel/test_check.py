@@ -20,6 +20,7 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Hints, no_progress
 from pessimal.spec import Overrides, Weights
+from pessimal.spec.question import Question
 from pessimal.strategies import BruteForce, Cubic, ExponentialMoment, PositionMinima, prove
 
 SIZES = Sizes(3, 5, 7, 2, 4)
@@ -96,7 +97,7 @@ def test_one_more_than_the_rule_gives_is_rejected(name, arithmetic):
     arith = ARITHMETICS[arithmetic]()
     hints = decode(PROOFS[name].data).hints
     with arith.running():
-        most = TASK.total() - floor(rule.bound(WEIGHTS, TASK, hints, arith, no_progress).wrong_at_most)
+        most = TASK.total() - floor(rule.bound(WEIGHTS, Question(TASK), hints, arith, no_progress).wrong_at_most)
     for correct, good in ((most, True), (most + 1, False), (0, True)):
         claim = header["claim"] | {"correct": str(correct)}
         verdict = check(container(header | {"claim": claim}, body), WEIGHTS, arithmetic=arithmetic)
@@ -418,7 +419,7 @@ def test_integer_bounds_are_floored_not_rounded():
     arith = Float64Arithmetic()
     hints = decode(MOMENT).hints
     with arith.running():
-        wrong = RULES["exponential-moment"].bound(WEIGHTS, TASK, hints, arith, no_progress).wrong_at_most
+        wrong = RULES["exponential-moment"].bound(WEIGHTS, Question(TASK), hints, arith, no_progress).wrong_at_most
     assert wrong.denominator > 1
     header, body = parts(MOMENT)
     claim = header["claim"] | {"correct": str(TASK.total() - floor(wrong))}

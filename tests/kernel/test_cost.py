@@ -21,6 +21,7 @@ from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.tables import additive_tables, path_tables
 from pessimal.spec import MaxOfK
+from pessimal.spec.question import Question
 from pessimal.strategies import GridCount
 from pessimal.strategies.exponential_moment import blank_hints
 
@@ -43,7 +44,7 @@ MODELS = list(models())
 
 def counted(rule: str, weights, task, hints: Hints) -> int:
     arith = CountingArithmetic()
-    RULES[rule].bound(weights, task, hints, arith, no_progress)
+    RULES[rule].bound(weights, Question(task), hints, arith, no_progress)
     return arith.tally.flops
 
 
@@ -68,7 +69,7 @@ def test_the_scale_is_counted(scale):
 @pytest.mark.parametrize(("sizes", "weights"), MODELS)
 def test_hintless_rules_cost_what_is_counted(rule, sizes, weights):
     """Closed form = count."""
-    assert RULES[rule].cost(weights.architecture, sizes.task(), Hints()).flops == counted(
+    assert RULES[rule].cost(weights.architecture, Question(sizes.task()), Hints()).flops == counted(
         rule, weights, sizes.task(), Hints()
     )
 
@@ -83,7 +84,7 @@ def test_exponential_moment_costs_what_is_counted(rival, position, sizes, weight
         options = {"rival": rival, "position": position, "near": near}
         hints = Hints(options, {"tilt_mantissa": zeros, "tilt_exponent": zeros})
         count = counted("exponential-moment", weights, sizes.task(), hints)
-        assert RULES["exponential-moment"].cost(weights.architecture, sizes.task(), hints).flops == count
+        assert RULES["exponential-moment"].cost(weights.architecture, Question(sizes.task()), hints).flops == count
 
 
 @pytest.mark.parametrize("sizes", SHAPES)
@@ -115,13 +116,15 @@ def test_costs_are_consistent(rule):
         arch = build(random_tensors(sizes, 2)).architecture
         if rule == "exponential-moment":
             cost = RULES[rule].cost(
-                arch, sizes.task(), blank_hints(arch, sizes.task(), {"rival": "centred", "position": "each", "near": 2})
+                arch,
+                Question(sizes.task()),
+                blank_hints(arch, sizes.task(), {"rival": "centred", "position": "each", "near": 2}),
             )
         elif rule == "grid-count":
-            hints = GridCount(cells=16).hints(blank_weights(arch), sizes.task(), no_progress)
-            cost = RULES[rule].cost(arch, sizes.task(), hints)
+            hints = GridCount(cells=16).hints(blank_weights(arch), Question(sizes.task()), no_progress)
+            cost = RULES[rule].cost(arch, Question(sizes.task()), hints)
         else:
-            cost = RULES[rule].cost(arch, sizes.task(), Hints({"nodes": v} if rule == "exact" else {}))
+            cost = RULES[rule].cost(arch, Question(sizes.task()), Hints({"nodes": v} if rule == "exact" else {}))
         assert cost.checker_ops > cost.flops > 0 or rule == "brute-force"
         assert cost.unexplained_dims > 0
         assert cost.bytes_needed > 0
@@ -136,10 +139,13 @@ def test_brute_force_refuses_more_than_its_limit():
     for v, k, allowed in ((64, 5, True), (65, 5, False), (2, 30, True), (2, 31, False)):
         shape = dataclasses.replace(arch.shape, d_vocab=v, d_vocab_out=v, k=k)
         if allowed:
-            assert BruteForceRule().cost(dataclasses.replace(arch, shape=shape), MaxOfK(2, 5), Hints()).flops > v**k
+            assert (
+                BruteForceRule().cost(dataclasses.replace(arch, shape=shape), Question(MaxOfK(2, 5)), Hints()).flops
+                > v**k
+            )
         else:
             with pytest.raises(Rejected) as caught:
-                BruteForceRule().cost(dataclasses.replace(arch, shape=shape), MaxOfK(2, 5), Hints())
+                BruteForceRule().cost(dataclasses.replace(arch, shape=shape), Question(MaxOfK(2, 5)), Hints())
             assert caught.value.reason == Reason.RESOURCES
 
 
@@ -148,4 +154,4 @@ def test_brute_force_refuses_astronomical_totals_in_words():
     arch = build(random_tensors(Sizes(5, 7, 3, 2, 4), 2)).architecture
     shape = dataclasses.replace(arch.shape, d_vocab=1024, d_vocab_out=1024, k=4096)
     with pytest.raises(Rejected):
-        BruteForceRule().cost(dataclasses.replace(arch, shape=shape), MaxOfK(2, 5), Hints())
+        BruteForceRule().cost(dataclasses.replace(arch, shape=shape), Question(MaxOfK(2, 5)), Hints())

@@ -25,6 +25,7 @@ from pessimal.kernel.rules.rivals import RIVALS, n_problems
 from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS
 from pessimal.kernel.strata import strata_of
 from pessimal.spec import Weights
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import ExponentialMoment, GridCount
 from tasks import TINY_TASKS
@@ -59,7 +60,7 @@ def table_tensors(task: AbstractTask, seed: int, *, heads: int = 1, noise: float
 def hints_of(weights: Weights, task: AbstractTask, rival: str, position: str, kind: str, seed: int) -> Hints:
     """Garbage hints of the right form, or searched ones."""
     if kind == "searched":
-        return ExponentialMoment(rival, position, task.d_vocab).hints(weights, task, no_progress)
+        return ExponentialMoment(rival, position, task.d_vocab).hints(weights, Question(task), no_progress)
     rng = np.random.default_rng(seed)
     heads, problems = weights.architecture.shape.n_heads, n_problems(rival, weights.architecture.shape.d_vocab_out)
     number = strata_of(task).number
@@ -80,7 +81,7 @@ def grid_hints(weights: Weights, task: AbstractTask, rival: str, position: str, 
     """Garbage or searched steps; every other problem has a tilt only."""
     heads = weights.architecture.shape.n_heads
     if kind == "searched":
-        return GridCount(rival, position, cells=64, negligible=0.0).hints(weights, task, no_progress)
+        return GridCount(rival, position, cells=64, negligible=0.0).hints(weights, Question(task), no_progress)
     moments = hints_of(weights, task, rival, position, kind, seed)
     rng = np.random.default_rng(seed + 1)
     shape = moments.arrays["tilt_mantissa"].shape
@@ -159,7 +160,7 @@ def test_exact_and_brute_force_count_exactly(task, seed, heads, norms, planted, 
     assert certified("brute-force", weights, task, arithmetic) == truth
     if heads > 1:
         with pytest.raises(Rejected):
-            RULES["exact"].require_covers(weights, task)
+            RULES["exact"].require_covers(weights, Question(task))
         return
     found = bound("exact", weights, task, arithmetic, Hints({"nodes": nodes}))
     wrong = task.total() - truth
@@ -202,7 +203,7 @@ def test_a_fine_grid_gives_the_counts_of_the_theorem():
     for task in TASKS_ONCE:
         for seed in range(3):
             weights = model_of(task, seed, 1, (), planted=True)
-            hints = GridCount(cells=1 << 14, negligible=0.0).hints(weights, task, no_progress)
+            hints = GridCount(cells=1 << 14, negligible=0.0).hints(weights, Question(task), no_progress)
             found = bound("grid-count", weights, task, "float64", hints)
             upper, lower = rival_counts(weights, task)
             assert found.wrong_at_least <= lower <= upper <= found.wrong_at_most

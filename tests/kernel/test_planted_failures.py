@@ -19,6 +19,7 @@ from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.spec import Weights
+from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment
 
 MODELS = [
@@ -56,14 +57,14 @@ def every_bound(weights: Weights, sizes: Sizes) -> dict[str, int]:
     runs.append(("exact", "exact", Hints({"nodes": 1 << 20})))
     for rival in RIVALS:
         for position in POSITIONS:
-            hints = ExponentialMoment(rival, position, sizes.v).hints(weights, task, no_progress)
+            hints = ExponentialMoment(rival, position, sizes.v).hints(weights, Question(task), no_progress)
             runs.append((f"{rival} {position}", "exponential-moment", hints))
     found = {}
     for name, rule, hints in runs:
         for arithmetic, kind in ARITHMETICS.items():
             arith = kind()
             with arith.running():
-                result = RULES[rule].bound(weights, task, hints, arith, no_progress)
+                result = RULES[rule].bound(weights, Question(task), hints, arith, no_progress)
             found[f"{name} {arithmetic}"] = task.total() - floor(result.wrong_at_most)
     return found
 

@@ -21,6 +21,7 @@ from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.spec import Weights
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import ExponentialMoment
 
@@ -83,7 +84,7 @@ def test_exponential_moment_never_exceeds_the_true_count(model, kind, seed, arit
 
 
 def good_hints(weights: Weights, task: AbstractTask, rival: str, position: str, near: int) -> Hints:
-    return ExponentialMoment(rival, position, near).hints(weights, task, no_progress)
+    return ExponentialMoment(rival, position, near).hints(weights, Question(task), no_progress)
 
 
 @settings(max_examples=25)
@@ -213,7 +214,7 @@ def test_a_single_position_is_counted_exactly(arithmetic):
         assert certified("brute-force", weights, sizes.task(), arithmetic) == true_count(weights)
         for rule in (*HINTLESS, "exponential-moment"):
             with pytest.raises(Rejected) as caught:
-                RULES[rule].require_covers(weights, sizes.task())
+                RULES[rule].require_covers(weights, Question(sizes.task()))
             assert caught.value.reason == Reason.UNSUPPORTED_MODEL
 
 
@@ -262,7 +263,7 @@ def test_a_single_output_has_no_rival(arithmetic):
     assert bound("brute-force", weights, sizes.task(), arithmetic).wrong_at_most == 0
     for rule in (*HINTLESS, "exponential-moment"):
         with pytest.raises(Rejected):
-            RULES[rule].require_covers(weights, sizes.task())
+            RULES[rule].require_covers(weights, Question(sizes.task()))
 
 
 @pytest.mark.slow

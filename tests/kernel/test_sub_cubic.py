@@ -18,6 +18,7 @@ from pessimal.kernel.rules.sub_cubic.averaging import AVERAGINGS, DROP
 from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS
 from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
 from pessimal.kernel.rules.sub_cubic.splits import CROSS
+from pessimal.spec.question import Question
 
 COMBINATIONS = list(product(DIRECT_PATHS, AVERAGINGS, QK_PATHS))
 RULE = RULES["sub-cubic"]
@@ -67,8 +68,8 @@ def test_cost_is_what_is_counted(combination, sizes):
         weights = build(random_tensors(sizes, 2, biases=biases))
         hints = random_hints(sizes, combination, 1, points, cross=cross)
         arith = CountingArithmetic()
-        RULE.bound(weights, sizes.task(), hints, arith, no_progress)
-        assert RULE.cost(weights.architecture, sizes.task(), hints).flops == arith.tally.flops
+        RULE.bound(weights, Question(sizes.task()), hints, arith, no_progress)
+        assert RULE.cost(weights.architecture, Question(sizes.task()), hints).flops == arith.tally.flops
 
 
 @settings(max_examples=40, phases=[Phase.generate])

@@ -28,6 +28,7 @@ from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
 from pessimal.kernel.rules.sub_cubic.rule import COUNTS, GAPS, target_tables
 from pessimal.kernel.rules.sub_cubic.splits import CROSS
 from pessimal.spec import Overrides, Weights
+from pessimal.spec.question import Question
 from pessimal.strategies.sub_cubic import PUBLISHED, pack_halfwords
 
 RULE = RULES["sub-cubic"]
@@ -154,7 +155,7 @@ def random_arrays(number: int, direct: str, error: str, seed: int) -> dict[str, 
 @cache
 def searched(number: int, direct: str, attention: str, error: str, points: int, cross: str, gaps: str) -> Hints:
     kind = KINDS[direct, attention, error](points=points, cross=cross, gaps=gaps)
-    return kind.hints(model(number), SIZES[number].task(), no_progress)
+    return kind.hints(model(number), Question(SIZES[number].task()), no_progress)
 
 
 # Paths.
@@ -608,10 +609,10 @@ def whole(number: int, seed: int) -> tuple[Hints, np.ndarray, np.ndarray | None]
 
 def certified(number: int, hints: Hints, name: str = "float64", weights: Weights | None = None) -> int:
     arith, task, weights = ARITHMETICS[name](), SIZES[number].task(), weights or model(number)
-    RULE.require_covers(weights, task)
-    RULE.cost(weights.architecture, task, hints)
+    RULE.require_covers(weights, Question(task))
+    RULE.cost(weights.architecture, Question(task), hints)
     with arith.running():
-        bound = RULE.bound(weights, task, hints, arith, no_progress)
+        bound = RULE.bound(weights, Question(task), hints, arith, no_progress)
     assert bound.decided
     assert bound.wrong_at_least is None
     return task.total() - floor(bound.wrong_at_most)
@@ -672,9 +673,9 @@ def test_the_cost_is_what_is_counted_and_what_is_read(number, monkeypatch):
         options |= {"cross": cross, "count": "fixed", "gaps": "query", "points": n_points}
         exps.clear()
         arith = CountingArithmetic()
-        RULE.bound(model(number), SIZES[number].task(), Hints(options, arrays), arith, no_progress)
+        RULE.bound(model(number), Question(SIZES[number].task()), Hints(options, arrays), arith, no_progress)
         cost, flops = (
-            RULE.cost(model(number).architecture, SIZES[number].task(), Hints(options, arrays)),
+            RULE.cost(model(number).architecture, Question(SIZES[number].task()), Hints(options, arrays)),
             arith.tally.flops,
         )
         assert cost.flops == flops, options
@@ -735,7 +736,7 @@ def rejected(hints: Hints, match: str, number: int = 0) -> None:
 def rejected_by_form(hints: Hints, match: str) -> None:
     """Already by the cost, before any number is read."""
     with pytest.raises(Rejected, match=match) as caught:
-        RULE.cost(model(0).architecture, SIZES[0].task(), hints)
+        RULE.cost(model(0).architecture, Question(SIZES[0].task()), hints)
     assert caught.value.reason == Reason.BAD_HINT
 
 
@@ -879,13 +880,13 @@ def test_a_gap_above_the_target_gives_up_classes_that_any_attention_would_certif
 @pytest.mark.parametrize("sizes", [Sizes(3, 5, 7, 2, 3, 2), Sizes(3, 5, 7, 2, 1), Sizes(3, 1, 7, 2, 3)])
 def test_models_outside_the_theorem_are_refused(sizes):
     with pytest.raises(Rejected) as caught:
-        RULE.require_covers(build(random_tensors(sizes, 0)), sizes.task())
+        RULE.require_covers(build(random_tensors(sizes, 0)), Question(sizes.task()))
     assert caught.value.reason == Reason.UNSUPPORTED_MODEL
 
 
 def test_layer_norm_before_attention_is_refused():
     with pytest.raises(Rejected, match="ln1_w"):
-        RULE.require_covers(build(random_tensors(SIZES[0], 0, norms=("ln1_w",))), SIZES[0].task())
+        RULE.require_covers(build(random_tensors(SIZES[0], 0, norms=("ln1_w",))), Question(SIZES[0].task()))
 
 
 def test_gaps_by_target_and_by_query_differ_on_these_models():

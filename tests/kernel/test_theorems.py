@@ -22,6 +22,7 @@ from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.tables import additive_tables
 from pessimal.spec import Weights
+from pessimal.spec.question import Question
 
 MODELS = [
     (sizes, seed)
@@ -44,7 +45,7 @@ def model(sizes: Sizes, seed: int) -> Weights:
 def bound(rule: str, weights: Weights, sizes: Sizes, hints: Hints | None = None) -> CountBound:
     arith = ARITHMETICS["float64"]()
     with arith.running():
-        return RULES[rule].bound(weights, sizes.task(), hints or Hints(), arith, no_progress)
+        return RULES[rule].bound(weights, Question(sizes.task()), hints or Hints(), arith, no_progress)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ class Restless(ps.ExponentialMoment):
 
     name: ClassVar[str] = "restless"
 
-    def hints(self, weights, task, progress):
-        hints = super().hints(weights, task, progress)
+    def hints(self, weights, question, progress):
+        hints = super().hints(weights, question, progress)
         array = hints.arrays["tilt_mantissa"].copy()
         array[0, 0] = np.random.default_rng().integers(1, 2**40)
         return Hints(hints.options, {**hints.arrays, "tilt_mantissa": array})
@@ -73,7 +73,7 @@ def test_a_tilt_of_zero_everywhere_is_vacuous_but_verifies():
     weights, task = tiny_weights(0), ps.MaxOfK(3, 5)
 
     class Zero(ps.ExponentialMoment):
-        def hints(self, weights, task, progress):
+        def hints(self, weights, question, progress):
             zeros = np.zeros((1, n_strata(5)), dtype=np.int64)
             return Hints(
                 {"rival": "plain", "position": "each", "near": 1}, {"tilt_mantissa": zeros, "tilt_exponent": zeros}

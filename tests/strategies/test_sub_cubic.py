@@ -17,6 +17,7 @@ from pessimal.kernel.arithmetic import ARITHMETICS, Float64Arithmetic
 from pessimal.kernel.rules import Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.sub_cubic.averaging import MEAN, SignAware
+from pessimal.spec.question import Question
 from pessimal.strategies.sub_cubic import PUBLISHED, Workbench, pack_halfwords
 from pessimal.testing import check_strategy, tiny_weights
 
@@ -43,7 +44,7 @@ def test_searched_hints_never_exceed_the_true_count(model, name, arithmetic, cho
     points = {} if PUBLISHED[name].attention != MEAN else {"points": (1, 2, 4)[choice]}
     for options in ({}, {"count": "published", "gaps": "target"}, {"cross": "bounded"}):
         strategy = PUBLISHED[name](**options, **points)
-        hints = strategy.hints(weights, task, no_progress)
+        hints = strategy.hints(weights, Question(task), no_progress)
         assert certified("sub-cubic", weights, task, arithmetic, hints) <= truth
 
 

@@ -21,6 +21,7 @@ from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.spec.claim import AccuracyClaim, decimal_down
 from pessimal.spec.distribution import Uniform
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask, TaskError
 from pessimal.spec.tasks import task_from_record
 from pessimal.spec.weights import Weights
@@ -125,10 +126,11 @@ def check(
         if len(data) > limits.max_bytes:
             raise Rejected(Reason.RESOURCES, "the certificate is larger than max_bytes")
         certificate = decode(data)
-        task = _require_about(certificate, weights)
+        question = _require_about(certificate, weights)
+        task = question.task
         rule = RULES[certificate.rule]
-        rule.require_covers(weights, task)
-        cost = rule.cost(weights.architecture, task, certificate.hints)
+        rule.require_covers(weights, question)
+        cost = rule.cost(weights.architecture, question, certificate.hints)
         if cost.checker_ops > limits.max_ops:
             raise Rejected(Reason.RESOURCES, f"the check needs {cost.checker_ops} operations, allowed {limits.max_ops}")
         if cost.bytes_needed > limits.max_bytes:
@@ -136,7 +138,7 @@ def check(
         require_sound_floats()
         arith = ARITHMETICS[arithmetic]()
         with arith.running():
-            bound = rule.bound(weights, task, certificate.hints, arith, progress)
+            bound = rule.bound(weights, question, certificate.hints, arith, progress)
         _require_reached(certificate, task, bound.wrong_at_most)
     except Rejected as rejected:
         return Verdict(None, rejected.reason, rejected.detail, certificate, cost, None, task, weights.sha256, len(data))
@@ -154,7 +156,7 @@ def check(
     )
 
 
-def _require_about(certificate: Certificate, weights: Weights) -> AbstractTask:
+def _require_about(certificate: Certificate, weights: Weights) -> Question:
     """The certificate speaks about these weights, a known task, rule, distribution and semantics."""
     if certificate.rule not in RULES:
         raise Rejected(Reason.UNKNOWN_RULE, f"no such rule; known: {', '.join(sorted(RULES))}")
@@ -176,7 +178,7 @@ def _require_about(certificate: Certificate, weights: Weights) -> AbstractTask:
         raise Rejected(Reason.BAD_CLAIM, f"the only claim kind is {AccuracyClaim.kind}")
     if certificate.total != task.total() or certificate.correct > certificate.total:
         raise Rejected(Reason.BAD_CLAIM, "claim total is not d_vocab**k, or the claim exceeds it")
-    return task
+    return Question(task)
 
 
 def _require_reached(certificate: Certificate, task: AbstractTask, wrong_at_most: Fraction) -> None:

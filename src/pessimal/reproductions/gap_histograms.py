@@ -15,6 +15,7 @@ from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.groups import GROUPS, best_per_model
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.tables import Table
+from pessimal.spec.question import Question
 from pessimal.strategies import PUBLISHED
 
 MODELS = 16
@@ -37,7 +38,7 @@ class GapHistograms(AbstractReproduction):
                 weights = api.load_weights(paths[stem])
                 task, _ = api.task_of(weights, "max-of-k")
                 strategy = PUBLISHED[row["strategy"]](**row["options"])
-                hints = strategy.hints(weights, task, no_progress)
+                hints = strategy.hints(weights, Question(task), no_progress)
                 gaps = hints.halfwords("gap", (task.k - 1, n_strata(task.d_vocab)))
                 counts.update(gaps.ravel().tolist())
             if counts:

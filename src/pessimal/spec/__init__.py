@@ -6,12 +6,14 @@ Contents:
     model.py — the forward pass in exact arithmetic: the meaning of "the model".
     task.py, tasks/ — the function the model should compute.
     distribution.py — the weight of every input.
+    question.py — task, distribution and semantics: what is asked of a model.
     claim.py — what a certificate asserts.
 """
 
 from pessimal.spec.architecture import Architecture, ModelShape, Overrides
 from pessimal.spec.claim import AccuracyClaim
 from pessimal.spec.distribution import Uniform
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask, TaskError
 from pessimal.spec.tasks import TASKS, MaxOfK, task_from_record
 from pessimal.spec.weights import Weights, WeightsError, read_weights
@@ -24,6 +26,7 @@ __all__ = [
     "MaxOfK",
     "ModelShape",
     "Overrides",
+    "Question",
     "TaskError",
     "Uniform",
     "Weights",

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.rules.exact import MAX_NODES, Tally, count_wrong
 from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 
@@ -38,10 +38,10 @@ class Exact(AbstractStrategy):
         if not 0 <= self.nodes <= MAX_NODES:
             raise StrategyError(f"option nodes={self.nodes} is not from 0 to 2**40")
 
-    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The number of prefixes that the search tries."""
         tally = Tally(left=self.nodes)
         arith = Float64Arithmetic()
         with arith.running():
-            count_wrong(weights, task, arith, tally, progress)
+            count_wrong(weights, question.task, arith, tally, progress)
         return Hints({"nodes": self.nodes if tally.open else self.nodes - tally.left})

@@ -22,6 +22,7 @@ from pessimal.search.thresholds import equal_slack, typical_margins
 from pessimal.search.tilts import TiltProblem, best_tilts, coarse_tilts, join, quantise
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -72,8 +73,9 @@ class ExponentialMoment(AbstractStrategy):
         if self.near is not None and self.near < 1:
             raise StrategyError("option near must be at least 1")
 
-    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The affordable choice of options with the smallest estimated number of wrong sequences, and its tilts."""
+        task = question.task
         arith = Float64Arithmetic()
         with arith.running():
             choices = self._affordable(weights.architecture, task)
@@ -126,7 +128,7 @@ class ExponentialMoment(AbstractStrategy):
 def moment_flops(arch: Architecture, task: AbstractTask, rival: str, position: str, near: int) -> int:
     """Proof length of a choice of options."""
     hints = blank_hints(arch, task, {"rival": rival, "position": position, "near": near})
-    return ExponentialMomentRule().cost(arch, task, hints).flops
+    return ExponentialMomentRule().cost(arch, Question(task), hints).flops
 
 
 def blank_hints(arch: Architecture, task: AbstractTask, options: dict[str, str | int]) -> Hints:

@@ -11,7 +11,7 @@ from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
 from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS, StratumTerms, TermOptions, stratum_terms
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.exponential_moment import search_tilts, tilt_problem
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
@@ -55,8 +55,9 @@ class GridCount(AbstractStrategy):
         if self.cells is not None and not 1 <= self.cells <= MAX_CELLS:
             raise StrategyError(f"option cells={self.cells} is not from 1 to {MAX_CELLS}")
 
-    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """Tilts for all problems, steps for those whose moment bound matters."""
+        task = question.task
         options: dict[str, str | int] = {"rival": self.rival, "position": self.position, "near": task.d_vocab}
         small = task.k <= 8
         cells = self.cells or (1024 if small else 256)

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import ClassVar
 
 from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 
 
@@ -37,7 +37,7 @@ class AbstractStrategy(ABC):
     summary: ClassVar[str]
 
     @abstractmethod
-    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """Advice for the rule; may be anything, the rule is sound for all of it."""
 
     @classmethod
@@ -49,7 +49,7 @@ class AbstractStrategy(ABC):
 class AbstractHintFree(AbstractStrategy):
     """A strategy whose rule takes no advice."""
 
-    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """None."""
-        del weights, task, progress
+        del weights, question, progress
         return Hints()

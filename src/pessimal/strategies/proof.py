@@ -26,6 +26,7 @@ from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.spec.claim import AccuracyClaim
 from pessimal.spec.distribution import Uniform
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy
@@ -79,10 +80,11 @@ def prove(
     limits = limits or Limits()
     task.require_fits(weights.architecture)
     rule = RULES[strategy.rule]
-    rule.require_covers(weights, task)
+    question = Question(task)
+    rule.require_covers(weights, question)
     require_sound_floats()
-    hints = strategy.hints(weights, task, progress)
-    cost = rule.cost(weights.architecture, task, hints)
+    hints = strategy.hints(weights, question, progress)
+    cost = rule.cost(weights.architecture, question, hints)
     if cost.checker_ops > limits.max_ops or cost.bytes_needed > limits.max_bytes:
         raise Rejected(
             Reason.RESOURCES,
@@ -91,7 +93,7 @@ def prove(
         )
     arith = Float64Arithmetic()
     with arith.running():
-        bound = rule.bound(weights, task, hints, arith, progress)
+        bound = rule.bound(weights, question, hints, arith, progress)
     wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK)
     claim = AccuracyClaim(max(0, task.total() - floor(wrong)), task.total())
     at_least = bound.wrong_at_least

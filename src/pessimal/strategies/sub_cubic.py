@@ -33,7 +33,7 @@ from pessimal.search.gaps import (
     lines_above,
     smallest_gaps,
 )
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.midpoints import middle
@@ -179,14 +179,14 @@ class SubCubic(AbstractStrategy):
             return self.points
         return 0 if self.attention == DROP else 2
 
-    def hints(self, weights: Weights, task: AbstractTask, progress: Progress) -> Hints:
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """Directions, gaps and points."""
         bench = workbench(weights)
         problem = bench.problem(self.direct, self.attention_error, self.cross)
         arrays = bench.advice(self.direct, self.attention_error)
         with np.errstate(all="ignore"):
             points = None if self.attention == DROP else self._points(problem)
-            gap = self._gaps(problem, self._above(problem, points), task.k)
+            gap = self._gaps(problem, self._above(problem, points), question.task.k)
         progress(1, 1)
         arrays["gap"] = pack_halfwords(gap[0])
         if points is not None:

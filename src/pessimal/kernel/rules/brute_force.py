@@ -32,6 +32,7 @@ from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
@@ -82,9 +83,9 @@ class BruteForceRule(AbstractRule):
 
     name: ClassVar[str] = "brute-force"
 
-    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Closed form."""
-        del task
+        del question
         hints.only(set(), set())
         shape = architecture.shape
         if shape.d_vocab**shape.k > MAX_SEQUENCES:
@@ -92,19 +93,20 @@ class BruteForceRule(AbstractRule):
             raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {has}")
         return brute_force_cost(architecture)
 
-    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+    def require_covers(self, weights: Weights, question: Question) -> None:
         """Everything the specification describes."""
-        del weights, task
+        del weights, question
 
     def bound(
         self,
         weights: Weights,
-        task: AbstractTask,
+        question: Question,
         hints: Hints,
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
         """The exact number of wrong sequences, ties counted as wrong."""
+        task = question.task
         del hints
         if weights.architecture.shape.d_vocab_out == 1:
             return CountBound(Fraction(0), 0, decided=True)

@@ -32,7 +32,7 @@ from pessimal.kernel.cost import Cost, cubic_cost
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_max_of_k
 from pessimal.kernel.tables import AdditiveTables, additive_tables, require_single_additive_head
 from pessimal.spec.architecture import Architecture
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 
 
@@ -101,26 +101,27 @@ class CubicRule(AbstractRule):
 
     name: ClassVar[str] = "cubic"
 
-    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Closed form."""
-        del task
+        del question
         hints.only(set(), set())
         return cubic_cost(architecture)
 
-    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+    def require_covers(self, weights: Weights, question: Question) -> None:
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
-        require_max_of_k(task)
+        require_max_of_k(question.task)
         require_single_additive_head(weights)
 
     def bound(
         self,
         weights: Weights,
-        task: AbstractTask,
+        question: Question,
         hints: Hints,
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
         """Total less the certified classes."""
+        task = question.task
         del hints
         k = task.k
         tables = additive_tables(weights, arith)

@@ -36,6 +36,7 @@ from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Pro
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import Letters, Program, Strata, strata_of
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
@@ -161,27 +162,27 @@ class ExactRule(AbstractRule):
 
     name: ClassVar[str] = "exact"
 
-    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """From shapes and the number of prefixes."""
         hints.only({"nodes"}, set())
-        return exact_cost(architecture, task, hints.number("nodes", 0, MAX_NODES))
+        return exact_cost(architecture, question.task, hints.number("nodes", 0, MAX_NODES))
 
-    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+    def require_covers(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
-        del task
+        del question
         require_separable(weights, one_head=True)
 
     def bound(
         self,
         weights: Weights,
-        task: AbstractTask,
+        question: Question,
         hints: Hints,
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
         """The exact number of wrong sequences if the prefixes suffice."""
         tally = Tally(left=hints.number("nodes", 0, MAX_NODES))
-        undecided = count_wrong(weights, task, arith, tally, progress)
+        undecided = count_wrong(weights, question.task, arith, tally, progress)
         wrong = tally.wrong + tally.open + undecided.wrong
         return CountBound(Fraction(wrong), tally.wrong + undecided.wrong - undecided.ties, decided=True)
 

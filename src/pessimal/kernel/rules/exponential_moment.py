@@ -35,6 +35,7 @@ from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, stra
 from pessimal.kernel.strata import Letters, Strata, strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
@@ -101,8 +102,9 @@ class ExponentialMomentRule(AbstractRule):
 
     name: ClassVar[str] = "exponential-moment"
 
-    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Counted; the form of every hint is checked here."""
+        task = question.task
         s = architecture.shape
         names, arrays = TermOptions.names(s.n_heads)
         hints.only(names, {*TILTS, *arrays})
@@ -114,26 +116,27 @@ class ExponentialMomentRule(AbstractRule):
         number = strata_of(task).number
         return counted_cost(
             architecture,
-            lambda weights, arith: self.bound(weights, task, hints, arith, no_progress),
+            lambda weights, arith: self.bound(weights, question, hints, arith, no_progress),
             dims=s.n_heads * (3 * s.d_vocab**2 + 2 * s.k * s.d_vocab),
             hints=2 * (2 * s.n_heads - 1) * options.problems * number,
             entries=entries,
         )
 
-    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+    def require_covers(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
-        del task
+        del question
         require_separable(weights, one_head=False)
 
     def bound(
         self,
         weights: Weights,
-        task: AbstractTask,
+        question: Question,
         hints: Hints,
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
         """Sum over strata of min(size, bounds of all problems and heads), exact."""
+        task = question.task
         shape = weights.architecture.shape
         options = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
         mantissa, exponent = tilts(hints, task, options, shape.n_heads)

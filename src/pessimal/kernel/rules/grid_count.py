@@ -41,6 +41,7 @@ from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, stra
 from pessimal.kernel.strata import Letters, Program, strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
@@ -186,8 +187,9 @@ class GridCountRule(AbstractRule):
             raise Rejected(Reason.BAD_HINT, "sides=2 needs rival=every, position=each, near=d_vocab and one head")
         return options, mantissa, exponent, hints.number("cells", 1, MAX_CELLS), both
 
-    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Counted, and the polynomial products; the form of every hint is checked here."""
+        task = question.task
         s = architecture.shape
         names, arrays = TermOptions.names(s.n_heads)
         hints.only({*names, "cells", "sides"}, {*TILTS, *STEPS, *arrays})
@@ -197,7 +199,7 @@ class GridCountRule(AbstractRule):
         entries += 3 * options.problems * (s.k - 1) * s.d_vocab * (task.n_outputs + options.near)
         rest = counted_cost(
             architecture,
-            lambda weights, arith: self.bound(weights, task, hints, arith, no_progress),
+            lambda weights, arith: self.bound(weights, question, hints, arith, no_progress),
             dims=s.n_heads * (3 * s.d_vocab**2 + 2 * s.k * s.d_vocab),
             hints=2 * (3 * s.n_heads - 1) * options.problems * strata_of(task).number,
             entries=entries,
@@ -206,20 +208,21 @@ class GridCountRule(AbstractRule):
         return Cost(rest.flops + products, rest.checker_ops + OPS_PER_FLOP * products, rest.unexplained_dims,
                     rest.bytes_needed)  # fmt: skip
 
-    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+    def require_covers(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
-        del task
+        del question
         require_separable(weights, one_head=False)
 
     def bound(
         self,
         weights: Weights,
-        task: AbstractTask,
+        question: Question,
         hints: Hints,
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
         """Sum over strata of min(size, bounds of all problems and heads); and the lower bound on wrong sequences."""
+        task = question.task
         shape = weights.architecture.shape
         options, mantissa, exponent, cells, both = self._read(hints, task, shape.n_heads, shape.d_vocab_out)
         tilt_mantissa, tilt_exponent = tilts(hints, task, options, shape.n_heads)

@@ -24,6 +24,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -124,18 +125,18 @@ class AbstractRule(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Proof length from shapes and hint sizes alone; also checks the form of the hints."""
 
     @abstractmethod
-    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+    def require_covers(self, weights: Weights, question: Question) -> None:
         """Raise `Rejected(unsupported-model)` with the reason for models and tasks outside the theorem."""
 
     @abstractmethod
     def bound(
         self,
         weights: Weights,
-        task: AbstractTask,
+        question: Question,
         hints: Hints,
         arith: AbstractArithmetic,
         progress: Progress,

@@ -30,6 +30,7 @@ from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Pro
 from pessimal.kernel.strata import Letters, Program, Strata, strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
@@ -138,25 +139,26 @@ class PositionMinimaRule(AbstractRule):
 
     name: ClassVar[str] = "position-minima"
 
-    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """From shapes alone."""
         hints.only(set(), set())
-        return position_minima_cost(architecture, task)
+        return position_minima_cost(architecture, question.task)
 
-    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+    def require_covers(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
-        del task
+        del question
         require_separable(weights, one_head=True)
 
     def bound(
         self,
         weights: Weights,
-        task: AbstractTask,
+        question: Question,
         hints: Hints,
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
         """The sequences that no move certifies."""
+        task = question.task
         del hints
         (head,), direct = separable_heads(weights, arith)
         strata = strata_of(task)

@@ -40,7 +40,7 @@ from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS, AbstractQKPath
 from pessimal.kernel.rules.sub_cubic.splits import CROSS
 from pessimal.kernel.tables import require_single_additive_head
 from pessimal.spec.architecture import Architecture
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 
 COUNTS = ("fixed", "published")
@@ -98,9 +98,9 @@ class SubCubicRule(AbstractRule):
         error = QK_PATHS[hints.word("attention_error", tuple(QK_PATHS))]
         return direct, error, hints.word("cross", CROSS)
 
-    def cost(self, architecture: Architecture, task: AbstractTask, hints: Hints) -> Cost:
+    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Closed form; the form of every hint is checked here."""
-        del task
+        del question
         s = architecture.shape
         direct, error, cross = self._parts(hints)
         averaging = make_averaging(hints)
@@ -132,15 +132,16 @@ class SubCubicRule(AbstractRule):
         entries += n_strata(v) * (12 + 6 * j)
         return Cost(flops, ops, dims, 64 * entries)
 
-    def require_covers(self, weights: Weights, task: AbstractTask) -> None:
+    def require_covers(self, weights: Weights, question: Question) -> None:
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
-        require_max_of_k(task)
+        require_max_of_k(question.task)
         require_single_additive_head(weights)
 
     def bound(
-        self, weights: Weights, task: AbstractTask, hints: Hints, arith: AbstractArithmetic, progress: Progress
+        self, weights: Weights, question: Question, hints: Hints, arith: AbstractArithmetic, progress: Progress
     ) -> CountBound:
         """Total less the certified classes."""
+        task = question.task
         k, v = task.k, task.d_vocab
         direct_path, error, cross = self._parts(hints)
         averaging = make_averaging(hints)
