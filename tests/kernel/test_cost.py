@@ -23,7 +23,7 @@ from pessimal.kernel.tables import additive_tables, path_tables
 from pessimal.spec import MaxOfK
 from pessimal.spec.question import Question
 from pessimal.strategies import GridCount
-from pessimal.strategies.exponential_moment import blank_hints
+from pessimal.strategies.moment_search import blank_hints
 
 SHAPES = (Sizes(7, 11, 5, 3, 2), Sizes(5, 5, 7, 2, 3), Sizes(3, 7, 2, 5, 6), Sizes(5, 7, 3, 2, 4), Sizes(7, 7, 5, 2, 9))
 BIAS_SETS = ((), ("b_Q", "b_V"), ("b_K", "b_O"), BIASES)

@@ -209,26 +209,39 @@ class Strata:
         except MachineError as error:
             raise Rejected(Reason.TASK_MISMATCH, f"{task.name}: {error}") from None
         self.letter = self.recogniser.letter
-        self._present = [tuple(letter for letter, count in enumerate(counts) if count) for counts in self.letter_counts]
-        self._programs: dict[tuple[int, int, tuple[int, ...]], Program] = {}
         self._sizes: dict[tuple[int, int, int], int] = {}
 
+    @cached_property
+    def _programs(self) -> tuple[list[Program], Int[np.ndarray, "n_outputs d_vocab"]]:
+        """The different programs that have a sequence, and which one each stratum has, or `DEAD`, by output and query.
+
+        Strata with the same start, last letter, and letters to choose from share one.
+        """
+        kinds: dict[tuple[int, tuple[int, ...]], int] = {}
+        present = [tuple(letter for letter, count in enumerate(counts) if count) for counts in self.letter_counts]
+        starts = self.recogniser.start.tolist()
+        kind = np.array([kinds.setdefault(one, len(kinds)) for one in zip(starts, present, strict=True)])
+        n_letters = self.recogniser.moves.shape[1]
+        code = np.where(self.letter == DEAD, DEAD, kind[:, np.newaxis] * n_letters + self.letter)
+        programs: list[Program] = []
+        number = np.full(code.shape, DEAD)
+        for key in np.unique(code[code != DEAD]).tolist():
+            start, letters = list(kinds)[key // n_letters]
+            program = make_program(self.recogniser, start, key % n_letters, self.task.k - 1, letters)
+            if not program.empty:
+                number[code == key] = len(programs)
+                programs.append(program)
+        return programs, number
+
     def program(self, q: int, y: int) -> Program:
-        """The program of one stratum; strata with the same automaton, letter, and letters to choose from share it."""
-        last = int(self.letter[y, q])
-        if last == DEAD:
-            return NO_PROGRAM
-        key = (int(self.recogniser.start[y]), last, self._present[y])
-        if key not in self._programs:
-            self._programs[key] = make_program(self.recogniser, key[0], last, self.task.k - 1, key[2])
-        return self._programs[key]
+        """The program of one stratum; equal programs are one object."""
+        programs, number = self._programs
+        return NO_PROGRAM if number[y, q] == DEAD else programs[number[y, q]]
 
     @cached_property
     def place(self) -> Int[np.ndarray, "d_vocab n_outputs"]:
         """Number of stratum (q, y) in the order of q, then y, among those with a sequence; -1 for the others."""
-        alive = np.array(
-            [[not self.program(q, y).empty for y in range(self.letter.shape[0])] for q in range(self.task.d_vocab)]
-        )
+        alive = self._programs[1].T != DEAD
         return np.where(alive, np.cumsum(alive).reshape(alive.shape) - 1, -1)
 
     @property
@@ -238,12 +251,9 @@ class Strata:
 
     def by_program(self, q: int) -> list[tuple[Program, Int[np.ndarray, " Y"]]]:
         """Outputs with a stratum at this last token, grouped by program."""
-        groups: dict[int, tuple[Program, list[int]]] = {}
-        for y in range(self.letter.shape[0]):
-            program = self.program(q, y)
-            if not program.empty:
-                groups.setdefault(id(program), (program, []))[1].append(y)
-        return [(program, np.array(outputs)) for program, outputs in groups.values()]
+        programs, number = self._programs
+        mine = number[:, q]
+        return [(programs[one], np.flatnonzero(mine == one)) for one in dict.fromkeys(mine[mine != DEAD].tolist())]
 
     @cached_property
     def letter_counts(self) -> list[list[int]]:

@@ -1,19 +1,18 @@
 r"""Tilts that make the exponential-moment bound small.
 
 For one stratum the logarithm of the bound is a convex function of $\lambda$, so it has one minimum on a logarithmic
-axis as well: golden-section search, all strata of a query and all rivals at once. The result is rounded to four bits
+axis as well: golden-section search, many strata and all rivals at once. The result is rounded to four bits
 of mantissa; the optimum is flat, so that costs next to nothing and makes the certificate independent of the last bits
 of the search.
 
 Contents:
     Paths — what is known of a program here.
     TiltProblem — the terms of the strata of one query, as plain numbers.
-    join — problems of several queries side by side.
-    best_tilts, coarse_tilts — tilts and the bounds they give.
+    best_tilts, coarse_tilts, refined_tilts — tilts and the bounds they give.
     quantise — four-bit mantissa and exponent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -25,6 +24,8 @@ GOLDEN = (5**0.5 - 1) / 2
 ITERATIONS = 16
 LOG2_BELOW, LOG2_ABOVE = 10.0, 9.0
 MANTISSA_BITS = 4
+# A third of a doubling to either side.
+REFINEMENT = 1 / 3
 
 
 @runtime_checkable
@@ -43,7 +44,7 @@ class Paths(Protocol):
 
 @dataclass(frozen=True)
 class TiltProblem:
-    """Terms g of the strata that share a query and a program, in plain float64 (`kernel.rules.terms.StratumTerms`).
+    """Terms g of strata that share a program, in plain float64 (`kernel.rules.terms.StratumTerms`).
 
     Attributes:
         near: `[R, I, pairs]`.
@@ -53,6 +54,8 @@ class TiltProblem:
         n_far: their number, `[Y]`.
         last: term of the query token, `[R, Y]`.
         program: which letters may stand where.
+        floor: logarithms of bounds below this one are as good as it: the smallest tilt that reaches it is the best,
+            because larger ones come closer to an overflow.
     """
 
     near: Float[np.ndarray, "R I P"]
@@ -62,9 +65,10 @@ class TiltProblem:
     n_far: Int[np.ndarray, " Y"]
     last: Float[np.ndarray, "R Y"]
     program: Paths
+    floor: float = -np.inf
 
     def log_bound(self, log2_tilt: Float[np.ndarray, "R Y"]) -> Float[np.ndarray, "R Y"]:
-        """Natural logarithm of the bound on the number of wrong sequences."""
+        """Natural logarithm of the bound on the number of wrong sequences, or `floor`."""
         tilt = np.exp2(log2_tilt)
         x = -tilt[:, np.newaxis, self.rows] * self.near
         known: dict[frozenset[int], np.ndarray] = {}
@@ -78,7 +82,7 @@ class TiltProblem:
                 known[letters] = value
             return known[letters][:, min(i, self.near.shape[1] - 1)]
 
-        return self.program.run(summed, np.logaddexp, np.add) - tilt * self.last
+        return np.maximum(self.program.run(summed, np.logaddexp, np.add) - tilt * self.last, self.floor)
 
     @cached_property
     def rows(self) -> Int[np.ndarray, " P"]:
@@ -112,30 +116,25 @@ class TiltProblem:
         return total
 
 
-def join(problems: Sequence[TiltProblem]) -> TiltProblem:
-    """Problems with one program, side by side."""
-    width = max(one.pair.shape[1] for one in problems)
-    offsets = np.cumsum([0, *(one.near.shape[2] for one in problems)])
-    pads = [((0, 0), (0, width - one.pair.shape[1])) for one in problems]
-    return TiltProblem(
-        near=np.concatenate([one.near for one in problems], axis=2),
-        pair=np.concatenate([np.pad(one.pair + o, p) for one, o, p in zip(problems, offsets[:-1], pads, strict=True)]),
-        letter=np.concatenate(
-            [np.pad(one.letter, p, constant_values=-1) for one, p in zip(problems, pads, strict=True)]
-        ),
-        far=np.concatenate([one.far for one in problems], axis=1),
-        n_far=np.concatenate([one.n_far for one in problems]),
-        last=np.concatenate([one.last for one in problems], axis=1),
-        program=problems[0].program,
-    )
-
-
 def coarse_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
     """As `best_tilts`, searched on the mean term over positions: K - 1 times cheaper, and nearly as good."""
     mean = replace(problem, near=problem.near.mean(1, keepdims=True))
     tilts, _ = best_tilts(mean)
     with np.errstate(all="ignore"):
         return tilts, problem.log_bound(tilts)
+
+
+def refined_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
+    """As `coarse_tilts`, with one look to either side on all positions."""
+    centre, best = coarse_tilts(problem)
+    tilts = centre
+    if problem.near.shape[1] > 1:
+        for step in (-REFINEMENT, REFINEMENT):
+            with np.errstate(all="ignore"):
+                value = problem.log_bound(centre + step)
+            better = value < best
+            tilts, best = np.where(better, centre + step, tilts), np.where(better, value, best)
+    return tilts, best
 
 
 def best_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:

@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 DEAD = -1
-UNREACHED = -2
 
 
 class MachineError(ValueError):
@@ -91,37 +90,42 @@ def require_recognises(machine: Machine, recogniser: Recogniser, k: int) -> None
     Cost: `n_outputs * n_states * d_vocab` look-ups.
     """
     moves, accepts = recogniser.with_dead()
-    moves = moves.astype(np.int16) if moves.size < 1 << 15 else moves
+    moves = moves.astype(np.int8 if moves.shape[0] < 1 << 7 else np.int32)
     n_outputs = recogniser.start.size
     read = _after(machine, k)
-    step = machine.step.astype(np.intp)
+    layers = _reading_order(machine)
+    reached = np.concatenate([[machine.start], *(states for states, _, _ in layers)])
+    step = machine.step[reached].astype(np.intp)
     if machine.output[read].max() >= n_outputs:
         raise MachineError(f"the machine has outputs beyond the recogniser's {n_outputs}")
     for y in range(n_outputs):
         letter = recogniser.letter[y]
-        image = _image(machine, moves, int(recogniser.start[y]), letter)
-        reached = np.flatnonzero(image != UNREACHED)
-        expected = np.take(moves[image[reached]], letter, axis=1)
-        if (np.take(image, step[reached]) != expected).any():
+        image = np.full(machine.output.size, DEAD, dtype=moves.dtype)
+        image[machine.start] = recogniser.start[y]
+        for states, before, token in layers:
+            image[states] = moves[image[before], letter[token]]
+        if (np.take(image, step) != np.take(moves[image[reached]], letter, axis=1)).any():
             raise MachineError(f"the recogniser of output {y} does not follow the machine")
         if ((machine.output == y) & read != accepts[image] & read).any():
             raise MachineError(f"the recogniser of output {y} accepts other sequences than the machine")
 
 
-def _image(
-    machine: Machine, moves: np.ndarray, start: int, letter: Int[np.ndarray, " d_vocab"]
-) -> Int[np.ndarray, " n_states"]:
-    """A recogniser state for every machine state that can be reached, following some path to it."""
-    image = np.full(machine.output.size, UNREACHED, dtype=moves.dtype)
-    image[machine.start] = start
+def _reading_order(machine: Machine) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """States that tokens lead to from the first, each once, by distance: (states, earlier states, tokens)."""
+    known = np.arange(machine.output.size) == machine.start
+    layers: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     frontier = np.array([machine.start])
-    while frontier.size:
-        ahead = machine.step[frontier]
-        to = moves[image[frontier]][:, letter]
-        fresh = image[ahead] == UNREACHED
-        image[ahead[fresh]] = to[fresh]
-        frontier = np.unique(ahead[fresh])
-    return image
+    while True:
+        ahead = machine.step[frontier].ravel()
+        states, place = np.unique(ahead, return_index=True)
+        fresh = ~known[states]
+        if not fresh.any():
+            return layers
+        states, place = states[fresh], place[fresh]
+        known[states] = True
+        row, token = np.divmod(place, machine.step.shape[1])
+        layers.append((states, frontier[row], token))
+        frontier = states
 
 
 def _after(machine: Machine, k: int) -> Bool[np.ndarray, " n_states"]:

@@ -1,39 +1,35 @@
 """R2: exponential moment with searched tilts."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from math import prod
 from typing import ClassVar
 
-import numpy as np
-from jaxtyping import Float
-
-from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.heads import separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.exponential_moment import TILTS, ExponentialMomentRule
+from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.kernel.rules.rivals import RIVALS, make_rivals, n_problems
-from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS, StratumTerms, TermOptions, stratum_terms
+from pessimal.kernel.rules.rivals import RIVALS, n_problems
+from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata import strata_of
-from pessimal.search.thresholds import equal_slack, typical_margins
-from pessimal.search.tilts import TiltProblem, best_tilts, coarse_tilts, join, quantise
 from pessimal.spec.architecture import Architecture
-from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
-from pessimal.strategies.midpoints import middle
+from pessimal.strategies.moment_search import Found, MomentSearch, blank_hints, short_tilts
 
 DEFAULT_BUDGET = 2**21
+# Where that certifies less than nine tenths.
+SECOND_BUDGET = 2**26
+ENOUGH = 0.1
+# Where nothing is as short as the default budget: this, or twice the shortest proof.
+LONG_BUDGET = 2**28
 # Relative growth of the estimated number of wrong sequences that a shorter proof may cost.
 WORTH = 2.0**-8
-# Terms searched at once: a few arrays of this many floats are alive.
-MOST_TERMS = 1 << 20
+# Up to this vocabulary every width of the band is considered, above in steps of a 64th of the vocabulary.
+FINE_VOCABULARY = 128
+Choice = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,9 @@ class ExponentialMoment(AbstractStrategy):
         position: `each` position on its own, or one `pessimal` position for all (R6).
         near: tokens closer to the target than this are treated one by one, the others as one worst term; left open,
             the narrowest band that loses nothing.
-        budget: largest number of flops. Left open it is 2**21 while the rival is open too and something fits, and
-            unlimited otherwise.
+        budget: largest number of flops. Left open it is unlimited if the rival is named; otherwise 2**21, then 2**26
+            where less than nine tenths were certified; where nothing is that short, 2**28 or twice the shortest.
+        workers: threads of the search; they change nothing in the proof.
 
     Soundness: `kernel.rules.exponential_moment`, for every tilt.
     Cost: from about 2^20.4 flops at K = 4, v = 64, d = 32; see `kernel.cost.exponential_moment_cost`.
@@ -63,6 +60,7 @@ class ExponentialMoment(AbstractStrategy):
     position: str | None = None
     near: int | None = None
     budget: int | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Refuse unknown words."""
@@ -70,58 +68,105 @@ class ExponentialMoment(AbstractStrategy):
             value = getattr(self, field)
             if value is not None and value not in allowed:
                 raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
-        if self.near is not None and self.near < 1:
-            raise StrategyError("option near must be at least 1")
+        for field, number in (("near", self.near), ("workers", self.workers)):
+            if number is not None and number < 1:
+                raise StrategyError(f"option {field} must be at least 1")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The affordable choice of options with the smallest estimated number of wrong sequences, and its tilts."""
         task = question.task
-        arith = Float64Arithmetic()
-        with arith.running():
-            choices = self._affordable(weights.architecture, task)
-            found = []
-            for done, (rival, position, near) in enumerate(choices):
-                found.append(_search(weights, arith, task, {"rival": rival, "position": position, "near": near}))
-                progress(done + 1, len(choices))
-            wrong, hints = min(found, key=lambda one: one[0])
-            # A shorter proof at the same bound is the better explanation: narrow the band while it costs nothing.
-            while self.near is None and isinstance(task, MaxOfK) and int(hints.options["near"]) > 1:
-                narrower = {**hints.options, "near": max(1, int(hints.options["near"]) * 3 // 4)}
-                trial = _search(weights, arith, task, narrower)
-                if trial[0] > wrong * (1 + WORTH):
-                    break
-                hints = trial[1]
-        return hints
+        search = MomentSearch(weights, task, self.workers)
+        sampled = search.sample is not None
+        for budget in self._budgets(weights.architecture, task):
+            best = self._best(search, self._affordable(weights.architecture, task, budget), progress)
+            if best.total <= ENOUGH:
+                break
+        # A shorter proof at the same bound is the better explanation: narrow the band while it costs nothing.
+        wrong = best.total
+        while self.near is None and isinstance(task, MaxOfK) and int(best.hints.options["near"]) > 1:
+            narrower = {**best.hints.options, "near": max(1, int(best.hints.options["near"]) * 3 // 4)}
+            trial = search.find(narrower, sampled=sampled)
+            if trial.total > wrong * (1 + WORTH):
+                break
+            best = trial
+        if sampled:
+            best = search.find(dict(best.hints.options), progress=progress)
+        return short_tilts(best.hints)
 
-    def _affordable(self, arch: Architecture, task: AbstractTask) -> list[tuple[str, str, int]]:
-        """Option triples within the budget; for an open `near`, the widest that fits."""
-        budget = DEFAULT_BUDGET if self.budget is None and self.rival is None else self.budget
-        widest = task.d_vocab if self.near is None else min(self.near, task.d_vocab)
-        narrowest = 1 if self.near is None and isinstance(task, MaxOfK) else widest
-        rivals = [self.rival] if self.rival else ["centred", "joint", "every"]
-        if arch.shape.n_heads > 1 and not self.rival:
-            rivals.remove("joint")
-        pairs = list(product(rivals, [self.position] if self.position else list(POSITIONS)))
+    @staticmethod
+    def _best(search: MomentSearch, choices: list[Choice], progress: Progress) -> Found:
+        """The choice with the fewest wrong sequences, on a sample of queries where there are many."""
+        found = []
+        for done, (rival, position, near) in enumerate(choices):
+            options: dict[str, str | int] = {"rival": rival, "position": position, "near": near}
+            found.append(search.find(options, sampled=search.sample is not None))
+            progress(done + 1, len(choices))
+        return min(found, key=lambda one: one.total)
+
+    def _rivals(self, arch: Architecture) -> list[str]:
+        if self.rival:
+            return [self.rival]
+        return ["centred", "every"] if arch.shape.n_heads > 1 else ["centred", "joint", "every"]
+
+    def _pairs(self, arch: Architecture) -> list[tuple[str, str]]:
+        return list(product(self._rivals(arch), [self.position] if self.position else list(POSITIONS)))
+
+    def _narrowest(self, task: AbstractTask) -> int:
+        return 1 if self.near is None and isinstance(task, MaxOfK) else self._widest(task)
+
+    def _widest(self, task: AbstractTask) -> int:
+        return task.d_vocab if self.near is None else min(self.near, task.d_vocab)
+
+    def _budgets(self, arch: Architecture, task: AbstractTask) -> list[int | None]:
+        """Budgets to try, in order, each until enough is certified."""
+        if self.budget is not None:
+            return [self.budget]
+        if self.rival is not None:
+            return [None]
+        least = self._least(arch, task, DEFAULT_BUDGET)
+        if min(least.values()) <= DEFAULT_BUDGET:
+            return [DEFAULT_BUDGET, SECOND_BUDGET]
+        return [max(LONG_BUDGET, 2 * min(least.values()))]
+
+    def _least(self, arch: Architecture, task: AbstractTask, budget: int) -> dict[tuple[str, str], int]:
+        """Length of the shortest proof of every pair; a lower bound where it is over the budget at a glance."""
+        near, strata = self._narrowest(task), strata_of(task).number
+        least: dict[tuple[str, str], int] = {}
+        for rival, position in self._pairs(arch):
+            # At least one operation for every problem; with joint margins, for every query, token and output.
+            glance = n_problems(rival, arch.shape.d_vocab_out) * strata
+            glance *= task.d_vocab if rival == "joint" else 1
+            known = least and glance > max(budget, 2 * min(least.values()))
+            least[rival, position] = glance if known else moment_flops(arch, task, rival, position, near)
+        return least
+
+    def _affordable(self, arch: Architecture, task: AbstractTask, budget: int | None) -> list[Choice]:
+        """Options within the budget; for an open `near`, the widest that fits.
+
+        Raises:
+            Rejected: resources, if nothing fits.
+        """
+        narrowest, widest = self._narrowest(task), self._widest(task)
         if budget is None:
-            return [(rival, position, widest) for rival, position in pairs]
-        triples = []
-        least = []
-        for rival, position in pairs:
-            least.append(moment_flops(arch, task, rival, position, narrowest))
-            if least[-1] <= budget:
-                low, high = narrowest, widest
-                while low < high:
-                    half = (low + high + 1) // 2
-                    fits = moment_flops(arch, task, rival, position, half) <= budget
-                    low, high = (half, high) if fits else (low, half - 1)
-                triples.append((rival, position, low))
-        if not triples and self.budget is None:
-            return [(rival, position, widest) for rival, position in pairs]
-        if not triples:
+            return [(rival, position, widest) for rival, position in self._pairs(arch)]
+        step = 1 if task.d_vocab <= FINE_VOCABULARY else task.d_vocab // 64
+        least = self._least(arch, task, budget)
+        choices = []
+        for (rival, position), flops in least.items():
+            if flops > budget:
+                continue
+            # The widest of narrowest, narrowest + step, .. that fits.
+            low, high = 0, -(-(widest - narrowest) // step)
+            while low < high:
+                half = (low + high + 1) // 2
+                fits = moment_flops(arch, task, rival, position, min(widest, narrowest + half * step)) <= budget
+                low, high = (half, high) if fits else (low, half - 1)
+            choices.append((rival, position, min(widest, narrowest + low * step)))
+        if not choices:
             raise Rejected(
-                Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(least)}"
+                Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(least.values())}"
             )
-        return triples
+        return choices
 
 
 @lru_cache(maxsize=256)
@@ -129,104 +174,3 @@ def moment_flops(arch: Architecture, task: AbstractTask, rival: str, position: s
     """Proof length of a choice of options."""
     hints = blank_hints(arch, task, {"rival": rival, "position": position, "near": near})
     return ExponentialMomentRule().cost(arch, Question(task), hints).flops
-
-
-def blank_hints(arch: Architecture, task: AbstractTask, options: dict[str, str | int]) -> Hints:
-    """Hints of the right form, all zero."""
-    heads, problems = arch.shape.n_heads, n_problems(str(options["rival"]), arch.shape.d_vocab_out)
-    number = strata_of(task).number
-    arrays = {name: np.zeros((heads * problems, number), dtype=np.int64) for name in TILTS}
-    if heads > 1:
-        arrays |= {name: np.zeros((heads - 1, problems, number), dtype=np.int64) for name in THRESHOLDS}
-    return Hints(options, arrays)
-
-
-def _search(
-    weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
-) -> tuple[float, Hints]:
-    """Estimated number of wrong sequences (as a fraction of all) and the hints that give it."""
-    wrong, hints = search_tilts(weights, arith, task, options)
-    strata, total = strata_of(task), 0.0
-    by_stratum = wrong.sum(0)
-    for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
-        total += min(strata.size(int(q), int(y)) / task.total(), float(by_stratum[strata.place[q, y]]))
-    return total, hints
-
-
-def search_tilts(
-    weights: Weights,
-    arith: Float64Arithmetic,
-    task: AbstractTask,
-    options: dict[str, str | int],
-    *,
-    coarse: bool = False,
-) -> tuple[Float[np.ndarray, "problems strata"], Hints]:
-    """Estimated wrong sequences of every problem and stratum (as a fraction of all), and the best tilts."""
-    shape = weights.architecture.shape
-    hints = blank_hints(weights.architecture, task, options)
-    if shape.n_heads > 1:
-        hints = Hints(options, {**hints.arrays, **_thresholds(weights, arith, task, options)})
-    read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
-    mantissa, exponent = (hints.arrays[name] for name in TILTS)
-    wrong = np.zeros(mantissa.shape)
-    for head, number, problem in _joined(stratum_terms(weights, task, read, arith)):
-        tilts, log_bound = (coarse_tilts if coarse else best_tilts)(problem)
-        place = (slice(head * read.problems, (head + 1) * read.problems), number)
-        mantissa[place], exponent[place] = quantise(tilts)
-        with np.errstate(all="ignore"):
-            wrong[place] = np.exp(log_bound - task.k * np.log(task.d_vocab))
-    return wrong, hints
-
-
-def _thresholds(
-    weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
-) -> dict[str, np.ndarray]:
-    """Thresholds of all heads but the last, with the same slack for each."""
-    heads, direct = separable_heads(weights, arith)
-    strata = strata_of(task)
-    rivals = make_rivals(
-        str(options["rival"]), [head.value for head in heads], direct, task.n_outputs, arith, pooled=False
-    )
-    found = np.zeros((len(heads) - 1, rivals.n_problems, strata.number))
-    outputs = np.arange(task.n_outputs)
-    for q in range(task.d_vocab):
-        ahead = rivals.direct(q, outputs)
-        margins = np.stack(
-            [
-                typical_margins(middle(rivals.others(h, q)), middle(head.weight(q))[:-1], strata.letter != DEAD)
-                for h, head in enumerate(heads)
-            ]
-        )
-        chosen = equal_slack(np.zeros(margins.shape[1:]) if ahead is None else middle(ahead), margins)
-        alive = strata.place[q] >= 0
-        found[:, :, strata.place[q, alive]] = chosen[:-1][:, :, alive]
-    mantissa, exponent = np.frexp(np.nan_to_num(found))
-    return dict(
-        zip(THRESHOLDS, (np.rint(np.ldexp(mantissa, 12)).astype(np.int64), exponent.astype(np.int64) - 12), strict=True)
-    )
-
-
-def _joined(found: Iterable[tuple[int, StratumTerms]]) -> Iterator[tuple[int, np.ndarray, TiltProblem]]:
-    """Head, strata and problem, with as many queries side by side as fit."""
-    waiting: dict[tuple[int, int], list[StratumTerms]] = {}
-    for head, terms in found:
-        group = waiting.setdefault((head, id(terms.program)), [])
-        group.append(terms)
-        if sum(prod(one.near.shape) for one in group) > MOST_TERMS:
-            yield _together(head, group)
-            group.clear()
-    for (head, _), group in waiting.items():
-        if group:
-            yield _together(head, group)
-
-
-def _together(head: int, group: list[StratumTerms]) -> tuple[int, np.ndarray, TiltProblem]:
-    return head, np.concatenate([one.number for one in group]), join([tilt_problem(one) for one in group])
-
-
-def tilt_problem(terms: StratumTerms) -> TiltProblem:
-    """Midpoints of the enclosed terms."""
-    return TiltProblem(
-        middle(terms.near), terms.pair, terms.letter, middle(terms.far), terms.n_far, middle(terms.last),
-        terms.program,
-    )  # fmt: skip

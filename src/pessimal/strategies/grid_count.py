@@ -12,9 +12,10 @@ from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS, StratumTerms, TermOptions, stratum_terms
 from pessimal.spec.question import Question
+from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
-from pessimal.strategies.exponential_moment import search_tilts, tilt_problem
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.moment_search import MomentSearch, tilt_problem
 
 STEP_BITS = 8
 
@@ -64,14 +65,16 @@ class GridCount(AbstractStrategy):
         arith = Float64Arithmetic()
         heads = weights.architecture.shape.n_heads
         with arith.running():
-            wrong, hints = search_tilts(weights, arith, task, options, coarse=True)
+            search = MomentSearch(weights, task)
+            found = search.find(options, coarse=True)
+            wrong, hints = found.wrong, found.hints
             active = _active(wrong, self.negligible if self.negligible is not None else 1e-5 if small else 1e-4)
             read = TermOptions.read(hints, task, heads, weights.architecture.shape.d_vocab_out)
             mantissa, exponent = np.zeros(wrong.shape, dtype=np.int64), np.zeros(wrong.shape, dtype=np.int64)
-            for head, terms in stratum_terms(weights, task, read, arith):
+            for head, terms in stratum_terms(weights, task, read, arith, tables=search.tables):
                 place = (slice(head * read.problems, (head + 1) * read.problems), terms.number)
-                mantissa[place], exponent[place] = quantised_up(_steps(terms, cells))
-                progress(terms.q + 1, task.d_vocab)
+                mantissa[place], exponent[place] = quantised_up(_steps(terms, task, cells))
+                progress(int(terms.query[-1]) + 1, task.d_vocab)
         mantissa[~active] = 0
         exponent[~active] = 0
         two_sided = self.rival == "every" and self.position == "each" and heads == 1
@@ -88,9 +91,9 @@ def _active(wrong: Float[np.ndarray, "problems strata"], negligible: float) -> B
     return np.asarray(active.reshape(wrong.shape))
 
 
-def _steps(terms: StratumTerms, cells: int) -> Float[np.ndarray, "R Y"]:
+def _steps(terms: StratumTerms, task: AbstractTask, cells: int) -> Float[np.ndarray, "R Y"]:
     """The smallest steps whose thresholds fit the cells; NaN where every sequence is right."""
-    plain = tilt_problem(terms)
+    plain = tilt_problem(terms, task)
     near = np.where(terms.letter >= 0, plain.near[:, :, plain.pair], np.inf).min(-1)
     least = np.minimum(near, np.where(plain.n_far > 0, plain.far, np.inf)[:, np.newaxis])
     n = len(terms.program.layers)

@@ -221,3 +221,7 @@ class ArbArithmetic(AbstractArithmetic):
     def stack(self, parts: Sequence[ArbEnclosure], axis: int = 0) -> ArbEnclosure:
         """Enclosures joined along a new axis."""
         return ArbEnclosure(np.stack([p.balls for p in parts], axis))
+
+    def concatenate(self, parts: Sequence[ArbEnclosure], axis: int) -> ArbEnclosure:
+        """Enclosures joined along an axis."""
+        return ArbEnclosure(np.concatenate([p.balls for p in parts], axis))

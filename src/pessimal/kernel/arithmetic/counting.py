@@ -190,6 +190,7 @@ class CountingArithmetic(AbstractArithmetic):
     """Makes `Counted` shapes that share one tally."""
 
     name: ClassVar[str] = "counting"
+    block: ClassVar[int] = 1 << 23
     tally: Tally = field(default_factory=Tally)
 
     def matrix(self, array: Float[np.ndarray, "..."]) -> Counted:
@@ -213,3 +214,7 @@ class CountingArithmetic(AbstractArithmetic):
     def stack(self, parts: Sequence[Counted], axis: int = 0) -> Counted:
         """Free."""
         return Counted(np.stack([p._dummy() for p in parts], axis).shape, self.tally)  # noqa: SLF001
+
+    def concatenate(self, parts: Sequence[Counted], axis: int) -> Counted:
+        """Free."""
+        return Counted(np.concatenate([p._dummy() for p in parts], axis).shape, self.tally)  # noqa: SLF001

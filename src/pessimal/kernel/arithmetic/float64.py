@@ -210,3 +210,9 @@ class Float64Arithmetic(AbstractArithmetic):
     def stack(self, parts: Sequence[Float64Enclosure], axis: int = 0) -> Float64Enclosure:
         """Enclosures joined along a new axis."""
         return Float64Enclosure(np.stack([p.lo for p in parts], axis), np.stack([p.hi for p in parts], axis))
+
+    def concatenate(self, parts: Sequence[Float64Enclosure], axis: int) -> Float64Enclosure:
+        """Enclosures joined along an axis."""
+        return Float64Enclosure(
+            np.concatenate([p.lo for p in parts], axis), np.concatenate([p.hi for p in parts], axis)
+        )

@@ -173,9 +173,15 @@ class AbstractEnclosure(ABC):
 
 
 class AbstractArithmetic(ABC):
-    """A way to carry out the operations of a rule."""
+    """A way to carry out the operations of a rule.
+
+    Attributes:
+        name: how it is asked for.
+        block: entries that a rule should work on at once; a matter of memory and speed.
+    """
 
     name: ClassVar[str]
+    block: ClassVar[int] = 1 << 19
 
     @abstractmethod
     def matrix(self, array: Float[np.ndarray, "..."]) -> AbstractMatrix:
@@ -196,6 +202,10 @@ class AbstractArithmetic(ABC):
     @abstractmethod
     def stack(self, parts: Sequence[Any], axis: int = 0) -> AbstractEnclosure:
         """Enclosures of equal shape joined along a new axis."""
+
+    @abstractmethod
+    def concatenate(self, parts: Sequence[Any], axis: int) -> AbstractEnclosure:
+        """Enclosures joined along an axis that they have."""
 
     @contextmanager
     def running(self) -> Iterator[None]:

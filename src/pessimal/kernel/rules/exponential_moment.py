@@ -31,7 +31,7 @@ from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
-from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, stratum_terms
+from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, joined, stratum_terms
 from pessimal.kernel.strata import Letters, Strata, strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
@@ -40,6 +40,9 @@ from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
 TILTS = ("tilt_mantissa", "tilt_exponent")
+SHORT_TILT = "tilt"
+# Exponents of short tilts: 1 .. 2**13 - 1, less this.
+SHORT_BIAS = 1001
 
 
 def moment(
@@ -85,8 +88,18 @@ def moment(
 
 
 def tilts(hints: Hints, task: AbstractTask, options: TermOptions, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mantissas and exponents of lambda, `[heads * R, strata]`, checked: 0 <= m <= 2**53, |e| <= 1000."""
-    mantissa, exponent = dyadics(hints, TILTS, (n_heads * options.problems, strata_of(task).number))
+    """Mantissas and exponents of lambda, `[heads * R, strata]`, checked: 0 <= m <= 2**53, |e| <= 1000.
+
+    Two encodings: the arrays of `TILTS`, or `SHORT_TILT`, 16 bits each: the lower three are m - 8, the upper thirteen
+    e + 1001, and 0 there makes the tilt zero.
+    """
+    shape = (n_heads * options.problems, strata_of(task).number)
+    if SHORT_TILT in hints.arrays:
+        numbers = hints.halfwords(SHORT_TILT, shape)
+        zero = numbers < 8
+        pair = np.where(zero, 0, 8 + numbers % 8), np.where(zero, 0, numbers // 8 - SHORT_BIAS)
+        hints = Hints(arrays=dict(zip(TILTS, pair, strict=True)))
+    mantissa, exponent = dyadics(hints, TILTS, shape)
     if mantissa.min() < 0:
         raise Rejected(Reason.BAD_HINT, "a tilt is negative")
     return mantissa, exponent
@@ -94,7 +107,7 @@ def tilts(hints: Hints, task: AbstractTask, options: TermOptions, n_heads: int) 
 
 def token_counts(strata: Strata, terms: StratumTerms) -> np.ndarray:
     """How many tokens each output allows, `[Y]`."""
-    return np.array([sum(strata.letter_counts[y]) for y in terms.outputs.tolist()])
+    return np.asarray(np.array([sum(counts) for counts in strata.letter_counts])[terms.outputs])
 
 
 class ExponentialMomentRule(AbstractRule):
@@ -107,7 +120,8 @@ class ExponentialMomentRule(AbstractRule):
         task = question.task
         s = architecture.shape
         names, arrays = TermOptions.names(s.n_heads)
-        hints.only(names, {*TILTS, *arrays})
+        short = SHORT_TILT in hints.arrays
+        hints.only(names, {*((SHORT_TILT,) if short else TILTS), *arrays})
         options = TermOptions.read(hints, task, s.n_heads, s.d_vocab_out)
         tilts(hints, task, options, s.n_heads)
         positions = 1 if options.pooled else s.k - 1
@@ -118,7 +132,7 @@ class ExponentialMomentRule(AbstractRule):
             architecture,
             lambda weights, arith: self.bound(weights, question, hints, arith, no_progress),
             dims=s.n_heads * (3 * s.d_vocab**2 + 2 * s.k * s.d_vocab),
-            hints=2 * (2 * s.n_heads - 1) * options.problems * number,
+            hints=((2 - short) * s.n_heads + 2 * (s.n_heads - 1)) * options.problems * number,
             entries=entries,
         )
 
@@ -141,22 +155,24 @@ class ExponentialMomentRule(AbstractRule):
         options = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
         mantissa, exponent = tilts(hints, task, options, shape.n_heads)
         strata, problems = strata_of(task), options.problems
-        wrong: dict[tuple[int, int], Fraction | None] = {}
-        for head, terms in stratum_terms(weights, task, options, arith):
+        wrong: list[Fraction | None] = [Fraction(0)] * strata.number
+        done = 0
+        for head, terms in joined(stratum_terms(weights, task, options, arith), arith):
             rows = slice(head * problems, (head + 1) * problems)
             place = (rows, terms.number)
             tilt = arith.dyadic(-mantissa[place].ravel(), exponent[place].ravel())
             n_tokens = token_counts(strata, terms)
             bound = moment(terms, tilt.reshape(problems, -1), arith, n_tokens).sum(0).upper()
-            for y, n, value in zip(terms.outputs.tolist(), n_tokens.tolist(), bound, strict=True):
-                so_far = wrong.get((terms.q, y), Fraction(0))
+            for number, n, value in zip(terms.number.tolist(), n_tokens.tolist(), bound, strict=True):
+                so_far = wrong[number]
                 # SOUND: one lost bound loses the stratum.
                 lost = value is None or so_far is None
-                wrong[terms.q, y] = None if lost else so_far + value * n ** (task.k - 1)
-            progress(terms.q + 1, task.d_vocab)
+                wrong[number] = None if lost else so_far + value * n ** (task.k - 1)
+            done += terms.number.size
+            progress(done, strata.number * shape.n_heads)
         total = Fraction(0)
-        for (q, y), value in wrong.items():
-            size = Fraction(strata.size(q, y))
+        for q, y in zip(*(side.tolist() for side in np.nonzero(strata.place >= 0)), strict=True):
+            size, value = strata.size(q, y), wrong[strata.place[q, y]]
             # SOUND: a lost or vacuous bound gives the whole stratum up.
             total += size if value is None else min(size, value)
         return CountBound(wrong_at_most=total, wrong_at_least=None, decided=False)

@@ -237,13 +237,13 @@ class GridCountRule(AbstractRule):
             scale = [n ** (task.k - 1) for n in n_tokens.tolist()]
             counts = _counts(terms, mantissa[place], exponent[place], arith, cells, both=both)
             for row, number in enumerate(terms.number.tolist()):
-                size = strata.size(terms.q, int(terms.outputs[row]))
+                size = strata.size(int(terms.query[row]), int(terms.outputs[row]))
                 for r in range(problems):
                     value = moments[r * len(scale) + row]
                     bound = Fraction(size) if value is None else value * scale[row]
                     upper[number] += min(bound, counts[0].get((r, row), size))
                 lower += max(counts[1].get((r, row), 0) for r in range(problems))
-            progress(terms.q + 1, task.d_vocab)
+            progress(int(terms.query[-1]) + 1, task.d_vocab)
         wrong = Fraction(0)
         for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
             # SOUND: a vacuous bound gives the whole stratum up.

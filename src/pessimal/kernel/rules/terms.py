@@ -17,19 +17,21 @@ positions: a lower bound of every $g_i(t)$, so all positions share one term.
 
 Contents:
     TermOptions — rival, position, near, read from hints.
-    StratumTerms — the terms of the strata that share a query and a program.
-    stratum_terms — all of them.
+    StratumTerms — the terms of strata that share a program.
+    stratum_terms — all of them, query by query.
+    joined — the same, several queries side by side.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.heads import separable_heads
+from pessimal.kernel.heads import Head, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.rivals import RIVALS, AbstractRivals, make_rivals, n_problems
@@ -40,6 +42,7 @@ from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 
 POSITIONS = ("each", "pessimal")
+Tables = tuple[list[Head], AbstractEnclosure]
 THRESHOLDS = ("threshold_mantissa", "threshold_exponent")
 MAX_MANTISSA = 2**53
 MAX_EXPONENT = 1000
@@ -108,10 +111,10 @@ def dyadics(hints: Hints, names: tuple[str, str], shape: tuple[int, ...]) -> tup
 
 @dataclass(frozen=True)
 class StratumTerms:
-    """Lower bounds of the terms of Y strata (q, y) with one query and one program, for R problems each and one head.
+    """Lower bounds of the terms of Y strata (q, y) with one program, for R problems each and one head.
 
     Attributes:
-        q: the query.
+        query: the q, `[Y]`.
         outputs: the y, `[Y]`.
         number: places of the strata among all, `[Y]`.
         program: their program.
@@ -123,7 +126,7 @@ class StratumTerms:
         last: g of the query token at the last position, `[R, Y]`.
     """
 
-    q: int
+    query: Int[np.ndarray, " Y"]
     outputs: Int[np.ndarray, " Y"]
     number: Int[np.ndarray, " Y"]
     program: Program
@@ -135,30 +138,31 @@ class StratumTerms:
     last: AbstractEnclosure
 
 
-def near_tokens(strata: Strata, outputs: np.ndarray, near: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def near_tokens(strata: Strata, near: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens next to each output, their letters (`DEAD` past the last), and the numbers of the others."""
-    tokens = np.zeros((outputs.size, near), dtype=np.int64)
-    letter = np.full((outputs.size, near), DEAD)
-    n_far = np.zeros(outputs.size, dtype=np.int64)
-    for row, y in enumerate(outputs.tolist()):
+    n_outputs = strata.letter.shape[0]
+    tokens = np.zeros((n_outputs, near), dtype=np.int64)
+    letter = np.full((n_outputs, near), DEAD)
+    n_far = np.zeros(n_outputs, dtype=np.int64)
+    for y in range(n_outputs):
         alive = np.flatnonzero(strata.letter[y] != DEAD)
         chosen = alive[np.argsort(np.abs(alive - y), kind="stable")][:near]
-        tokens[row, : chosen.size], letter[row, : chosen.size] = chosen, strata.letter[y, chosen]
-        n_far[row] = alive.size - chosen.size
-    width = max(1, int((letter != DEAD).sum(1).max()))
-    return tokens[:, :width], letter[:, :width], n_far
+        tokens[y, : chosen.size], letter[y, : chosen.size] = chosen, strata.letter[y, chosen]
+        n_far[y] = alive.size - chosen.size
+    return tokens, letter, n_far
 
 
 class _Builder:
     """Tables of a model, and the terms of one query at a time."""
 
-    def __init__(self, weights: Weights, task: AbstractTask, options: TermOptions, arith: AbstractArithmetic) -> None:
-        self.heads, self.direct = separable_heads(weights, arith)
+    def __init__(self, tables: Tables, task: AbstractTask, options: TermOptions, arith: AbstractArithmetic) -> None:
+        self.heads, self.direct = tables
         self.strata, self.task, self.options, self.arith = strata_of(task), task, options, arith
         values = [head.value for head in self.heads]
         self.rivals: AbstractRivals = make_rivals(
             options.rival, values, self.direct, task.n_outputs, arith, pooled=options.pooled
         )
+        self._near = near_tokens(self.strata, options.near)
         self._heaviest: tuple[tuple[int, int], AbstractEnclosure] | None = None
         self._lowest: dict[int, AbstractEnclosure] = {}  # by head; by query too where margins depend on it
 
@@ -171,7 +175,9 @@ class _Builder:
         weight = None if self.options.pooled else head.weight(q)
         low, high = (None, None) if not self.options.pooled else head.extreme_weights(q, n)
         for program, outputs in self.strata.by_program(q):
-            tokens, letter, n_far = near_tokens(self.strata, outputs, self.options.near)
+            tokens, letter, n_far = (part[outputs] for part in self._near)
+            width = max(1, int((letter != DEAD).sum(1).max()))
+            tokens, letter = tokens[:, :width], letter[:, :width]
             rows, columns = np.nonzero(letter != DEAD)
             pair = np.zeros(letter.shape, dtype=np.int64)
             pair[rows, columns] = np.arange(rows.size)
@@ -188,7 +194,7 @@ class _Builder:
             last = self.rivals.last(h, q, outputs)
             last = last if direct is None else last + direct
             yield StratumTerms(
-                q, outputs, number, program, g, pair, letter,
+                np.full(outputs.size, q), outputs, number, program, g, pair, letter,
                 self._far(margin, direct, h, q, outputs, n_far), n_far, last * head.last_weight(q),
             )  # fmt: skip
 
@@ -233,11 +239,68 @@ class _Builder:
 
 
 def stratum_terms(
-    weights: Weights, task: AbstractTask, options: TermOptions, arith: AbstractArithmetic
+    weights: Weights,
+    task: AbstractTask,
+    options: TermOptions,
+    arith: AbstractArithmetic,
+    *,
+    tables: Tables | None = None,
+    queries: Iterable[int] | None = None,
 ) -> Iterator[tuple[int, StratumTerms]]:
-    """Heads and terms of all strata, query by query, head by head, program by program."""
-    builder = _Builder(weights, task, options, arith)
-    for q in range(task.d_vocab):
+    """Heads and terms of all strata, query by query, head by head, program by program.
+
+    Args:
+        weights: the model.
+        task: the task.
+        options: from the certificate.
+        arith: the arithmetic.
+        tables: `separable_heads` of the model, if they are at hand.
+        queries: last tokens to look at; a rule looks at all of them.
+    """
+    builder = _Builder(tables or separable_heads(weights, arith), task, options, arith)
+    for q in range(task.d_vocab) if queries is None else queries:
         for h in range(len(builder.heads)):
             for terms in builder.terms(h, q):
                 yield h, terms
+
+
+def joined(found: Iterable[tuple[int, StratumTerms]], arith: AbstractArithmetic) -> Iterator[tuple[int, StratumTerms]]:
+    """The same strata with those of one head and program side by side, as many as make a block; every one once."""
+    # Strata without far tokens stay apart, so that none pays for a far term that it does not have.
+    waiting: dict[tuple[int, int, bool], list[StratumTerms]] = {}
+    held: dict[tuple[int, int, bool], int] = {}
+    for head, terms in found:
+        key = (head, id(terms.program), bool(terms.n_far.any()))
+        group = waiting.setdefault(key, [])
+        group.append(terms)
+        held[key] = held.get(key, 0) + prod(terms.near.shape[:2]) * terms.pair.size
+        if held[key] >= arith.block:
+            yield head, _side_by_side(group, arith)
+            group.clear()
+            held[key] = 0
+    for (head, _, _), group in waiting.items():
+        if group:
+            yield head, _side_by_side(group, arith)
+
+
+def _side_by_side(group: Sequence[StratumTerms], arith: AbstractArithmetic) -> StratumTerms:
+    """Strata of one program as one object; near pairs of the later ones come after those of the earlier ones."""
+    if len(group) == 1:
+        return group[0]
+    width = max(one.pair.shape[1] for one in group)
+    offsets = np.cumsum([0, *(one.near.shape[2] for one in group)])
+    pads = [((0, 0), (0, width - one.pair.shape[1])) for one in group]
+    return StratumTerms(
+        query=np.concatenate([one.query for one in group]),
+        outputs=np.concatenate([one.outputs for one in group]),
+        number=np.concatenate([one.number for one in group]),
+        program=group[0].program,
+        near=arith.concatenate([one.near for one in group], 2),
+        pair=np.concatenate([np.pad(one.pair + o, p) for one, o, p in zip(group, offsets[:-1], pads, strict=True)]),
+        letter=np.concatenate(
+            [np.pad(one.letter, p, constant_values=DEAD) for one, p in zip(group, pads, strict=True)]
+        ),
+        far=arith.concatenate([one.far for one in group], 1),
+        n_far=np.concatenate([one.n_far for one in group]),
+        last=arith.concatenate([one.last for one in group], 1),
+    )
