@@ -31,9 +31,9 @@ class Restless(ps.ExponentialMoment):
 
     def hints(self, weights, question, progress):
         hints = super().hints(weights, question, progress)
-        array = hints.arrays["tilt_mantissa"].copy()
-        array[0, 0] = np.random.default_rng().integers(1, 2**40)
-        return Hints(hints.options, {**hints.arrays, "tilt_mantissa": array})
+        array = hints.arrays["tilt"].copy()
+        array[0] ^= np.random.default_rng().integers(1, 2**10)
+        return Hints(hints.options, {**hints.arrays, "tilt": array})
 
 
 def test_the_suite_catches_a_strategy_that_is_not_deterministic():

@@ -8,7 +8,7 @@ of the search.
 Contents:
     Paths — what is known of a program here.
     TiltProblem — the terms of the strata of one query, as plain numbers.
-    best_tilts, coarse_tilts, refined_tilts — tilts and the bounds they give.
+    best_tilts, coarse_tilts — tilts and the bounds they give.
     quantise — four-bit mantissa and exponent.
 """
 
@@ -22,10 +22,10 @@ from jaxtyping import Float, Int
 
 GOLDEN = (5**0.5 - 1) / 2
 ITERATIONS = 16
+# Leave a seventh of a doubling, which is what four bits of mantissa resolve.
+FEW_ITERATIONS = 9
 LOG2_BELOW, LOG2_ABOVE = 10.0, 9.0
 MANTISSA_BITS = 4
-# A third of a doubling to either side.
-REFINEMENT = 1 / 3
 
 
 @runtime_checkable
@@ -124,28 +124,17 @@ def coarse_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[
         return tilts, problem.log_bound(tilts)
 
 
-def refined_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
-    """As `coarse_tilts`, with one look to either side on all positions."""
-    centre, best = coarse_tilts(problem)
-    tilts = centre
-    if problem.near.shape[1] > 1:
-        for step in (-REFINEMENT, REFINEMENT):
-            with np.errstate(all="ignore"):
-                value = problem.log_bound(centre + step)
-            better = value < best
-            tilts, best = np.where(better, centre + step, tilts), np.where(better, value, best)
-    return tilts, best
-
-
-def best_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
-    """log2 of the best tilts and the logarithm of the bounds they give."""
+def best_tilts(
+    problem: TiltProblem, iterations: int = ITERATIONS
+) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
+    """log2 of the best tilts and the logarithm of the bounds they give; `iterations` + 2 evaluations."""
     own = np.abs(problem.near[:, :, problem.pair[:, 0]]).mean(1)
     centre = -np.log2(np.maximum(own, 1e-290))
     left, right = centre - LOG2_BELOW, centre + LOG2_ABOVE
     with np.errstate(all="ignore"):
         inner_left, inner_right = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
         at_left, at_right = problem.log_bound(inner_left), problem.log_bound(inner_right)
-        for _ in range(ITERATIONS):
+        for _ in range(iterations):
             go_left = at_left <= at_right
             left, right = np.where(go_left, left, inner_left), np.where(go_left, inner_right, right)
             kept = np.where(go_left, inner_left, inner_right)

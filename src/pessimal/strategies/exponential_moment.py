@@ -17,7 +17,7 @@ from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
-from pessimal.strategies.moment_search import Found, MomentSearch, blank_hints, short_tilts
+from pessimal.strategies.moment_search import Found, MomentSearch, blank_hints, shortened
 
 DEFAULT_BUDGET = 2**21
 # Where that certifies less than nine tenths.
@@ -76,7 +76,6 @@ class ExponentialMoment(AbstractStrategy):
         """The affordable choice of options with the smallest estimated number of wrong sequences, and its tilts."""
         task = question.task
         search = MomentSearch(weights, task, self.workers)
-        sampled = search.sample is not None
         for budget in self._budgets(weights.architecture, task):
             best = self._best(search, self._affordable(weights.architecture, task, budget), progress)
             if best.total <= ENOUGH:
@@ -85,13 +84,13 @@ class ExponentialMoment(AbstractStrategy):
         wrong = best.total
         while self.near is None and isinstance(task, MaxOfK) and int(best.hints.options["near"]) > 1:
             narrower = {**best.hints.options, "near": max(1, int(best.hints.options["near"]) * 3 // 4)}
-            trial = search.find(narrower, sampled=sampled)
+            trial = search.find(narrower, sampled=True)
             if trial.total > wrong * (1 + WORTH):
                 break
             best = trial
-        if sampled:
+        if best.sampled:
             best = search.find(dict(best.hints.options), progress=progress)
-        return short_tilts(best.hints)
+        return shortened(best.hints)
 
     @staticmethod
     def _best(search: MomentSearch, choices: list[Choice], progress: Progress) -> Found:
@@ -99,7 +98,7 @@ class ExponentialMoment(AbstractStrategy):
         found = []
         for done, (rival, position, near) in enumerate(choices):
             options: dict[str, str | int] = {"rival": rival, "position": position, "near": near}
-            found.append(search.find(options, sampled=search.sample is not None))
+            found.append(search.find(options, sampled=True))
             progress(done + 1, len(choices))
         return min(found, key=lambda one: one.total)
 
@@ -162,6 +161,10 @@ class ExponentialMoment(AbstractStrategy):
                 fits = moment_flops(arch, task, rival, position, min(widest, narrowest + half * step)) <= budget
                 low, high = (half, high) if fits else (low, half - 1)
             choices.append((rival, position, min(widest, narrowest + low * step)))
+        if self.budget is None:
+            # Many rivals with a narrow band cost much and certify little.
+            wide = [one for one in choices if one[0] != "every" or 8 * one[2] >= widest]
+            choices = wide or choices
         if not choices:
             raise Rejected(
                 Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(least.values())}"

@@ -4,14 +4,15 @@ Contents:
     Found — what a search found.
     MomentSearch — the searches of one model and task; tables are computed once.
     blank_hints — hints of the right form.
-    short_tilts — tilts in 16 bits each.
+    shortened — tilts and thresholds in 16 bits each.
+    halfwords — the packing.
     tilt_problem — terms as plain numbers.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 import numpy as np
@@ -23,20 +24,30 @@ from pessimal.kernel.heads import Head, separable_heads
 from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, SHORT_TILT, TILTS
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.kernel.rules.rivals import make_rivals, n_problems
-from pessimal.kernel.rules.terms import THRESHOLDS, StratumTerms, TermOptions, joined, stratum_terms
+from pessimal.kernel.rules.terms import (
+    SHORT_STEP,
+    SHORT_THRESHOLD,
+    SHORT_ZERO,
+    THRESHOLDS,
+    StratumTerms,
+    TermOptions,
+    joined,
+    stratum_terms,
+)
 from pessimal.kernel.strata import strata_of
 from pessimal.search.thresholds import equal_slack, typical_margins
-from pessimal.search.tilts import TiltProblem, best_tilts, coarse_tilts, quantise, refined_tilts
+from pessimal.search.tilts import FEW_ITERATIONS, ITERATIONS, TiltProblem, best_tilts, coarse_tilts, quantise
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.midpoints import middle
 
-# Terms beyond which the tilts of a model are searched on mean terms first.
-MANY_TERMS = 1 << 24
-# Queries that a sampled search looks at.
+# Terms beyond which tilts are searched in fewer steps.
+MANY_TERMS = 1 << 22
+# Queries that a sampled search looks at; terms per near token beyond which it takes every fourth.
 SAMPLE = 64
+HUGE_TERMS = 1 << 18
 # Share of all sequences per stratum that nobody misses.
 NEGLIGIBLE = 2.0**-60
 Options = dict[str, str | int]
@@ -50,11 +61,13 @@ class Found:
         wrong: estimated wrong sequences as a share of all, by problem and stratum; zero in strata not looked at.
         total: estimated share of wrong sequences among the strata looked at, each capped by its size.
         hints: the tilts (and thresholds), in the long form.
+        sampled: not all queries were looked at.
     """
 
     wrong: Float[np.ndarray, "problems strata"]
     total: float
     hints: Hints
+    sampled: bool
 
 
 @dataclass(frozen=True)
@@ -85,12 +98,6 @@ class MomentSearch:
         places = zip(*(side.tolist() for side in np.nonzero(strata.place >= 0)), strict=True)
         return np.array([strata.size(q, y) / total for q, y in places])
 
-    @cached_property
-    def sample(self) -> Int[np.ndarray, " some"] | None:
-        """Every so many queries, or None where there are few."""
-        step = self.task.d_vocab // SAMPLE
-        return np.arange(step // 2, self.task.d_vocab, step) if step > 1 else None
-
     def find(
         self, options: Options, *, sampled: bool = False, coarse: bool = False, progress: Progress = no_progress
     ) -> Found:
@@ -98,8 +105,8 @@ class MomentSearch:
 
         Args:
             options: rival, position, near.
-            sampled: look at `sample` only.
-            coarse: search on mean terms, without refinement.
+            sampled: look at some queries only if there are many.
+            coarse: search on mean terms.
             progress: called with (strata done, strata).
         """
         weights, task, arith = self.weights, self.task, Float64Arithmetic()
@@ -109,11 +116,12 @@ class MomentSearch:
             if shape.n_heads > 1:
                 hints = Hints(options, {**hints.arrays, **self._thresholds(options, arith)})
             read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
-            queries = self.sample if sampled else None
+            queries = self._sample(read) if sampled else None
             found = stratum_terms(weights, task, read, arith, tables=self.tables, queries=queries)
             mantissa, exponent = (hints.arrays[name] for name in TILTS)
             wrong, seen = np.zeros(mantissa.shape), np.zeros(strata_of(task).number, dtype=bool)
-            search = coarse_tilts if coarse else refined_tilts if self._many(read) else best_tilts
+            iterations = FEW_ITERATIONS if self._terms(read) > MANY_TERMS else ITERATIONS
+            search: Search = coarse_tilts if coarse else partial(best_tilts, iterations=iterations)
             done = 0
             for head, number, (tilts, log_bound) in self._in_threads(search, joined(found, arith)):
                 place = (slice(head * read.problems, (head + 1) * read.problems), number)
@@ -125,11 +133,19 @@ class MomentSearch:
                 progress(done, seen.size * shape.n_heads)
             by_stratum = np.nan_to_num(wrong[:, seen], nan=np.inf).sum(0)
             total = float(np.minimum(self.shares[seen], by_stratum).sum() / self.shares[seen].sum())
-        return Found(wrong, total, hints)
+        return Found(wrong, total, hints, queries is not None)
 
-    def _many(self, read: TermOptions) -> bool:
+    def _terms(self, read: TermOptions) -> int:
+        """Terms that a search with these options goes through, about."""
         positions = 1 if read.pooled else self.task.k - 1
-        return read.problems * positions * strata_of(self.task).number * read.near // 2 > MANY_TERMS
+        heads = self.weights.architecture.shape.n_heads
+        return heads * read.problems * positions * strata_of(self.task).number * read.near // 2
+
+    def _sample(self, read: TermOptions) -> Int[np.ndarray, " some"] | None:
+        """Every so many queries, or None for all of them."""
+        v = self.task.d_vocab
+        step = max(v // SAMPLE, 4 if self._terms(read) > HUGE_TERMS * read.near else 1)
+        return np.arange(step // 2, v, step) if 1 < step < v else None
 
     def _in_threads(
         self, search: "Search", found: Iterable[tuple[int, StratumTerms]]
@@ -190,16 +206,27 @@ def blank_hints(arch: Architecture, task: AbstractTask, options: Options) -> Hin
     return Hints(options, arrays)
 
 
-def short_tilts(hints: Hints) -> Hints:
-    """The same tilts in 16 bits each (`kernel.rules.exponential_moment.tilts`); those out of range become zero."""
+def shortened(hints: Hints) -> Hints:
+    """Tilts and thresholds in 16 bits each (`exponential_moment.tilts`, `terms.TermOptions`).
+
+    Tilts out of range become zero, thresholds the nearest number that there is.
+    """
     mantissa, exponent = (hints.arrays[name] for name in TILTS)
     carry = mantissa == 16
     mantissa, exponent = np.where(carry, 8, mantissa), exponent + carry
     fine = (mantissa >= 8) & (mantissa < 16) & (np.abs(exponent) < SHORT_BIAS)
-    numbers = np.where(fine, (exponent + SHORT_BIAS) * 8 + mantissa - 8, 0).ravel().astype("<u2")
-    packed = np.pad(numbers, (0, -numbers.size % 4)).view("<i8").astype(np.int64)
-    rest = {name: array for name, array in hints.arrays.items() if name not in TILTS}
-    return Hints(hints.options, {**rest, SHORT_TILT: packed})
+    short = {SHORT_TILT: halfwords(np.where(fine, (exponent + SHORT_BIAS) * 8 + mantissa - 8, 0))}
+    if THRESHOLDS[0] in hints.arrays:
+        mantissa, exponent = (hints.arrays[name] for name in THRESHOLDS)
+        nearest = np.rint(np.ldexp(mantissa.astype(np.float64), exponent - SHORT_STEP))
+        short[SHORT_THRESHOLD] = halfwords(np.clip(nearest, -SHORT_ZERO, SHORT_ZERO - 1).astype(np.int64) + SHORT_ZERO)
+    return Hints(hints.options, short)
+
+
+def halfwords(numbers: Int[np.ndarray, "..."]) -> Int[np.ndarray, " n"]:
+    """Numbers 0 .. 2**16 - 1, four to an int64, as `Hints.halfwords` reads them."""
+    flat = numbers.ravel().astype("<u2")
+    return np.pad(flat, (0, -flat.size % 4)).view("<i8").astype(np.int64)
 
 
 def tilt_problem(terms: StratumTerms, task: AbstractTask) -> TiltProblem:

@@ -119,7 +119,7 @@ class ExponentialMomentRule(AbstractRule):
         """Counted; the form of every hint is checked here."""
         task = question.task
         s = architecture.shape
-        names, arrays = TermOptions.names(s.n_heads)
+        names, arrays = TermOptions.names(hints, s.n_heads)
         short = SHORT_TILT in hints.arrays
         hints.only(names, {*((SHORT_TILT,) if short else TILTS), *arrays})
         options = TermOptions.read(hints, task, s.n_heads, s.d_vocab_out)
@@ -132,7 +132,7 @@ class ExponentialMomentRule(AbstractRule):
             architecture,
             lambda weights, arith: self.bound(weights, question, hints, arith, no_progress),
             dims=s.n_heads * (3 * s.d_vocab**2 + 2 * s.k * s.d_vocab),
-            hints=((2 - short) * s.n_heads + 2 * (s.n_heads - 1)) * options.problems * number,
+            hints=((2 - short) * s.n_heads + (len(arrays) or 1) * (s.n_heads - 1)) * options.problems * number,
             entries=entries,
         )
 

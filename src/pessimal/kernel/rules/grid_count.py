@@ -191,7 +191,7 @@ class GridCountRule(AbstractRule):
         """Counted, and the polynomial products; the form of every hint is checked here."""
         task = question.task
         s = architecture.shape
-        names, arrays = TermOptions.names(s.n_heads)
+        names, arrays = TermOptions.names(hints, s.n_heads)
         hints.only({*names, "cells", "sides"}, {*TILTS, *STEPS, *arrays})
         options, mantissa, _, cells, both = self._read(hints, task, s.n_heads, s.d_vocab_out)
         tilts(hints, task, options, s.n_heads)

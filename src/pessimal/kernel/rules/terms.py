@@ -44,6 +44,9 @@ from pessimal.spec.weights import Weights
 POSITIONS = ("each", "pessimal")
 Tables = tuple[list[Head], AbstractEnclosure]
 THRESHOLDS = ("threshold_mantissa", "threshold_exponent")
+SHORT_THRESHOLD = "threshold"
+# Short thresholds are multiples of 2**-8 from -128 on, in logits.
+SHORT_STEP, SHORT_ZERO = -8, 1 << 15
 MAX_MANTISSA = 2**53
 MAX_EXPONENT = 1000
 
@@ -72,9 +75,10 @@ class TermOptions:
         return self.position == "pessimal"
 
     @staticmethod
-    def names(n_heads: int) -> tuple[set[str], set[str]]:
+    def names(hints: Hints, n_heads: int) -> tuple[set[str], set[str]]:
         """Options and arrays that are read."""
-        return {"rival", "position", "near"}, set(THRESHOLDS) if n_heads > 1 else set()
+        thresholds = {SHORT_THRESHOLD} if SHORT_THRESHOLD in hints.arrays else set(THRESHOLDS)
+        return {"rival", "position", "near"}, thresholds if n_heads > 1 else set()
 
     @classmethod
     def read(cls, hints: Hints, task: AbstractTask, n_heads: int, d_vocab_out: int) -> "TermOptions":
@@ -92,8 +96,15 @@ class TermOptions:
         problems = n_problems(rival, d_vocab_out)
         shape = (n_heads - 1, problems, strata_of(task).number)
         empty = np.zeros(shape, dtype=np.int64)
-        thresholds = dyadics(hints, THRESHOLDS, shape) if n_heads > 1 else (empty, empty)
+        thresholds = _thresholds(hints, shape) if n_heads > 1 else (empty, empty)
         return cls(rival, position, near, problems, thresholds)
+
+
+def _thresholds(hints: Hints, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mantissas and exponents of the thresholds, in either encoding: 16 bits each, or the arrays of `THRESHOLDS`."""
+    if SHORT_THRESHOLD not in hints.arrays:
+        return dyadics(hints, THRESHOLDS, shape)
+    return hints.halfwords(SHORT_THRESHOLD, shape) - SHORT_ZERO, np.full(shape, SHORT_STEP)
 
 
 def dyadics(hints: Hints, names: tuple[str, str], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
