@@ -89,7 +89,7 @@ def test_templates_carry_over_to_trained_models_and_not_to_another_circuit(tmp_p
     config = tmp_path / "experiments" / "sweeps" / "smoke.toml"
     for path in (config, tmp_path / "weights" / "some"):
         path.parent.mkdir(parents=True)
-    shutil.copy(find_config("smoke"), config)
+    shutil.copy(find_config(Path("experiments/sweeps/smoke.toml")), config)
     for stem in ("max4_v64_seed50", "max5_v64_seed123", "max10_v64_seed123", "max20_v64_seed50"):
         shutil.copy(ROOT / "weights" / f"{stem}.safetensors", tmp_path / "weights")
     reproduce(REPRODUCTIONS["transfer"], config, tmp_path)
@@ -155,7 +155,7 @@ def test_results_of_another_reproduction_are_not_drawn(tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments" / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_configurations_are_readable(path):
-    assert find_config(path.stem).name == path.name
+    assert find_config(path.relative_to(ROOT)) == path
     read_config(path)
 
 

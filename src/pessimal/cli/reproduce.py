@@ -16,11 +16,11 @@ class Reproduce:
 
     name: tyro.conf.Positional[str]
     """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, gap-histograms, error-ladder,
-    resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles"""
+    resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles, tasks"""
     smoke: bool = False
-    """four shipped models instead of the published seeds"""
+    """four shipped models instead of the published seeds; tasks: tiny models"""
     config: Path | None = None
-    """sweep configuration (default: experiments/sweeps/k4.toml)"""
+    """configuration (default: experiments/sweeps/k4.toml; tasks: experiments/tasks/config.toml)"""
     out: Path | None = None
     """folder for results.json, tables, figures (default: reproduce-out/NAME)"""
     engine: str = "local"
@@ -39,7 +39,7 @@ class Reproduce:
 
         if self.name not in REPRODUCTIONS:
             raise ReproductionError(f"unknown reproduction {self.name!r}; known: {', '.join(REPRODUCTIONS)}")
-        config = self.config or find_config("smoke" if self.smoke else "k4")
+        config = self.config or find_config(REPRODUCTIONS[self.name].configs[self.smoke])
         out = self.out or Path("reproduce-out") / self.name
         started = time.monotonic()
         with Watch("proving") as watch:

@@ -7,6 +7,7 @@ Contents:
     main_table.py, lengths.py, singular_ratio.py, percentiles.py — from the ledger alone.
     qk_residual.py, gap_histograms.py, faithfulness.py, ablations.py, improvements.py — from the models as well.
     transfer.py, matrices.py — from the shipped models, without a sweep.
+    tasks.py — trains its own models.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
 
@@ -22,6 +23,7 @@ from pessimal.reproductions.percentiles import Percentiles
 from pessimal.reproductions.qk_residual import ErrorLadder, ResampledResiduals
 from pessimal.reproductions.run import reproduce
 from pessimal.reproductions.singular_ratio import SingularRatio
+from pessimal.reproductions.tasks import Tasks
 from pessimal.reproductions.transfer import Transfer
 
 __all__ = ["REPRODUCTIONS", "AbstractReproduction", "ReproductionError", "reproduce"]
@@ -42,5 +44,6 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         Transfer(),
         Matrices(),
         Percentiles(),
+        Tasks(),
     )
 }

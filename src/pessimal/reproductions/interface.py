@@ -30,12 +30,14 @@ class Swept:
         models: what it recorded about each model, by file stem.
         config: its configuration.
         checkpoints: the models' files, in the order of the configuration.
+        path: the configuration file.
     """
 
     rows: list[dict[str, Any]]
     models: dict[str, dict[str, Any]]
     config: dict[str, Any]
     checkpoints: list[Path]
+    path: Path
 
     def truth(self) -> dict[str, int]:
         """Exact number of right sequences per model, where brute force was asked for."""
@@ -48,12 +50,17 @@ class AbstractReproduction(ABC):
     Attributes:
         name: kebab-case name, also of its folder.
         question: what it answers.
-        needs_sweep: whether it reads a ledger; if not, it starts from the shipped models.
+        needs_sweep: whether it reads a ledger; if not, it starts from the shipped models or trains its own.
+        configs: configuration by default, and the one for a smoke test, from the top of the repository.
     """
 
     name: ClassVar[str]
     question: ClassVar[str]
     needs_sweep: ClassVar[bool] = True
+    configs: ClassVar[tuple[Path, Path]] = (
+        Path("experiments/sweeps/k4.toml"),
+        Path("experiments/sweeps/smoke.toml"),
+    )
 
     @abstractmethod
     def results(self, swept: Swept) -> dict[str, Any]:

@@ -19,20 +19,18 @@ from pessimal.sweeps import CONFIG, MODELS, checkpoint_paths, sweep
 RESULTS = "results.json"
 # Longer results are written without line breaks.
 PRETTY = 60_000
-SWEEPS = Path("experiments") / "sweeps"
 
 
-def find_config(stem: str) -> Path:
-    """`experiments/sweeps/<stem>.toml`, beside the package or in the current folder.
+def find_config(relative: Path) -> Path:
+    """A configuration of the repository, beside the package or in the current folder.
 
     Raises:
         ReproductionError: it is in neither place.
     """
     for root in (Path(__file__).resolve().parents[3], Path()):
-        path = root / SWEEPS / f"{stem}.toml"
-        if path.is_file():
-            return path
-    raise ReproductionError(f"{SWEEPS / stem}.toml is not here; name a configuration with --config")
+        if (root / relative).is_file():
+            return root / relative
+    raise ReproductionError(f"{relative} is not here; name a configuration with --config")
 
 
 def reproduce(
@@ -60,9 +58,10 @@ def reproduce(
         folder = config.parent / "runs" / config.stem
         run = sweep(config, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
         checkpoints = checkpoint_paths(read_config(config), config)
-        swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints)
+        swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints, config)
     else:
-        swept = Swept([], {}, {}, sorted((config.parents[2] / "weights").glob("*.safetensors")))
+        shipped = sorted((config.parents[2] / "weights").glob("*.safetensors"))
+        swept = Swept([], {}, {}, shipped, config)
     results = reproduction.results(swept)
     record = {
         "reproduction": reproduction.name,
