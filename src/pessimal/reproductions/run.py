@@ -60,7 +60,7 @@ def reproduce(
         checkpoints = checkpoint_paths(read_config(config), config)
         swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints, config)
     else:
-        shipped = sorted((config.parents[2] / "weights").glob("*.safetensors"))
+        shipped = sorted((config.parents[2] / "weights").glob("max*_v64_seed*.safetensors"))
         swept = Swept([], {}, {}, shipped, config)
     results = reproduction.results(swept)
     record = {
