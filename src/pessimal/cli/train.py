@@ -45,6 +45,8 @@ class Train:
     """AdamW learning rate"""
     weight_decay: float = 0.01
     """AdamW weight decay"""
+    close: float = 0.0
+    """share of training sequences whose tokens lie close together"""
     threads: int = 1
     """torch threads"""
     device: str = "auto"

@@ -7,11 +7,14 @@ margin over the tokens that the stratum allows, which is where trained heads loo
 
 Contents:
     typical_margins — m_h of one query.
-    equal_slack — thresholds from them.
+    shared_slack — thresholds from them and each head's part of the slack.
+    fairer_parts — better parts, from the bounds that the heads reached.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+LEAST_NATS, MOST_NATS = 0.05, 60.0
 
 
 def typical_margins(
@@ -30,6 +33,20 @@ def typical_margins(
     return np.asarray(total / np.maximum(share.sum((0, 2)), 1e-300))
 
 
-def equal_slack(direct: Float[np.ndarray, "R O"], margins: Float[np.ndarray, "H R O"]) -> Float[np.ndarray, "H R O"]:
-    """c_h = m_h - (D + sum of m) / H."""
-    return margins - (direct + margins.sum(0)) / len(margins)
+def shared_slack(
+    direct: Float[np.ndarray, "R O"], margins: Float[np.ndarray, "H R O"], parts: Float[np.ndarray, "H R O"]
+) -> Float[np.ndarray, "H R O"]:
+    """c_h = m_h - (D + sum of m) p_h."""
+    return margins - (direct + margins.sum(0)) * parts
+
+
+def fairer_parts(parts: Float[np.ndarray, "H ..."], nats: Float[np.ndarray, "H ..."]) -> Float[np.ndarray, "H ..."]:
+    """More slack for the heads whose bound excludes less: p_h times (mean / own nats)**(3/4), normalised.
+
+    Args:
+        parts: shares of the slack so far, positive, summing to one over heads.
+        nats: minus the logarithm of each head's bound as a share of the stratum.
+    """
+    nats = np.clip(np.nan_to_num(nats, nan=LEAST_NATS), LEAST_NATS, MOST_NATS)
+    wanted = parts * (nats.mean(0) / nats) ** 0.75
+    return np.asarray(wanted / wanted.sum(0))

@@ -11,12 +11,12 @@ Contents:
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
@@ -35,7 +35,7 @@ from pessimal.kernel.rules.terms import (
     stratum_terms,
 )
 from pessimal.kernel.strata import strata_of
-from pessimal.search.thresholds import equal_slack, typical_margins
+from pessimal.search.thresholds import fairer_parts, shared_slack, typical_margins
 from pessimal.search.tilts import FEW_ITERATIONS, ITERATIONS, TiltProblem, best_tilts, coarse_tilts, quantise
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
@@ -48,6 +48,8 @@ MANY_TERMS = 1 << 22
 # Queries that a sampled search looks at; terms per near token beyond which it takes every fourth.
 SAMPLE = 64
 HUGE_TERMS = 1 << 18
+# Divisions of the slack between heads that are tried.
+ROUNDS = 6
 # Share of all sequences per stratum that nobody misses.
 NEGLIGIBLE = 2.0**-60
 Options = dict[str, str | int]
@@ -61,13 +63,18 @@ class Found:
         wrong: estimated wrong sequences as a share of all, by problem and stratum; zero in strata not looked at.
         total: estimated share of wrong sequences among the strata looked at, each capped by its size.
         hints: the tilts (and thresholds), in the long form.
-        sampled: not all queries were looked at.
+        seen: strata that were looked at.
     """
 
     wrong: Float[np.ndarray, "problems strata"]
     total: float
     hints: Hints
-    sampled: bool
+    seen: Bool[np.ndarray, " strata"]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether some strata were not looked at."""
+        return not self.seen.all()
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,13 @@ class MomentSearch:
         weights: the model.
         task: the task.
         workers: threads; they change no result.
+        typical: direct and typical margins by kind of rival, kept once computed.
     """
 
     weights: Weights
     task: AbstractTask
     workers: int = 1
+    typical: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def tables(self) -> tuple[list[Head], AbstractEnclosure]:
@@ -109,16 +118,48 @@ class MomentSearch:
             coarse: search on mean terms.
             progress: called with (strata done, strata).
         """
+        heads = self.weights.architecture.shape.n_heads
+        blank = blank_hints(self.weights.architecture, self.task, options)
+        if heads == 1:
+            return self._tilts(blank, sampled=sampled, coarse=coarse, progress=progress)
+        # Several heads share the slack; each round gives more of it to those that exclude least.
+        best: Found | None = None
+        parts = np.full((heads, *blank.arrays[THRESHOLDS[0]].shape[1:]), 1 / heads)
+        for _ in range(ROUNDS):
+            hints = Hints(options, {**blank.arrays, **self._thresholds(str(options["rival"]), parts)})
+            fresh = self._tilts(hints, sampled=sampled, coarse=coarse, progress=progress)
+            best = fresh if best is None else self._better(best, fresh)
+            with np.errstate(all="ignore"):
+                parts = fairer_parts(parts, -np.log(fresh.wrong.reshape(parts.shape) / self.shares))
+        return best or self._tilts(blank, sampled=sampled, coarse=coarse, progress=progress)
+
+    def _better(self, one: Found, two: Found) -> Found:
+        """For every problem and stratum the thresholds and tilts with fewer wrong sequences over all heads."""
+        heads = self.weights.architecture.shape.n_heads
+        sums = [np.nan_to_num(f.wrong.reshape(heads, -1, f.wrong.shape[1]), nan=np.inf).sum(0) for f in (one, two)]
+        second = sums[1] < sums[0]
+        wide = np.tile(second, (heads, 1))
+        arrays = {
+            name: np.where(wide if name in TILTS else second, two.hints.arrays[name], array)
+            for name, array in one.hints.arrays.items()
+        }
+        wrong = np.where(wide, two.wrong, one.wrong)
+        return Found(wrong, self._total(wrong, one.seen), Hints(one.hints.options, arrays), one.seen)
+
+    def _total(self, wrong: Float[np.ndarray, "problems strata"], seen: Bool[np.ndarray, " strata"]) -> float:
+        """Share of wrong sequences among the strata looked at."""
+        by_stratum = np.nan_to_num(wrong[:, seen], nan=np.inf).sum(0)
+        return float(np.minimum(self.shares[seen], by_stratum).sum() / self.shares[seen].sum())
+
+    def _tilts(self, hints: Hints, *, sampled: bool, coarse: bool, progress: Progress) -> Found:
+        """The best tilts for these thresholds; fills the tilts of `hints`."""
         weights, task, arith = self.weights, self.task, Float64Arithmetic()
         shape = weights.architecture.shape
-        hints = blank_hints(weights.architecture, task, options)
         with arith.running():
-            if shape.n_heads > 1:
-                hints = Hints(options, {**hints.arrays, **self._thresholds(options, arith)})
             read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
             queries = self._sample(read) if sampled else None
             found = stratum_terms(weights, task, read, arith, tables=self.tables, queries=queries)
-            mantissa, exponent = (hints.arrays[name] for name in TILTS)
+            mantissa, exponent = (np.zeros_like(hints.arrays[name]) for name in TILTS)
             wrong, seen = np.zeros(mantissa.shape), np.zeros(strata_of(task).number, dtype=bool)
             iterations = FEW_ITERATIONS if self._terms(read) > MANY_TERMS else ITERATIONS
             search: Search = coarse_tilts if coarse else partial(best_tilts, iterations=iterations)
@@ -131,9 +172,8 @@ class MomentSearch:
                 seen[number] = True
                 done += number.size
                 progress(done, seen.size * shape.n_heads)
-            by_stratum = np.nan_to_num(wrong[:, seen], nan=np.inf).sum(0)
-            total = float(np.minimum(self.shares[seen], by_stratum).sum() / self.shares[seen].sum())
-        return Found(wrong, total, hints, queries is not None)
+        arrays = {**hints.arrays, **dict(zip(TILTS, (mantissa, exponent), strict=True))}
+        return Found(wrong, self._total(wrong, seen), Hints(hints.options, arrays), seen)
 
     def _terms(self, read: TermOptions) -> int:
         """Terms that a search with these options goes through, about."""
@@ -158,29 +198,34 @@ class MomentSearch:
                 for (head, terms), result in zip(some, results, strict=True):
                     yield head, terms.number, result
 
-    def _thresholds(self, options: Options, arith: Float64Arithmetic) -> dict[str, np.ndarray]:
-        """Thresholds of all heads but the last, with the same slack for each."""
-        (heads, direct), task = self.tables, self.task
-        strata = strata_of(task)
-        rivals = make_rivals(
-            str(options["rival"]), [head.value for head in heads], direct, task.n_outputs, arith, pooled=False
-        )
-        found = np.zeros((len(heads) - 1, rivals.n_problems, strata.number))
-        outputs = np.arange(task.n_outputs)
-        for q in range(task.d_vocab):
-            ahead = rivals.direct(q, outputs)
-            margins = np.stack(
-                [
-                    typical_margins(middle(rivals.others(h, q)), middle(head.weight(q))[:-1], strata.letter != DEAD)
-                    for h, head in enumerate(heads)
-                ]
-            )
-            chosen = equal_slack(np.zeros(margins.shape[1:]) if ahead is None else middle(ahead), margins)
-            alive = strata.place[q] >= 0
-            found[:, :, strata.place[q, alive]] = chosen[:-1][:, :, alive]
-        mantissa, exponent = np.frexp(np.nan_to_num(found))
-        parts = np.rint(np.ldexp(mantissa, 12)).astype(np.int64), exponent.astype(np.int64) - 12
-        return dict(zip(THRESHOLDS, parts, strict=True))
+    def _thresholds(self, rival: str, parts: Float[np.ndarray, "heads R strata"]) -> dict[str, np.ndarray]:
+        """Thresholds of all heads but the last, from each head's part of the slack."""
+        if rival not in self.typical:
+            self.typical[rival] = self._typical(rival, parts.shape)
+        chosen = shared_slack(*self.typical[rival], parts)[:-1]
+        mantissa, exponent = np.frexp(np.nan_to_num(chosen))
+        rounded = np.rint(np.ldexp(mantissa, 12)).astype(np.int64), exponent.astype(np.int64) - 12
+        return dict(zip(THRESHOLDS, rounded, strict=True))
+
+    def _typical(self, rival: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Direct margins `[R, strata]` and typical margins of the heads, `[heads, R, strata]`."""
+        (heads, direct), arith = self.tables, Float64Arithmetic()
+        strata, outputs = strata_of(self.task), np.arange(self.task.n_outputs)
+        ahead, margins = np.zeros(shape[1:]), np.zeros(shape)
+        with arith.running():
+            values = [head.value for head in heads]
+            rivals = make_rivals(rival, values, direct, self.task.n_outputs, arith, pooled=False)
+            for q in range(self.task.d_vocab):
+                alive = strata.place[q] >= 0
+                number = strata.place[q, alive]
+                own = rivals.direct(q, outputs)
+                if own is not None:
+                    ahead[:, number] = middle(own)[:, alive]
+                for h, head in enumerate(heads):
+                    weight = middle(head.weight(q))[:-1]
+                    found = typical_margins(middle(rivals.others(h, q)), weight, strata.letter != DEAD)
+                    margins[h][:, number] = found[:, alive]
+        return ahead, margins
 
 
 Search = Callable[[TiltProblem], tuple[np.ndarray, np.ndarray]]

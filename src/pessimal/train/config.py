@@ -35,6 +35,8 @@ class TrainConfig:
         batch_size: sequences per step and seed.
         learning_rate: AdamW learning rate.
         weight_decay: AdamW decoupled weight decay, on every matrix.
+        close: share of the training sequences whose tokens lie close together (a window of 2, 4, 8 .. tokens at a
+            random place): uniform sequences of a large vocabulary seldom hold tokens that are hard to tell apart.
         threads: torch intra-op threads while training on a CPU; more than one pays only where cores are idle.
         device: `cpu`, `cuda`, or `auto` for CUDA where torch finds it.
 
@@ -57,6 +59,7 @@ class TrainConfig:
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    close: float = 0.0
     threads: int = 1
     device: str = "auto"
 
@@ -80,6 +83,8 @@ class TrainConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name}={value} is not a finite number that is zero or more")
+        if not 0 <= self.close <= 1:
+            raise ValueError(f"close={self.close} is not a share from 0 to 1")
         if self.device not in DEVICES:
             raise ValueError(f"device {self.device!r} is not one of {', '.join(DEVICES)}")
 

@@ -50,12 +50,23 @@ class TrainingTokens:
 
     def __init__(self, config: TrainConfig, seed: int) -> None:
         self._rng = np.random.default_rng([seed, TRAINING_STREAM])
-        self._d_vocab = config.d_vocab
+        self._d_vocab, self._close = config.d_vocab, config.close
         self._shape = (BLOCK_STEPS, config.batch_size, config.k)
 
     def block(self) -> Int[np.ndarray, "steps batch k"]:
         """The next `BLOCK_STEPS` batches, int64 tokens in 0 .. d_vocab - 1."""
-        return self._rng.integers(0, self._d_vocab, size=self._shape, dtype=np.int64)
+        tokens = self._rng.integers(0, self._d_vocab, size=self._shape, dtype=np.int64)
+        return self._closer(tokens) if self._close else tokens
+
+    def _closer(self, tokens: Int[np.ndarray, "steps batch k"]) -> Int[np.ndarray, "steps batch k"]:
+        """Some sequences squeezed into a window of 2, 4, 8 .. tokens at a random place."""
+        rows = self._shape[:2]
+        chosen = self._rng.random(rows) < self._close
+        window = 2 ** self._rng.integers(1, max(2, self._d_vocab.bit_length() - 1), size=rows)
+        window = np.minimum(window, self._d_vocab)
+        first = self._rng.integers(0, self._d_vocab - window + 1)
+        near = first[..., np.newaxis] + tokens % window[..., np.newaxis]
+        return np.where(chosen[..., np.newaxis], near, tokens)
 
 
 def held_out_tokens(config: TrainConfig, seed: int, n_sequences: int) -> Int[np.ndarray, "n_sequences k"]:
