@@ -92,13 +92,13 @@ class ExponentialMoment(AbstractStrategy):
             best = search.find(dict(best.hints.options), progress=progress)
         return shortened(best.hints)
 
-    @staticmethod
-    def _best(search: MomentSearch, choices: list[Choice], progress: Progress) -> Found:
+    def _best(self, search: MomentSearch, choices: list[Choice], progress: Progress) -> Found:
         """The choice with the fewest wrong sequences, on a sample of queries where there are many."""
         found = []
+        settled = len(choices) == 1 and self.near is not None
         for done, (rival, position, near) in enumerate(choices):
             options: dict[str, str | int] = {"rival": rival, "position": position, "near": near}
-            found.append(search.find(options, sampled=True))
+            found.append(search.find(options, sampled=not settled))
             progress(done + 1, len(choices))
         return min(found, key=lambda one: one.total)
 

@@ -125,7 +125,7 @@ class ExponentialMomentRule(AbstractRule):
         options = TermOptions.read(hints, task, s.n_heads, s.d_vocab_out)
         tilts(hints, task, options, s.n_heads)
         positions = 1 if options.pooled else s.k - 1
-        entries = 4 * s.k * s.d_vocab * s.d_vocab_out * s.n_heads
+        entries = 2 * s.k * s.d_vocab * s.d_vocab_out * s.n_heads
         entries += options.problems * positions * s.d_vocab * (task.n_outputs + options.near)
         number = strata_of(task).number
         return counted_cost(
