@@ -19,6 +19,8 @@ import pessimal as ps
 from pessimal.runs import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
+K100 = ROOT / "weights" / "max100_v64_seed0.safetensors"
+OPTIONS = {K100: {"rival": "centred", "position": "each", "near": 64}}
 K20, K10, K5, K4 = (ROOT / "weights" / f"max{k}_v64_seed50.safetensors" for k in (20, 10, 5, 4))
 
 # What is measured: label, strategy, model, which half, limit in seconds, reference CPU seconds.
@@ -33,6 +35,8 @@ CASES = [
     ("exponential moment, K = 5, check", "exponential-moment", K5, "check", 1, None),
     ("exponential moment, K = 10, check", "exponential-moment", K10, "check", 1, None),
     ("exponential moment, K = 20, check", "exponential-moment", K20, "check", 1, None),
+    ("exponential moment, K = 100, prove", "exponential-moment", K100, "prove", 300, None),
+    ("exponential moment, K = 100, check", "exponential-moment", K100, "check", 300, None),
     ("position minima, K = 4, check", "position-minima", K4, "check", None, None),
 ]
 
@@ -43,7 +47,7 @@ def one(strategy: str, model: Path, half: str) -> dict[str, float]:
     task, _ = ps.task_of(weights)
     if half == "prove":
         begun = time.perf_counter()
-        ps.prove(weights, task, ps.STRATEGIES[strategy]())
+        ps.prove(weights, task, ps.STRATEGIES[strategy](**OPTIONS.get(model, {})))
     else:
         certificate = ROOT / "certificates" / f"{model.stem}.{strategy}.cert"
         begun = time.perf_counter()
