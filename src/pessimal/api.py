@@ -3,6 +3,7 @@
 Contents:
     load_weights — a safetensors file to `Weights`.
     task_of — the task a file says it was trained for.
+    read_machine — a task of one's own.
     prove, save_certificate, check — the main job.
     result_row — a proof or verdict as the JSON object of the command line.
     info — what a weights file holds.
@@ -11,6 +12,7 @@ Contents:
     collect — check every certificate of a folder into its ledger.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +39,7 @@ from pessimal.spec import (
     read_weights,
 )
 from pessimal.spec.claim import AccuracyClaim
+from pessimal.spec.tasks import CustomTask, task_from_record
 from pessimal.strategies import Proof, prove
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ __all__ = [
     "info",
     "load_weights",
     "prove",
+    "read_machine",
     "record",
     "refused_row",
     "result_row",
@@ -86,11 +90,13 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
 
     Args:
         weights: the model; its metadata may name the task.
-        name: the task's name; wins over the metadata.
+        name: the task's name, or the path of a JSON file that describes a machine; wins over the metadata.
 
     Raises:
         TaskError: unknown task, or one that does not fit.
     """
+    if name is not None and name.endswith(".json"):
+        return read_machine(Path(name), weights), []
     stated = name or weights.metadata.get("task")
     assumed = [] if stated else [f"task={MaxOfK.name} (not stated in the file)"]
     known = (stated or MaxOfK.name).replace("_", "-")
@@ -106,6 +112,27 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
     task = kind(k=shape.k, d_vocab=shape.d_vocab, **own)
     task.require_fits(weights.architecture)
     return task, assumed
+
+
+def read_machine(path: Path, weights: Weights | None = None) -> CustomTask:
+    """A task from a JSON file with the keys `k`, `d_vocab`, `start`, `moves`, `outputs` (docs/custom-task.md).
+
+    Raises:
+        TaskError: not such a file, or a machine that does not fit the model.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise TaskError(f"{path.name}: not a JSON file") from None
+    try:
+        task = task_from_record({"name": CustomTask.name, **record} if isinstance(record, dict) else record)
+        if not isinstance(task, CustomTask):
+            raise TaskError(f"the name of a machine is {CustomTask.name!r}")
+        if weights is not None:
+            task.require_fits(weights.architecture)
+    except TaskError as error:
+        raise TaskError(f"{path.name}: {error}") from None
+    return task
 
 
 def save_certificate(proof: Proof, path: Path | str) -> Path:

@@ -30,7 +30,7 @@ class Prove:
     budget: int | None = None
     """largest number of flops of the proof"""
     task: str | None = None
-    """task name (default: what the file states)"""
+    """task name, or a JSON file with a machine (default: what the weights file states)"""
     semantics: str = "real"
     """arithmetic of the claim: real"""
     max_ops: int = Limits.max_ops

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pessimal.spec.task import AbstractTask, TaskError
 from pessimal.spec.tasks.constant import Constant
 from pessimal.spec.tasks.contains_token import ContainsToken
+from pessimal.spec.tasks.custom import CustomTask, custom_from_record
 from pessimal.spec.tasks.first_of_k import FirstOfK
 from pessimal.spec.tasks.flagged_element import FlaggedElement
 from pessimal.spec.tasks.last_of_k import LastOfK
@@ -20,8 +21,10 @@ TASKS: dict[str, type[AbstractTask]] = {
 
 def task_from_record(record: object) -> AbstractTask:
     """Rebuild a task from its certificate record; `TaskError` if it is not exactly one."""
+    if isinstance(record, dict) and record.get("name") == CustomTask.name:
+        return custom_from_record(record)
     if not isinstance(record, dict) or not isinstance(record.get("name"), str) or record["name"] not in TASKS:
-        raise TaskError(f"unknown task; known: {', '.join(sorted(TASKS))}")
+        raise TaskError(f"unknown task; known: {', '.join(sorted([*TASKS, CustomTask.name]))}")
     kind = TASKS[record["name"]]
     numbers = {key: value for key, value in record.items() if key != "name"}
     names = [field.name for field in fields(kind)]
@@ -36,6 +39,7 @@ __all__ = [
     "TASKS",
     "Constant",
     "ContainsToken",
+    "CustomTask",
     "FirstOfK",
     "FlaggedElement",
     "LastOfK",
