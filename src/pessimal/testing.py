@@ -3,6 +3,7 @@
 Contents:
     check_strategy — prove and check tiny models, compare with brute force, twice, in both arithmetics.
     tiny_weights — a small random or planted model through the trusted reader.
+    LongMoment — exponential moments whose hints have the long form.
 """
 
 import json
@@ -13,12 +14,22 @@ import numpy as np
 
 from pessimal import api
 from pessimal.kernel.check import check
+from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.spec import MaxOfK, Weights, read_weights
-from pessimal.strategies import AbstractStrategy, BruteForce
+from pessimal.spec.question import Question
+from pessimal.strategies import AbstractStrategy, BruteForce, ExponentialMoment
 
 
 class ConformanceError(AssertionError):
     """A strategy broke a rule of the house; the message says which."""
+
+
+class LongMoment(ExponentialMoment):
+    """Writes mantissas and exponents, the form that certificates had first and that is still read."""
+
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
+        """As found."""
+        return self.long_hints(weights, question, progress)
 
 
 def safetensors_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 import pessimal as ps
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import Limits, check
-from pessimal.testing import tiny_weights
+from pessimal.testing import LongMoment, tiny_weights
 
 R = ps.Reason
 WEIGHTS = tiny_weights(0, k=3)
 TASK = ps.MaxOfK(3, 5)
-PROOF = ps.prove(WEIGHTS, TASK, ps.ExponentialMoment(rival="centred", position="each", near=2))
+PROOF = ps.prove(WEIGHTS, TASK, LongMoment(rival="centred", position="each", near=2))
 PLAIN = ps.prove(WEIGHTS, TASK, ps.Cubic())
 TRUTH = ps.prove(WEIGHTS, TASK, ps.BruteForce()).claim.correct
 

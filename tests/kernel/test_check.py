@@ -21,12 +21,13 @@ from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Hints, no_progress
 from pessimal.spec import Overrides, Weights
 from pessimal.spec.question import Question
-from pessimal.strategies import BruteForce, Cubic, ExponentialMoment, PositionMinima, prove
+from pessimal.strategies import BruteForce, Cubic, PositionMinima, prove
+from pessimal.testing import LongMoment
 
 SIZES = Sizes(3, 5, 7, 2, 4)
 WEIGHTS = build(planted_tensors(SIZES, sharpness=10.0, gain=4.0, noise=0.05, seed=1))
 TASK = SIZES.task()
-STRATEGIES = (BruteForce(), Cubic(), PositionMinima(), ExponentialMoment("centred", "each", 2))
+STRATEGIES = (BruteForce(), Cubic(), PositionMinima(), LongMoment("centred", "each", 2))
 PROOFS = {s.name: prove(WEIGHTS, TASK, s) for s in STRATEGIES}
 MOMENT = PROOFS["exponential-moment"].data
 

@@ -73,6 +73,10 @@ class ExponentialMoment(AbstractStrategy):
                 raise StrategyError(f"option {field} must be at least 1")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
+        """`long_hints` in 16 bits each."""
+        return shortened(self.long_hints(weights, question, progress))
+
+    def long_hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The affordable choice of options with the smallest estimated number of wrong sequences, and its tilts."""
         task = question.task
         search = MomentSearch(weights, task, self.workers)
@@ -90,7 +94,7 @@ class ExponentialMoment(AbstractStrategy):
             best = trial
         if best.sampled:
             best = search.find(dict(best.hints.options), progress=progress)
-        return shortened(best.hints)
+        return best.hints
 
     def _best(self, search: MomentSearch, choices: list[Choice], progress: Progress) -> Found:
         """The choice with the fewest wrong sequences, on a sample of queries where there are many."""
