@@ -136,7 +136,8 @@ class MomentSearch:
     def _better(self, one: Found, two: Found) -> Found:
         """For every problem and stratum the thresholds and tilts with fewer wrong sequences over all heads."""
         heads = self.weights.architecture.shape.n_heads
-        sums = [np.nan_to_num(f.wrong.reshape(heads, -1, f.wrong.shape[1]), nan=np.inf).sum(0) for f in (one, two)]
+        with np.errstate(all="ignore"):
+            sums = [np.nan_to_num(f.wrong.reshape(heads, -1, f.wrong.shape[1]), nan=np.inf).sum(0) for f in (one, two)]
         second = sums[1] < sums[0]
         wide = np.tile(second, (heads, 1))
         arrays = {
@@ -148,8 +149,9 @@ class MomentSearch:
 
     def _total(self, wrong: Float[np.ndarray, "problems strata"], seen: Bool[np.ndarray, " strata"]) -> float:
         """Share of wrong sequences among the strata looked at."""
-        by_stratum = np.nan_to_num(wrong[:, seen], nan=np.inf).sum(0)
-        return float(np.minimum(self.shares[seen], by_stratum).sum() / self.shares[seen].sum())
+        with np.errstate(all="ignore"):
+            by_stratum = np.nan_to_num(wrong[:, seen], nan=np.inf).sum(0)
+            return float(np.minimum(self.shares[seen], by_stratum).sum() / self.shares[seen].sum())
 
     def _tilts(self, hints: Hints, *, sampled: bool, coarse: bool, progress: Progress) -> Found:
         """The best tilts for these thresholds; fills the tilts of `hints`."""
