@@ -1,4 +1,4 @@
-"""Margins of the band: values with the mean direct path folded in, and the direct path of a query less that mean.
+r"""Margins of the band: values with the mean direct path folded in, and the direct path of a query less that mean.
 
 With $\mathrm{OV} = W_VW_O$, the residual $d_q$ of the last position without attention, its mean $\bar d$ and
 $e_q = d_q - \bar d$, the margin of target y over rival o at a position i that holds token t is
