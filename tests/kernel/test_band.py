@@ -27,7 +27,18 @@ DIRECTIONS = ("query_direction", "key_direction")
 
 
 def band_hints(
-    sizes: Sizes, *, first=0, near=3, cells=7, rivals_from=0, scores="exact", rival="centred", classes=None, seed=None
+    sizes: Sizes,
+    *,
+    first=0,
+    near=3,
+    cells=7,
+    rivals_from=0,
+    below=0,
+    above=0,
+    scores="exact",
+    rival="centred",
+    classes=None,
+    seed=None,
 ) -> Hints:
     rng = np.random.default_rng(seed)
     directions = np.zeros((2, sizes.m)) if seed is None else rng.normal(size=(2, sizes.m)) * 4.0 ** rng.integers(-3, 4)
@@ -37,6 +48,8 @@ def band_hints(
             "near": near,
             "cells": cells,
             "rivals_from": rivals_from,
+            "rivals_below": below,
+            "rivals_above": above,
             "position_scores": scores,
             "rival": rival,
         },
@@ -57,6 +70,8 @@ def any_hints(sizes: Sizes, seed: int) -> Hints:
         near=int(rng.integers(1, sizes.v + 1)),
         cells=int(rng.choice([1, 2, 3, 5, 16])),
         rivals_from=int(rng.integers(0, min(first, sizes.o - 2) + 1)),
+        below=int(rng.integers(0, 3)) * int(rng.integers(0, 3)),
+        above=int(rng.integers(0, 3)) * int(rng.integers(0, 3)),
         scores=str(rng.choice(["exact", "rank-one"])),
         rival=str(rng.choice(["centred", "joint"])),
         classes=np.unique(labels, return_inverse=True)[1].astype(np.int64),

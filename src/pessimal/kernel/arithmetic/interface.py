@@ -213,9 +213,7 @@ class AbstractArithmetic(ABC):
     def stack(self, parts: Sequence[Any], axis: int = 0) -> AbstractEnclosure:
         """Enclosures of equal shape joined along a new axis."""
 
-    def histogram(
-        self, cells: Int[np.ndarray, "S n"], width: int, zeros: Int[np.ndarray, " S"]
-    ) -> AbstractMatrix:
+    def histogram(self, cells: Int[np.ndarray, "S n"], width: int, zeros: Int[np.ndarray, " S"]) -> AbstractMatrix:
         """How many entries of every row are 0, 1, .. width - 1, `[S, width]`; larger ones are left out.
 
         `zeros`: further entries that are 0.

@@ -14,9 +14,10 @@ from pessimal.kernel.rules.interface import Hints
 from pessimal.spec.architecture import ModelShape
 
 WORDS = {"position_scores": ("exact", "rank-one"), "rival": ("centred", "joint")}
-NUMBERS = ("first", "near", "cells", "rivals_from")
+NUMBERS = ("first", "near", "cells", "rivals_from", "rivals_below", "rivals_above")
 ARRAYS = ("classes", "query_direction", "key_direction")
 MAX_CELLS = 1 << 10
+MAX_RIVALS = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class BandOptions:
         near: G; tokens closer to the target than this are treated one by one.
         cells: B; resolution of the grid.
         rivals_from: c; rivals below this token are bounded by norms on the direct path.
+        rivals_below, rivals_above: rivals from that many below the target to that many above it are looked at one by
+            one, unless they are below `rivals_from`.
         position_scores: `exact`, or `rank-one` with a bounded residual.
         rival: `centred`, or `joint` with the direct path.
         classes: positions before the last that share their terms, by number, `[k - 1]`.
@@ -39,6 +42,8 @@ class BandOptions:
     near: int
     cells: int
     rivals_from: int
+    rivals_below: int
+    rivals_above: int
     position_scores: str
     rival: str
     classes: Int[np.ndarray, " k_1"]
@@ -61,12 +66,19 @@ class BandOptions:
             near=hints.number("near", 1, v),
             cells=hints.number("cells", 1, MAX_CELLS),
             rivals_from=hints.number("rivals_from", 0, min(first, shape.d_vocab_out - 2)),
+            rivals_below=hints.number("rivals_below", 0, MAX_RIVALS),
+            rivals_above=hints.number("rivals_above", 0, MAX_RIVALS),
             position_scores=hints.word("position_scores", WORDS["position_scores"]),
             rival=hints.word("rival", WORDS["rival"]),
             classes=classes,
             directions=directions,
             d_vocab=v,
         )
+
+    @property
+    def window(self) -> list[int]:
+        """Offsets of the rivals that are looked at one by one."""
+        return [*range(-self.rivals_below, 0), *range(1, self.rivals_above + 1)]
 
     @property
     def row(self) -> int:

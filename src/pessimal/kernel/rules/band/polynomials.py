@@ -23,7 +23,7 @@ def times(a: AbstractEnclosure, b: AbstractEnclosure, arith: AbstractArithmetic)
 
 
 def square(a: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
-    """a * a: coefficient i is 2 (a_0 a_i + a_1 a_{i-1} + ..) with the middle term once. Cost: about B**2 / 2."""
+    """A * a: coefficient i is 2 (a_0 a_i + a_1 a_{i-1} + ..) with the middle term once. Cost: about B**2 / 2."""
     double = a + a
     sums = []
     for i in range(a.shape[1]):
@@ -45,9 +45,7 @@ class Powers:
     def __getitem__(self, n: int) -> AbstractEnclosure:
         """The n-th power, n >= 1."""
         if n not in self._known:
-            self._known[n] = (
-                times(self[n - 1], self[1], self._arith) if n % 2 else square(self[n // 2], self._arith)
-            )
+            self._known[n] = times(self[n - 1], self[1], self._arith) if n % 2 else square(self[n // 2], self._arith)
         return self._known[n]
 
 

@@ -1,8 +1,8 @@
 r"""Attention weights of the band: exact scores where they matter, a rank-one split elsewhere.
 
-With $\bar E$, $\bar P$ the means over tokens and positions, $\hat E_t = W_E[t] - \bar E$, $\hat P_i = W_{pos}[i] - \bar P$
-and $x_q = W_E[q] + W_{pos}[K-1]$, the score of token t at position i is, up to a term that is the same for all (i, t) of
-a query and cancels in the softmax, $s(q, \hat E_t) + s(q, \hat P_i)$ with
+With $\bar E$, $\bar P$ the means over tokens and positions, $\hat E_t = W_E[t] - \bar E$,
+$\hat P_i = W_{pos}[i] - \bar P$ and $x_q = W_E[q] + W_{pos}[K-1]$, the score of token t at position i is, up to a term
+that is the same for all (i, t) of a query and cancels in the softmax, $s(q, \hat E_t) + s(q, \hat P_i)$ with
 $s(q, z) = c_{attn}(x_qW_Q + b_Q)W_K^T z^T$.
 
 * Band: for every token t of the rows and every query $q < t + G$, the product itself.

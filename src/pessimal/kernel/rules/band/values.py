@@ -6,56 +6,94 @@ $e_q = d_q - \bar d$, the margin of target y over rival o at a position i that h
 $$ m_i = (X_{t,y} - X_{t,o}) + (Y_{i,y} - Y_{i,o}) + (D_{q,y} - D_{q,o}),\quad
 X_t = ((W_E[t] + \bar P)\,\mathrm{OV} + \bar d)\,U,\; Y_i = \hat P_i\,\mathrm{OV}\,\tilde U,\; D_q = e_q\tilde U, $$
 
-with $\tilde U_o = U_o - \bar U$, which changes no difference. Lower bounds over the positions of a class:
+with $\tilde U_o = U_o - \bar U$, which changes no difference. The rivals of a target are split into problems, and every
+problem has lower bounds over the positions of a class:
 
-* near rivals $o \ge c$: one pessimal rival for X + Y and one for D, or jointly;
-* far rivals $o < c$: $|Y_{i,o}| \le |\hat P_i\mathrm{OV}|\,|\tilde U_o|$ and $|D_{q,o}| \le |e_q|\,|\tilde U_o|$;
-* tokens below the first row: X of their mean token, less $\max_t|W_E[t] - \mathrm{mean}|\,\|\mathrm{OV}\|_F$ times
-  $|\tilde U_y| + \max_o|\tilde U_o|$.
+* one problem for each rival of the window around the target;
+* one for all others, with pessimal rivals: near ones $o \ge c$ for X + Y and for D apart, or jointly; far ones
+  $o < c$ by $|Y_{i,o}| \le |\hat P_i\mathrm{OV}|\,|\tilde U_o|$ and $|D_{q,o}| \le |e_q|\,|\tilde U_o|$.
+
+Tokens below the first row: X of their mean token, less $\max_t|W_E[t] - \mathrm{mean}|\,\|\mathrm{OV}\|_F$ times
+$|\tilde U_y| + \max_o|\tilde U_o|$, over all rivals at once.
 
 Contents:
-    Margins — lower bounds of X + Y parts and D parts.
+    Problem — lower bounds for one group of rivals.
+    Margins — all problems, and the tokens below the first row.
     make_margins — from the weights.
+    gap_max — the largest entry outside a window.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from jaxtyping import Bool
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.scores import norms
-from pessimal.kernel.rules.rivals import exclusive_max
 from pessimal.kernel.tables import optional, product, read_out
 from pessimal.spec.weights import Weights
+
+# Stands for the logit of a rival that does not exist; if a logit is below it, a margin only becomes smaller.
+LOWEST = -(2**62)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Lower bounds over one group of rivals; targets from `first`; the last position is the last class.
+
+    Attributes:
+        exists: targets that have such a rival, `[targets]`.
+        near: of X + Y over rivals o >= c, `[classes + 1, rows, targets]`.
+        direct_near: of D over rivals o >= c, `[d_vocab, targets]`.
+        far, direct_far: the same over rivals o < c, or None if there are none.
+        joint: of X + Y + D over rivals o >= c, `[classes, pairs, near]`: the target is the pair's token plus j. Past
+            the last target: of no meaning. Or None.
+    """
+
+    exists: Bool[np.ndarray, " targets"]
+    near: AbstractEnclosure
+    direct_near: AbstractEnclosure
+    far: AbstractEnclosure | None = None
+    direct_far: AbstractEnclosure | None = None
+    joint: AbstractEnclosure | None = None
 
 
 @dataclass(frozen=True)
 class Margins:
-    """Lower bounds by class of positions (the last position is the last class), token and target; targets from `first`.
+    """All problems.
 
     Attributes:
-        near: over rivals o >= c, `[classes + 1, rows, targets]`.
-        far: over rivals o < c, the same shape, or None if c = 0.
-        below_near, below_far: the same for every token below the first row and any class, `[targets]`, or None.
-        direct_near: of D over rivals o >= c, `[d_vocab, targets]`.
-        direct_far: of D over rivals o < c, or None if c = 0.
-        joint: margins of near pairs jointly over rivals o >= c, by class, `[classes + 1, pairs, near]`: the target is
-            the token plus j; or None. Past the last target: of no meaning.
+        problems: the pessimal one first.
+        below: of X + Y for every token below the first row, all classes and rivals o >= c, `[targets]`, or None.
+        below_far: over rivals o < c.
+        lowest: of D over all rivals o >= c, `[d_vocab, targets]`.
     """
 
-    near: AbstractEnclosure
-    far: AbstractEnclosure | None
-    below_near: AbstractEnclosure | None
+    problems: list[Problem]
+    below: AbstractEnclosure | None
     below_far: AbstractEnclosure | None
-    direct_near: AbstractEnclosure
-    direct_far: AbstractEnclosure | None
-    joint: AbstractEnclosure | None
+    lowest: AbstractEnclosure
 
 
-# Below every logit; if it is not, a margin only becomes smaller.
-LOWEST = -(2**62)
+def gap_max(x: AbstractEnclosure, below: int, above: int, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """Entry o of the result: the largest entry of the last axis before o - below or after o + above, or `LOWEST`.
+
+    Cost: 3n - 2 per row.
+    """
+    n = x.shape[-1]
+    forward = x.cumulative_max(-1)
+    backward = x[..., ::-1].cumulative_max(-1)[..., ::-1]
+    both = arith.stack([forward, backward])
+    o = np.arange(n)
+    first, last = o - below - 1, o + above + 1
+    none_before, none_after = first < 0, last >= n
+    first, last = np.maximum(first, 0), np.minimum(last, n - 1)
+    before = both[np.where(none_before, 1, 0), ..., np.where(none_before, last, first)]
+    after = both[np.where(none_after, 0, 1), ..., np.where(none_after, first, last)]
+    axes = (*range(1, len(x.shape)), 0)
+    return before.maximum(after).transpose(*axes).where(~(none_before & none_after), LOWEST)
 
 
 def make_margins(weights: Weights, options: BandOptions, pairs: np.ndarray, arith: AbstractArithmetic) -> Margins:
@@ -82,30 +120,25 @@ def make_margins(weights: Weights, options: BandOptions, pairs: np.ndarray, arit
         x = product(product(rows + mean_position, ov) + mean_residual, unembed)
         return x if bias is None else x + bias.enclose()
 
-    moved = product(positions - mean_position, ov)
-    shift, reach = product(moved, spread[:, c:]), norms(moved)
-    centred = residual - mean_residual
+    moved, centred = product(positions - mean_position, ov), residual - mean_residual
     direct = product(centred, spread[:, c:])
-    parts = _Classes(options, logits(embed[options.row :]), shift, reach, width, arith)
-    own = direct[:, options.first - c : options.d_vocab - c]
-    below_near, below_far = None, None
+    shift = _Shift(options, product(moved, spread[:, c:]), norms(moved), width)
+    rows = _Rows(options, logits(embed[options.row :]), shift, direct, arith)
+    bounded = (norms(centred) * width[:c].max(0)).reshape(-1, 1) if c else None
+    problems = [rows.others(bounded, pairs), *(rows.single(offset) for offset in options.window)]
+    lowest = problems[0].direct_near
+    for one in problems[1:]:
+        lowest = lowest.minimum(one.direct_near)
+    below, below_far = None, None
     if options.row:
-        mean_below = _mean(embed[: options.row], arith)
-        radius = norms(embed[: options.row] - mean_below).max(0) * norms(ov.reshape(1, -1))
-        below = _Classes(options, logits(mean_below.reshape(1, -1)), shift, reach, width, arith)
+        mean = _mean(embed[: options.row], arith)
+        radius = norms(embed[: options.row] - mean).max(0) * norms(ov.reshape(1, -1))
+        unseen = _Rows(options, logits(mean.reshape(1, -1)), shift, direct, arith)
         mine = width[options.first : options.d_vocab]
-        below_near = below.near().min(0)[0] - radius * (mine + width[c:].max(0))
+        below = unseen.near(0, 0).min(0)[0] - radius * (mine + width[c:].max(0))
         if c:
-            below_far = below.far().min(0)[0] - radius * (mine + width[:c].max(0))
-    return Margins(
-        near=parts.near(),
-        far=parts.far() if c else None,
-        below_near=below_near,
-        below_far=below_far,
-        direct_near=own - exclusive_max(direct, arith)[:, options.first - c : options.d_vocab - c],
-        direct_far=own - (norms(centred) * width[:c].max(0)).reshape(-1, 1) if c else None,
-        joint=parts.joint(direct, pairs) if options.rival == "joint" else None,
-    )
+            below_far = unseen.far().min(0)[0] - radius * (mine + width[:c].max(0))
+    return Margins(problems, below, below_far, lowest)
 
 
 def _mean(rows: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
@@ -119,68 +152,101 @@ def _direct(weights: Weights, last: AbstractEnclosure, arith: AbstractArithmetic
     return last if b_v is None else last + (b_v @ arith.matrix(weights["W_O"])).enclose()
 
 
-class _Classes:
-    """Margins of X + Y, class by class."""
+class _Shift:
+    """Y by class: extremes over its positions."""
+
+    def __init__(
+        self, options: BandOptions, y: AbstractEnclosure, reach: AbstractEnclosure, width: AbstractEnclosure
+    ) -> None:
+        self.y, self.width = y, width
+        self.members = [*options.members, np.array([y.shape[0] - 1])]
+        self.low = [y[i].min(0) for i in self.members]
+        self.high = [y[i].max(0) for i in self.members]
+        self.reach = [reach[i].max(0) for i in self.members]
+
+
+class _Rows:
+    """Problems over some rows X."""
 
     def __init__(
         self,
         options: BandOptions,
         x: AbstractEnclosure,
-        shift: AbstractEnclosure,
-        reach: AbstractEnclosure,
-        width: AbstractEnclosure,
+        shift: _Shift,
+        direct: AbstractEnclosure,
         arith: AbstractArithmetic,
     ) -> None:
-        self.options, self.arith = options, arith
-        self.x, self.width = x, width
-        self.members = [*options.members, np.array([shift.shape[0] - 1])]
-        self.low = [shift[i].min(0) for i in self.members]
-        self.high = [shift[i].max(0) for i in self.members]
-        self.reach = [reach[i].max(0) for i in self.members]
+        self.options, self.x, self.shift, self.direct, self.arith = options, x, shift, direct, arith
+        c = options.rivals_from
+        # Targets among the columns o >= c.
+        self.targets = np.arange(options.first - c, options.d_vocab - c)
+        self.own = [x[:, c + self.targets] + low[self.targets] for low in shift.low]
 
-    def _own(self, low: AbstractEnclosure) -> AbstractEnclosure:
-        """X + Y of the target, `[rows, targets]`."""
-        first, c = self.options.first, self.options.rivals_from
-        return self.x[:, first : self.options.d_vocab] + low[first - c : self.options.d_vocab - c]
-
-    def near(self) -> AbstractEnclosure:
-        """Over rivals o >= c."""
-        o = self.options
-        targets = slice(o.first - o.rivals_from, o.d_vocab - o.rivals_from)
+    def near(self, below: int, above: int) -> AbstractEnclosure:
+        """X + Y over rivals o >= c outside a window, `[classes + 1, rows, targets]`."""
+        x = self.x[:, self.options.rivals_from :]
         return self.arith.stack(
             [
-                self._own(low) - exclusive_max(self.x[:, o.rivals_from :] + high, self.arith)[:, targets]
-                for low, high in zip(self.low, self.high, strict=True)
+                own - gap_max(x + high, below, above, self.arith)[:, self.targets]
+                for own, high in zip(self.own, self.shift.high, strict=True)
             ]
         )
 
     def far(self) -> AbstractEnclosure:
-        """Over rivals o < c."""
+        """X + Y over rivals o < c, the same shape."""
         c = self.options.rivals_from
         return self.arith.stack(
             [
-                self._own(low) - (self.x[:, :c] + self.width[:c] * reach).max(1).reshape(-1, 1)
-                for low, reach in zip(self.low, self.reach, strict=True)
+                own - (self.x[:, :c] + self.shift.width[:c] * reach).max(1).reshape(-1, 1)
+                for own, reach in zip(self.own, self.shift.reach, strict=True)
             ]
         )
 
-    def joint(self, direct: AbstractEnclosure, pairs: np.ndarray) -> AbstractEnclosure:
-        """X + Y + D over rivals o >= c, targets t .. t + G - 1 of every pair (q, t)."""
+    def single(self, offset: int) -> Problem:
+        """The rival that is this much above the target."""
+        rival = self.targets + offset
+        exists = (rival >= 0) & (rival < self.direct.shape[1])
+        rival = np.where(exists, rival, self.targets)
+        c, y = self.options.rivals_from, self.shift.y
+        values = self.x[:, c + self.targets] - self.x[:, c + rival]
+        apart = y[:, self.targets] - y[:, rival]
+        near = self.arith.stack([values + apart[i].min(0) for i in self.shift.members])
+        return Problem(exists, near, self.direct[:, self.targets] - self.direct[:, rival])
+
+    def others(self, bounded: AbstractEnclosure | None, pairs: np.ndarray) -> Problem:
+        """All rivals outside the window."""
         o = self.options
+        direct = self.direct[:, self.targets]
+        rival = gap_max(self.direct, o.rivals_below, o.rivals_above, self.arith)[:, self.targets]
+        return Problem(
+            exists=np.ones(self.targets.size, dtype=bool),
+            near=self.near(o.rivals_below, o.rivals_above),
+            direct_near=direct - rival,
+            far=None if bounded is None else self.far(),
+            direct_far=None if bounded is None else direct - bounded,
+            joint=self._joint(pairs) if o.rival == "joint" else None,
+        )
+
+    def _joint(self, pairs: np.ndarray) -> AbstractEnclosure:
+        """Targets t .. t + G - 1 of every pair (q, t)."""
+        o, n = self.options, self.direct.shape[1]
         q, row = np.nonzero(pairs >= 0)
-        target = o.row + row[:, np.newaxis] + np.arange(o.near)
-        inside = (target >= o.first) & (target < o.d_vocab)
-        column = np.clip(target, o.first, o.d_vocab - 1) - o.rivals_from
-        columns = np.arange(direct.shape[1])
-        outside = ~(columns[:, np.newaxis] == np.where(inside, column, -1)[:, np.newaxis, :]).any(2)
+        # Columns near the pair's token, of which every target leaves out a window of its own.
+        near = o.row + row[:, np.newaxis] + np.arange(-o.rivals_below, o.near + o.rivals_above) - o.rivals_from
+        inside = (near >= 0) & (near < n)
+        near = np.clip(near, 0, n - 1)
+        outside = np.ones((q.size, n), dtype=bool)
         each = np.arange(q.size)[:, np.newaxis]
+        outside[np.broadcast_to(each, near.shape)[inside], near[inside]] = False
+        target = np.clip(o.row + row[:, np.newaxis] + np.arange(o.near), o.first, o.d_vocab - 1) - o.first
         margins = []
-        for low, high in zip(self.low, self.high, strict=True):
-            logit = (self.x[:, o.rivals_from :] + high)[row] + direct[q]
-            rival = logit.where(outside, LOWEST).max(1).reshape(-1, 1)
-            if o.near > 1:
-                window = logit[each, column].where(inside, LOWEST)
-                rival = exclusive_max(window, self.arith).maximum(rival)
-            own = self._own(low)[row[:, np.newaxis], column + o.rivals_from - o.first] + direct[q[:, np.newaxis], column]
-            margins.append(own - rival)
+        for own, high in zip(self.own[:-1], self.shift.high[:-1], strict=True):
+            logit = (self.x[:, o.rivals_from :] + high)[row] + self.direct[q]
+            window = logit[each, near].where(inside, LOWEST)
+            kept = gap_max(window, o.rivals_below, o.rivals_above, self.arith)
+            rival = kept[:, o.rivals_below : o.rivals_below + o.near].maximum(
+                logit.where(outside, LOWEST).max(1).reshape(-1, 1)
+            )
+            mine = own[row[:, np.newaxis], target] + self.direct[q[:, np.newaxis], self.targets[target]]
+            margins.append(mine - rival)
         return self.arith.stack(margins)
