@@ -9,8 +9,8 @@ from rich.table import Table
 
 from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
-from pessimal.cli.prove import read_budget
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.strategies.words import read_budget
 
 
 @dataclass(frozen=True)

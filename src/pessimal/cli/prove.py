@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import tyro
 
@@ -12,7 +11,8 @@ from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError, known_strategies
+from pessimal.strategies import StrategyError
+from pessimal.strategies.words import make_strategy, read_budget
 
 DEFAULT = "exponential-moment"
 
@@ -87,33 +87,3 @@ class Prove:
         if self.json:
             print_json(api.result_row(weights, verdict, seconds=seconds, assumptions=assumed))
         return VERIFIED
-
-
-def read_budget(text: str) -> int:
-    """A number of flops, plain or as a power."""
-    base, power, exponent = text.partition("^")
-    words = [base, exponent] if power else [base]
-    if not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words) or len(exponent) > 2:
-        raise StrategyError(f"budget {text!r} is not a number of flops such as 1048576 or 2^20")
-    return int(base) ** int(exponent) if power else int(base)
-
-
-def make_strategy(name: str, options: tuple[str, ...], budget: int | None) -> AbstractStrategy:
-    """A strategy from its name and NAME=VALUE words; the messages list what is valid."""
-    kind = STRATEGIES.get(name.lower())
-    if kind is None:
-        raise StrategyError(f"unknown strategy {name!r}; known: {known_strategies()}")
-    valid = kind.option_names()
-    values: dict[str, int | str] = {}
-    for word in options:
-        key, equals, value = word.partition("=")
-        if not equals or key not in valid:
-            known = ", ".join(valid) or "none"
-            raise StrategyError(f"strategy {name} has no option {key!r}; its options: {known}")
-        is_number = int in get_args(get_type_hints(kind)[key])
-        if is_number and not (value.isascii() and value.isdigit() and len(value) < 19):
-            raise StrategyError(f"option {key}={value!r} is not a number")
-        values[key] = int(value) if is_number else value
-    if budget is not None and "budget" in valid:
-        values["budget"] = budget
-    return kind(**values)

@@ -117,10 +117,10 @@ class _Search:
         found = []
         few, more = min(2, self.k - 1), min(3, self.k - 1)
         # near, cells, classes, rivals below and above, rank-one scores of positions
-        shapes = ((4, 6, 1, 0, 0, 1), (7, 10, 1, 0, 0, 0), (7, 10, 1, 0, 0, 1), (6, 10, 1, 1, 0, 0),
+        shapes = ((2, 4, 1, 0, 0, 1), (4, 6, 1, 0, 0, 1), (7, 10, 1, 0, 0, 0), (7, 10, 1, 0, 0, 1), (6, 10, 1, 1, 0, 0),
                   (6, 10, few, 1, 0, 0), (8, 16, more, 2, 1, 0))  # fmt: skip
-        for part in (16, 13, 10, 7, 5, 3, 2, 1):
-            first = self.v - max(1, (self.v * part) // 16)
+        for part in (32, 26, 20, 14, 10, 6, 4, 2, 1):
+            first = self.v - max(1, (self.v * part) // 32)
             for near, cells, classes, below, above, rank_one in shapes:
                 found.append(
                     {
