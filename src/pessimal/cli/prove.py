@@ -12,6 +12,7 @@ from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec import SEMANTICS
 from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError, known_strategies
 
 
@@ -32,7 +33,7 @@ class Prove:
     task: str | None = None
     """task name (default: what the file states)"""
     semantics: str = "real"
-    """arithmetic of the claim: real"""
+    """arithmetic of the claim: real, or float32 for every float32 execution"""
     max_ops: int = Limits.max_ops
     """largest number of checker operations"""
     max_bytes: int = Limits.max_bytes
@@ -43,8 +44,8 @@ class Prove:
 
     def run(self) -> int:
         """Prove, check what was proved, write it."""
-        if self.semantics != "real":
-            raise StrategyError(f"semantics {self.semantics!r} is not available; the only one so far is real")
+        if self.semantics not in SEMANTICS:
+            raise StrategyError(f"semantics {self.semantics!r} is not one of {', '.join(SEMANTICS)}")
         strategy = make_strategy(self.strategy, self.option, self.budget)
         weights = read_model(self.weights, self.model)
         task, assumed = api.task_of(weights, self.task)
@@ -54,7 +55,7 @@ class Prove:
         started = time.monotonic()
         try:
             with Watch(f"proving {strategy.name}") as watch:
-                proof = api.prove(weights, task, strategy, limits=limits, progress=watch)
+                proof = api.prove(weights, task, strategy, semantics=self.semantics, limits=limits, progress=watch)
             if self.budget is not None and proof.cost.flops > self.budget:
                 raise Rejected(
                     Reason.RESOURCES,
