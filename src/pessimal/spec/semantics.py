@@ -31,8 +31,8 @@ def assumptions(semantics: str) -> tuple[str, ...]:
     if semantics != FLOAT32:
         return ()
     return (
-        "float32: every operation is rounded to nearest or more precise, fused (FMA) or not; no TF32, no half precision",
-        "float32: sums run in any order; products of matrices are sums of products (no fast algorithm such as Strassen's)",
+        "float32: each operation is rounded to nearest or better, fused (FMA) or not; no TF32, no half precision",
+        "float32: sums run in any order; matrix products are sums of products (nothing like Strassen's)",
         "float32: subnormal numbers are kept (no flush to zero)",
         f"float32: exp is within {EXP_ULPS} ulp, or within 2^{EXP_FLUSH} where its value is that small",
         f"float32: the softmax is exp, sum, division, after a shift within {SHIFT} of the row's largest score",
