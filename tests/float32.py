@@ -137,7 +137,7 @@ class Execution:
 
 
 class Adversary(Execution):
-    """Every operation off by almost u, relatively, by one sign per operation of the program."""
+    """Every operation on every entry off by almost u, relatively, with signs from a list."""
 
     def __init__(self, seed: int, signs: np.ndarray, *, exp_ulps: int = EXP_ULPS) -> None:
         super().__init__(seed, exp_ulps=exp_ulps)
@@ -145,7 +145,8 @@ class Adversary(Execution):
 
     def round(self, x: np.ndarray) -> np.ndarray:
         self.count += 1
-        return np.asarray(x * (1 + self.signs[self.count % self.signs.size] * U * (1 - 2.0**-20)))
+        places = (7 * self.count + 31 * np.arange(x.size)) % self.signs.size
+        return np.asarray(x * (1 + self.signs[places].reshape(x.shape) * U * (1 - 2.0**-20)))
 
     def fused(self, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
         return self.round(a * b + c)

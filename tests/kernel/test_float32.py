@@ -126,6 +126,66 @@ def test_the_radii_are_not_idle():
     assert allowed < 100 * moved
 
 
+BIG = 512.0
+
+
+def trap(name: str) -> Weights:
+    """A model in which large summands cancel in one place only, so that its errors are those of that place."""
+    sizes = Sizes(5, 7, 11, 3, 4)
+    t = {n: a * np.float32(0.05) for n, a in random_tensors(sizes, 11).items()}
+    for n in ("W_Q", "W_K", "W_V"):
+        t[n][0, 7:] = 0
+    t["W_U"][7:], t["W_E"][:, 7:], t["W_pos"][:, 7:], t["W_O"][0][:, 7:] = 0, 0, 0, 0
+    t["W_V"][0, 0, 0] = t["W_O"][0, 0, 1] = t["W_U"][1, 2] = 1  # values move the margin of output 2
+    t["W_E"][:, 0] = np.arange(5)
+    if name in ("W_Q", "W_K", "W_V", "W_U"):
+        t["W_E"][:, 7:9] = BIG
+        column = 2 if name == "W_U" else 0
+        matrix = t["W_U"] if name == "W_U" else t[name][0]
+        matrix[7, column], matrix[8, column] = 1, -1
+        t["W_K" if name == "W_Q" else "W_Q"][0, 0, 0] = 1
+    elif name == "scores":
+        t["W_E"][:, 9] = 16
+        t["W_Q"][0, 9, :2], t["W_K"][0, 9, :2] = 1, (1, -1)
+    elif name == "pattern v":
+        t["W_pos"][:, 7] = (BIG, -BIG, BIG, -BIG)
+        t["W_V"][0, 7, 0] = 1
+    elif name == "W_O":
+        t["W_pos"][:, 7] = BIG
+        t["W_V"][0, 7, 1:] = 1
+        t["W_O"][0, 1, 1], t["W_O"][0, 2, 1] = 1, -1
+    elif name == "late":
+        t["W_pos"][:, 7] = BIG
+        t["W_V"][0, 7, 1] = 1
+        t["W_O"][0, 1, 8:10] = 1
+        t["W_U"][8, 2], t["W_U"][9, 2] = 1, -1
+    elif name == "embed":
+        t["W_E"][:, 7], t["W_pos"][:, 7] = BIG, 1 - BIG
+        t["W_U"][7, 2] = 1
+    elif name == "biases":
+        t |= {n: np.zeros(sizes.shape(n), dtype=np.float32) for n in ("b_O", "b_U")}
+        t["W_E"][:, 7], t["b_O"][7], t["W_U"][7, 2], t["b_U"][2] = BIG, BIG, 1, -2 * BIG
+    return build(t)
+
+
+TRAPS = ("W_Q", "W_K", "W_V", "W_U", "scores", "pattern v", "W_O", "late", "embed", "biases")
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_errors_of_a_single_place_stay_inside_and_are_met(name):
+    """Cancellation in one place: the adversary reaches a fair part of the radius, and never leaves it."""
+    weights, tokens = trap(name), np.array([[4, 3, 2, 1]])
+    box, arith = box_of(weights, "float64"), ARITHMETICS["arb"]()
+    with arith.running():
+        centre = Box(*separable_heads(weights, arith, "real")).margin([4, 3, 2, 1], 2, 5)[0]
+    for sign in (-1, 1):
+        logits = climb(weights, tokens, 2, 5, seed=1, steps=150, sign=sign)
+        low, high = box.margin([4, 3, 2, 1], 2, 5)
+        difference = Fraction(logits[0, 2]) - Fraction(logits[0, 5])
+        assert low <= difference <= high
+        assert 60 * abs(difference - centre) > min(high - centre, centre - low)
+
+
 def always(weights: Weights, task: AbstractTask, runs: int, seed: int) -> tuple[int, int]:
     """How many sequences every execution gets right, and how many no execution gets wrong in the other sense."""
     tokens = np.array(list(sequences(task.d_vocab, task.k)))
