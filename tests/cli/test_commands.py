@@ -150,7 +150,7 @@ def test_an_unsupported_tensor_is_named(capsys, tmp_path, name):
         ["prove", "MODEL", "--option", "rival=nobody", "--out", "OUT"],
         ["prove", "MODEL", "--option", "near=many", "--out", "OUT"],
         ["prove", "MODEL", "--task", "median-of-k", "--out", "OUT"],
-        ["prove", "MODEL", "--semantics", "float32", "--out", "OUT"],
+        ["prove", "MODEL", "--semantics", "float16", "--out", "OUT"],
         ["prove", "MODEL", "--k", "9", "--out", "OUT"],
         ["prove", "MODEL", "--attn-scale", "2", "--out", "OUT"],
         ["prove", "absent.safetensors", "--out", "OUT"],
@@ -168,6 +168,27 @@ def test_usage_errors_are_one_sentence_and_exit_two(capsys, model, tmp_path, wor
     assert code == 2
     assert len([line for line in err.splitlines() if "assumed" not in line]) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_float32_is_said_everywhere(capsys, model, tmp_path):
+    """Verdict line, JSON semantics and assumptions, the English sentence; a rule that does not cover it refuses."""
+    cert = tmp_path / "a.cert"
+    code, out, err = run(
+        capsys, "prove", model, "--strategy", "exact", "--semantics", "float32", "--out", cert, "--json"
+    )
+    assert code == 0
+    assert " semantics=float32 " in out[0]
+    assert "every float32 execution" in err
+    for words in ([], ["--arithmetic", "arb"]):
+        code, out, _ = run(capsys, "check", cert, "--weights", model, "--json", *words)
+        assert code == 0
+        row = json.loads(out[-1])
+        assert row["semantics"] == "float32"
+        assert sum(line.startswith("float32: ") for line in row["assumptions"]) == 6
+    code, _, err = run(capsys, "prove", model, "--strategy", "cubic", "--semantics", "float32", "--out", tmp_path / "b")
+    assert code == 2
+    assert "real arithmetic" in err
+    assert not (tmp_path / "b").exists()
 
 
 def test_unknown_names_list_the_valid_ones(capsys, model, tmp_path):

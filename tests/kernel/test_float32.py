@@ -4,6 +4,8 @@ Executions (`float32.py`) add in any order, fuse or not, and move exp by as much
 with them in fractions, counts in integers. No tolerance anywhere.
 """
 
+import json
+import struct
 from fractions import Fraction
 from itertools import product
 
@@ -17,6 +19,8 @@ from float32 import Adversary, Box, Execution
 from models import BIASES, SMALL, Sizes, any_tensors, build, planted_tensors, random_tensors, table_tensors
 from oracle import sequences
 from pessimal.kernel.arithmetic import ARITHMETICS
+from pessimal.kernel.certificate import canonical
+from pessimal.kernel.check import check
 from pessimal.kernel.heads import separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rounding import LONGEST, attention_error, gamma
@@ -26,7 +30,7 @@ from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.spec import Question, Weights
 from pessimal.spec.semantics import FLOAT32
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import Exact, ExponentialMoment, GridCount
+from pessimal.strategies import BruteForce, Exact, ExponentialMoment, GridCount, PositionMinima, prove
 from tasks import TASKS_ONCE
 
 SCALES = (1e-30, 1e-6, 0.1, 1.0, 3.0, 50.0, 1e4)
@@ -248,21 +252,58 @@ def test_near_ties_are_never_certified_against_an_execution(rule, arithmetic, ti
     require_sound(rule, weights, task, arithmetic, hints_for(rule, weights, task, "every", "each"), 9)
 
 
-@pytest.mark.parametrize("rule", COVERED)
-def test_cancellation_makes_real_claims_false_for_executions(rule):
-    """Logits share a large summand: right in real arithmetic, lost in float32, and the certified count knows."""
+def cancelling() -> Weights:
+    """A good model whose logits share a large summand."""
     sizes = Sizes(3, 5, 7, 2, 4)
     tensors = planted_tensors(sizes, sharpness=20.0, gain=4.0, noise=0.01, seed=7)
     for name in ("W_Q", "W_K", "W_V"):
         tensors[name][:, 6] = 0
     tensors["W_pos"][:, 6], tensors["W_O"][:, :, 6] = 0, 0
     tensors["W_E"][:, 6], tensors["W_U"][6] = 4096.0, 30000.0
-    weights, task = build(tensors), sizes.task()
+    return build(tensors)
+
+
+@pytest.mark.parametrize("rule", COVERED)
+def test_cancellation_makes_real_claims_false_for_executions(rule):
+    """Logits share a large summand: right in real arithmetic, lost in float32, and the certified count knows."""
+    weights, task = cancelling(), Sizes(3, 5, 7, 2, 4).task()
     hints = hints_for(rule, weights, task, "every", "each")
     real = task.total() - int(bound(rule, weights, task, "float64", hints).wrong_at_most)
     certified = require_sound(rule, weights, task, "float64", hints, 1)
     assert certified < real
     assert always(weights, task, 6, 1)[0] < real
+
+
+def test_a_certificate_carries_its_semantics_and_cannot_be_relabelled():
+    """The same hints under the other name are checked by the other theorem."""
+    weights, task = cancelling(), Sizes(3, 5, 7, 2, 4).task()
+    real = prove(weights, task, Exact())
+    (verdict, line) = (check(real.data, weights), check(real.data, weights).line())
+    assert verdict.verified
+    assert " semantics=real " in line
+    forged = decode_header(real.data) | {"semantics": FLOAT32}
+    raw = canonical(forged)
+    assert check(struct.pack("<Q", len(raw)) + raw, weights).reason is Reason.BOUND_TOO_LOW
+    good = build(planted_tensors(Sizes(3, 5, 7, 2, 4), sharpness=20.0, gain=4.0, noise=0.01, seed=7))
+    for strategy in (BruteForce(), Exact(), PositionMinima(), ExponentialMoment(), GridCount(cells=64)):
+        proof = prove(good, task, strategy, semantics=FLOAT32)
+        for arithmetic in sorted(ARITHMETICS):
+            verdict = check(proof.data, good, arithmetic=arithmetic)
+            assert verdict.verified, verdict.detail
+            assert verdict.claim.semantics == FLOAT32
+            assert " semantics=float32 " in verdict.line()
+
+
+def decode_header(data: bytes) -> dict:
+    (length,) = struct.unpack("<Q", data[:8])
+    assert len(data) == 8 + length
+    return json.loads(data[8:])
+
+
+def test_unknown_semantics_are_refused():
+    weights, task = cancelling(), Sizes(3, 5, 7, 2, 4).task()
+    with pytest.raises(ValueError, match="float16"):
+        prove(weights, task, Exact(), semantics="float16")
 
 
 @pytest.mark.parametrize("rule", COVERED)
