@@ -35,6 +35,7 @@ from fractions import Fraction
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
+from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.tables import attention_scale, optional, product
 from pessimal.spec.semantics import EXP_ULPS, SHIFT
 from pessimal.spec.weights import Weights
@@ -142,10 +143,15 @@ class _Bounds:
     def gamma(self, n: int) -> AbstractEnclosure:
         return self.arith.fraction(gamma(n))
 
+    def tensor(self, name: str, head: int) -> AbstractMatrix:
+        array = self.weights.get(name, head)
+        if array is None:
+            raise Rejected(Reason.UNSUPPORTED_MODEL, "a required tensor is missing")
+        return self.arith.matrix(array)
+
     def project(self, name: str, x: AbstractMatrix, abs_x: AbstractEnclosure, head: int, *, bias: bool) -> _Projected:
         """|xW + b| of the rows of x, with its error; b and underflow only if `bias`."""
-        stored = self.weights.get(f"W_{name}", head)
-        w = self.arith.matrix(self.weights[f"W_{name}"] if stored is None else stored)
+        w = self.tensor(f"W_{name}", head)
         exact, summed = x @ w, product(abs_x, _absolute(w))
         b = optional(self.weights, f"b_{name}", self.arith, head) if bias else None
         if b is not None:
@@ -167,9 +173,8 @@ class _Bounds:
         shift = (dots * self.scale * self.arith.fraction(2 * UNIT)) + self.arith.fraction(
             kappa + UNIT * (SHIFT + 1) + UNDERFLOW
         )
-        residual = product(
-            _greatest(values[0].size, values[1].size), _absolute(self.arith.matrix(self._output(head)))
-        ) * self.arith.fraction(Fraction(2))
+        largest = _greatest(values[0].size, values[1].size) * self.arith.fraction(Fraction(2))
+        residual = product(largest, _absolute(self.tensor("W_O", head)))
         met = dots + query.summed.max(1).reshape(-1, 1)
         for side in (keys, values):
             met = met + _greatest(side[0].summed, side[1].summed).max(1).reshape(1, 1)
@@ -180,10 +185,6 @@ class _Bounds:
         """Token parts, and position parts, which carry the biases."""
         return [((self.embed, self.abs_embed), False), ((self.position, self.abs_position), True)]
 
-    def _output(self, head: int) -> np.ndarray:
-        stored = self.weights.get("W_O", head)
-        return self.weights["W_O"] if stored is None else stored
-
     def _score(self, query: _Projected, key: _Projected) -> AbstractEnclosure:
         """Error of the scaled scores of every query, `[d_vocab, rows]`."""
         own = key.error + key.size * self.gamma(self.shape.d_head + 9)
@@ -193,7 +194,7 @@ class _Bounds:
     def _value(self, value: _Projected, head: int) -> AbstractEnclosure:
         """Error of the values in logits, `[rows, d_vocab_out]`."""
         s = self.shape
-        w_o = self.arith.matrix(self._output(head))
+        w_o = self.tensor("W_O", head)
         _, tau = attention_error(s.k)
         mixed = value.error + value.size * self.arith.fraction(gamma(s.k) + tau)
         late = product(value.size, _absolute(w_o)) * self.gamma(s.n_heads * s.d_head + s.k + s.d_model + 3)
@@ -238,5 +239,5 @@ def rounding(weights: Weights, arith: AbstractArithmetic) -> Rounding:
         met = own if met is None else met + own
         residual = added if residual is None else residual + added
     if met is None or residual is None:
-        raise ValueError("a model without heads")
+        raise Rejected(Reason.UNSUPPORTED_MODEL, "a model without heads")
     return Rounding(heads, bounds.direct(heads, met, residual))
