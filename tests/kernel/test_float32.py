@@ -133,8 +133,11 @@ def test_the_radii_are_not_idle():
 BIG = 512.0
 
 
-def trap(name: str) -> Weights:
-    """A model in which large summands cancel in one place only, so that its errors are those of that place."""
+def trap(name: str, heads: int) -> Weights:
+    """A model in which large summands cancel in one place only, so that its errors are those of that place.
+
+    A second head, if there is one, is zero.
+    """
     sizes = Sizes(5, 7, 11, 3, 4)
     t = {n: a * np.float32(0.05) for n, a in random_tensors(sizes, 11).items()}
     for n in ("W_Q", "W_K", "W_V"):
@@ -169,16 +172,19 @@ def trap(name: str) -> Weights:
     elif name == "biases":
         t |= {n: np.zeros(sizes.shape(n), dtype=np.float32) for n in ("b_O", "b_U")}
         t["W_E"][:, 7], t["b_O"][7], t["W_U"][7, 2], t["b_U"][2] = BIG, BIG, 1, -2 * BIG
+    if heads == 2:
+        stacked = {n: np.concatenate([t[n], 0 * t[n]]) for n in ("W_Q", "W_K", "W_V", "W_O")}
+        return build(t | stacked)
     return build(t)
 
 
 TRAPS = ("W_Q", "W_K", "W_V", "W_U", "scores", "pattern v", "W_O", "late", "embed", "biases")
 
 
-@pytest.mark.parametrize("name", TRAPS)
-def test_errors_of_a_single_place_stay_inside_and_are_met(name):
+@pytest.mark.parametrize(("name", "heads"), [*((name, 1) for name in TRAPS), ("W_K", 2), ("W_V", 2)])
+def test_errors_of_a_single_place_stay_inside_and_are_met(name, heads):
     """Cancellation in one place: the adversary reaches a fair part of the radius, and never leaves it."""
-    weights, tokens = trap(name), np.array([[4, 3, 2, 1]])
+    weights, tokens = trap(name, heads), np.array([[4, 3, 2, 1]])
     box, arith = box_of(weights, "float64"), ARITHMETICS["arb"]()
     with arith.running():
         centre = Box(*separable_heads(weights, arith, "real")).margin([4, 3, 2, 1], 2, 5)[0]
@@ -188,6 +194,26 @@ def test_errors_of_a_single_place_stay_inside_and_are_met(name):
         difference = Fraction(logits[0, 2]) - Fraction(logits[0, 5])
         assert low <= difference <= high
         assert 60 * abs(difference - centre) > min(high - centre, centre - low)
+
+
+def test_gradual_underflow_is_covered():
+    """Subnormal values carry few bits; large weights behind them make that visible, far above relative rounding."""
+    weights = trap("W_V", 1)
+    t = {n: a.copy() for n, a in weights.tensors.items()}
+    t["W_pos"][:, 10] = np.float32([1.1e-30, 1.3e-30, 1.7e-30, 1.9e-30])
+    t["W_V"][0, :, 2] = 0
+    t["W_V"][0, 10, 2], t["W_O"][0, 2, 9], t["W_U"][9, 2] = 1.234e-13, 1e30, 1e20
+    weights, tokens = build(t), np.array([[4, 3, 2, 1]])
+    box, arith = box_of(weights, "float64"), ARITHMETICS["arb"]()
+    with arith.running():
+        low, high = Box(*separable_heads(weights, arith, "real")).margin([4, 3, 2, 1], 2, 5)
+    ends, seen = box.margin([4, 3, 2, 1], 2, 5), Fraction(0)
+    for seed in range(20):
+        logits = Execution(seed).logits(weights, tokens)[0]
+        difference = Fraction(logits[2]) - Fraction(logits[5])
+        assert ends[0] <= difference <= ends[1]
+        seen = max(seen, difference - high, low - difference)
+    assert seen > gamma(100) * abs(high)
 
 
 def always(weights: Weights, task: AbstractTask, runs: int, seed: int) -> tuple[int, int]:
