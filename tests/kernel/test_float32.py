@@ -354,6 +354,16 @@ def test_good_models_lose_little(rule):
     assert require_sound(rule, weights, task, "float64", hints, 1) >= 0.9 * task.total()
 
 
+def test_a_single_position_and_a_single_output():
+    """Attention of one position is one, rounding included; a single output has no rival."""
+    alone = Sizes(3, 7, 5, 2, 1)
+    weights = build(planted_tensors(alone, noise=0.01))
+    assert require_sound("brute-force", weights, alone.task(), "float64", Hints(), 1) == 3
+    single = Sizes(1, 1, 5, 2, 3)
+    weights = build(random_tensors(single, 1))
+    assert require_sound("brute-force", weights, single.task(), "float64", Hints(), 1) == 1
+
+
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("task", TASKS_ONCE, ids=lambda task: task.name)
 def test_every_task_and_several_heads(task, heads):

@@ -65,7 +65,8 @@ class Prove:
             say(f"pessimal: {self.weights.name}: {strategy.name} refuses: {refusal.detail}")
             if self.json:
                 seconds = time.monotonic() - started
-                print_json(api.refused_row(weights, refusal, strategy=strategy.name, seconds=seconds))
+                row = api.refused_row(weights, refusal, strategy=strategy.name, seconds=seconds)
+                print_json({**row, "semantics": self.semantics})
             return RESOURCES if refusal.reason is Reason.RESOURCES else USAGE
         seconds = time.monotonic() - started
         with Watch("checking it") as watch:

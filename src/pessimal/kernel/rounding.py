@@ -7,9 +7,9 @@ and sequence,
 $$ \hat w_i \in w_i(q,t_i)\,e^{\pm(A(q,t_i)+B(q,i))},\quad \hat V_{i,o} \in V_i(t_i)_o \pm (R(t_i)_o + R'(i)_o),\quad
    \hat D_o \in D(q)_o \pm R_D(q)_o, $$
 
-such that the computed logits are $\hat D_o + \sum_h \sum_i \hat w_i\hat V_{i,o} / \sum_i \hat w_i$, up to a number that
-is the same for all outputs. So an execution is the real model with other tables, and a rule that is sound for all
-tables within enclosures, sequence by sequence, covers it once the enclosures are widened by these radii.
+such that the computed logits are $\hat D_o + \sum_h \sum_i \hat w_i\hat V_{i,o} / \sum_i \hat w_i$. So an execution is
+the real model with other tables, and a rule that is sound for all tables within enclosures, sequence by sequence,
+covers it once the enclosures are widened by these radii.
 
 With $u = 2^{-24}$, $\gamma_n = nu/(1-nu)$, m = d_model, d = d_head, H heads, and every |.| entrywise:
 
@@ -24,7 +24,8 @@ With $u = 2^{-24}$, $\gamma_n = nu/(1-nu)$, m = d_model, d = d_head, H heads, an
 A query for which some intermediate number may reach $2^{127}$ is lost.
 
 Contents:
-    require_float32 — refusals.
+    gamma, attention_error — constants of the derivation, as fractions.
+    float32_complaints — refusals.
     HeadRounding, Rounding — the radii.
     rounding — weights to radii.
 """
@@ -226,11 +227,17 @@ class _Bounds:
 
 
 def rounding(weights: Weights, arith: AbstractArithmetic) -> Rounding:
-    """Radii of a model without `float32_complaints`.
+    """Radii of a model.
+
+    Raises:
+        Rejected: unsupported-model, with the `float32_complaints`.
 
     Soundness: every factor is an upper bound of magnitudes; `arith` rounds outward.
     Cost: about 2v(m + d)(3d + o) + 4v^2 d per head, counted by running it over shapes (`heads.separable_heads_flops`).
     """
+    complaints = float32_complaints(weights)
+    if complaints:
+        raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(complaints))
     bounds = _Bounds(weights, arith)
     heads, met, residual = [], None, None
     for h in range(weights.architecture.shape.n_heads):
