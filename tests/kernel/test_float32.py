@@ -151,6 +151,9 @@ def trap(name: str, heads: int) -> Weights:
         matrix = t["W_U"] if name == "W_U" else t[name][0]
         matrix[7, column], matrix[8, column] = 1, -1
         t["W_K" if name == "W_Q" else "W_Q"][0, 0, 0] = 1
+    elif name == "W_K of positions":
+        t["W_pos"][:, 7:9] = BIG
+        t["W_K"][0, 7, 0], t["W_K"][0, 8, 0], t["W_Q"][0, 0, 0] = 1, -1, 1
     elif name == "scores":
         t["W_E"][:, 9] = 16
         t["W_Q"][0, 9, :2], t["W_K"][0, 9, :2] = 1, (1, -1)
@@ -178,10 +181,12 @@ def trap(name: str, heads: int) -> Weights:
     return build(t)
 
 
-TRAPS = ("W_Q", "W_K", "W_V", "W_U", "scores", "pattern v", "W_O", "late", "embed", "biases")
+TRAPS = ("W_Q", "W_K", "W_K of positions", "W_V", "W_U", "scores", "pattern v", "W_O", "late", "embed", "biases")
 
 
-@pytest.mark.parametrize(("name", "heads"), [*((name, 1) for name in TRAPS), ("W_K", 2), ("W_V", 2)])
+@pytest.mark.parametrize(
+    ("name", "heads"), [*((name, 1) for name in TRAPS), ("W_K", 2), ("W_K of positions", 2), ("W_V", 2)]
+)
 def test_errors_of_a_single_place_stay_inside_and_are_met(name, heads):
     """Cancellation in one place: the adversary reaches a fair part of the radius, and never leaves it."""
     weights, tokens = trap(name, heads), np.array([[4, 3, 2, 1]])
