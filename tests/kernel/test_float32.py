@@ -131,6 +131,26 @@ def test_the_radii_are_not_idle():
 
 
 BIG = 512.0
+SIGNS = (1, -1)
+# Where large summands cancel: tensor, place, value. Channels 7 to 10 of the residual are empty otherwise.
+TRAPS = {
+    "W_Q": [("W_E", np.s_[:, 7:9], BIG), ("W_Q", np.s_[0, 7:9, 0], SIGNS), ("W_K", np.s_[0, 0, 0], 1)],
+    "W_K": [("W_E", np.s_[:, 7:9], BIG), ("W_K", np.s_[0, 7:9, 0], SIGNS), ("W_Q", np.s_[0, 0, 0], 1)],
+    "W_K of positions": [
+        ("W_pos", np.s_[:, 7:9], BIG), ("W_K", np.s_[0, 7:9, 0], SIGNS), ("W_Q", np.s_[0, 0, 0], 1),
+    ],
+    "W_V": [("W_E", np.s_[:, 7:9], BIG), ("W_V", np.s_[0, 7:9, 0], SIGNS), ("W_Q", np.s_[0, 0, 0], 1)],
+    "W_U": [("W_E", np.s_[:, 7:9], BIG), ("W_U", np.s_[7:9, 2], SIGNS), ("W_Q", np.s_[0, 0, 0], 1)],
+    "scores": [("W_E", np.s_[:, 9], 16), ("W_Q", np.s_[0, 9, :2], 1), ("W_K", np.s_[0, 9, :2], SIGNS)],
+    "pattern v": [("W_pos", np.s_[:, 7], (BIG, -BIG, BIG, -BIG)), ("W_V", np.s_[0, 7, 0], 1)],
+    "W_O": [("W_pos", np.s_[:, 7], BIG), ("W_V", np.s_[0, 7, 1:], 1), ("W_O", np.s_[0, 1:, 1], SIGNS)],
+    "late": [
+        ("W_pos", np.s_[:, 7], BIG), ("W_V", np.s_[0, 7, 1], 1), ("W_O", np.s_[0, 1, 8:10], 1),
+        ("W_U", np.s_[8:10, 2], SIGNS),
+    ],
+    "embed": [("W_E", np.s_[:, 7], BIG), ("W_pos", np.s_[:, 7], 1 - BIG), ("W_U", np.s_[7, 2], 1)],
+    "biases": [("W_E", np.s_[:, 7], BIG), ("b_O", 7, BIG), ("W_U", np.s_[7, 2], 1), ("b_U", 2, -2 * BIG)],
+}  # fmt: skip
 
 
 def trap(name: str, heads: int) -> Weights:
@@ -145,43 +165,13 @@ def trap(name: str, heads: int) -> Weights:
     t["W_U"][7:], t["W_E"][:, 7:], t["W_pos"][:, 7:], t["W_O"][0][:, 7:] = 0, 0, 0, 0
     t["W_V"][0, 0, 0] = t["W_O"][0, 0, 1] = t["W_U"][1, 2] = 1  # values move the margin of output 2
     t["W_E"][:, 0] = np.arange(5)
-    if name in ("W_Q", "W_K", "W_V", "W_U"):
-        t["W_E"][:, 7:9] = BIG
-        column = 2 if name == "W_U" else 0
-        matrix = t["W_U"] if name == "W_U" else t[name][0]
-        matrix[7, column], matrix[8, column] = 1, -1
-        t["W_K" if name == "W_Q" else "W_Q"][0, 0, 0] = 1
-    elif name == "W_K of positions":
-        t["W_pos"][:, 7:9] = BIG
-        t["W_K"][0, 7, 0], t["W_K"][0, 8, 0], t["W_Q"][0, 0, 0] = 1, -1, 1
-    elif name == "scores":
-        t["W_E"][:, 9] = 16
-        t["W_Q"][0, 9, :2], t["W_K"][0, 9, :2] = 1, (1, -1)
-    elif name == "pattern v":
-        t["W_pos"][:, 7] = (BIG, -BIG, BIG, -BIG)
-        t["W_V"][0, 7, 0] = 1
-    elif name == "W_O":
-        t["W_pos"][:, 7] = BIG
-        t["W_V"][0, 7, 1:] = 1
-        t["W_O"][0, 1, 1], t["W_O"][0, 2, 1] = 1, -1
-    elif name == "late":
-        t["W_pos"][:, 7] = BIG
-        t["W_V"][0, 7, 1] = 1
-        t["W_O"][0, 1, 8:10] = 1
-        t["W_U"][8, 2], t["W_U"][9, 2] = 1, -1
-    elif name == "embed":
-        t["W_E"][:, 7], t["W_pos"][:, 7] = BIG, 1 - BIG
-        t["W_U"][7, 2] = 1
-    elif name == "biases":
+    if name == "biases":
         t |= {n: np.zeros(sizes.shape(n), dtype=np.float32) for n in ("b_O", "b_U")}
-        t["W_E"][:, 7], t["b_O"][7], t["W_U"][7, 2], t["b_U"][2] = BIG, BIG, 1, -2 * BIG
+    for n, place, value in TRAPS[name]:
+        t[n][place] = value
     if heads == 2:
-        stacked = {n: np.concatenate([t[n], 0 * t[n]]) for n in ("W_Q", "W_K", "W_V", "W_O")}
-        return build(t | stacked)
+        t |= {n: np.concatenate([t[n], 0 * t[n]]) for n in ("W_Q", "W_K", "W_V", "W_O")}
     return build(t)
-
-
-TRAPS = ("W_Q", "W_K", "W_K of positions", "W_V", "W_U", "scores", "pattern v", "W_O", "late", "embed", "biases")
 
 
 @pytest.mark.parametrize(
