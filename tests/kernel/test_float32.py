@@ -388,7 +388,7 @@ def refusal(rule: str, weights: Weights, task: AbstractTask) -> str:
 def test_refusals_are_one_sentence():
     sizes = Sizes(3, 5, 7, 2, 3)
     plain = planted_tensors(sizes)
-    for rule in ("cubic", "sub-cubic"):
+    for rule in ("cubic", "sub-cubic", "band"):
         assert "real arithmetic" in refusal(rule, build(plain), sizes.task())
     for rule in COVERED:
         double = {n: a.astype(np.float64) for n, a in plain.items()}

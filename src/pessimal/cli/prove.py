@@ -15,6 +15,8 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec import SEMANTICS
 from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError, known_strategies
 
+DEFAULT = "exponential-moment"
+
 
 @dataclass(frozen=True)
 class Prove:
@@ -24,12 +26,12 @@ class Prove:
     """safetensors file of the model"""
     out: Path
     """where to write the certificate"""
-    strategy: str = "exponential-moment"
-    """name of a strategy (see `pessimal strategies`)"""
+    strategy: str | None = None
+    """name of a strategy (see `pessimal strategies`); left out: exponential-moment, or with a budget the best of all"""
     option: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """option of the strategy as NAME=VALUE; may be repeated"""
-    budget: int | None = None
-    """largest number of flops of the proof"""
+    budget: str | None = None
+    """largest number of flops of the proof, such as 1048576 or 2^20"""
     task: str | None = None
     """task name (default: what the file states)"""
     semantics: str = "real"
@@ -46,7 +48,11 @@ class Prove:
         """Prove, check what was proved, write it."""
         if self.semantics not in SEMANTICS:
             raise StrategyError(f"semantics {self.semantics!r} is not one of {', '.join(SEMANTICS)}")
-        strategy = make_strategy(self.strategy, self.option, self.budget)
+        budget = None if self.budget is None else read_budget(self.budget)
+        strategy = None
+        if self.strategy is not None or budget is None or self.option:
+            strategy = make_strategy(self.strategy or DEFAULT, self.option, budget)
+        label = "the best strategy" if strategy is None else strategy.name
         weights = read_model(self.weights, self.model)
         task, assumed = api.task_of(weights, self.task)
         for line in assumed:
@@ -54,18 +60,22 @@ class Prove:
         limits = Limits(self.max_ops, self.max_bytes)
         started = time.monotonic()
         try:
-            with Watch(f"proving {strategy.name}") as watch:
-                proof = api.prove(weights, task, strategy, semantics=self.semantics, limits=limits, progress=watch)
-            if self.budget is not None and proof.cost.flops > self.budget:
+            with Watch(f"proving {label}") as watch:
+                words = {"semantics": self.semantics, "limits": limits, "progress": watch}
+                if strategy is not None:
+                    proof = api.prove(weights, task, strategy, **words)
+                else:
+                    proof = api.within(weights, task, budget or 0, **words)
+            if budget is not None and proof.cost.flops > budget:
                 raise Rejected(
                     Reason.RESOURCES,
-                    f"the proof needs {proof.cost.flops} flops, over the budget of {self.budget}",
+                    f"the proof needs {proof.cost.flops} flops, over the budget of {budget}",
                 )
         except Rejected as refusal:
-            say(f"pessimal: {self.weights.name}: {strategy.name} refuses: {refusal.detail}")
+            say(f"pessimal: {self.weights.name}: {label} refuses: {refusal.detail}")
             if self.json:
                 seconds = time.monotonic() - started
-                row = api.refused_row(weights, refusal, strategy=strategy.name, seconds=seconds)
+                row = api.refused_row(weights, refusal, strategy=label, seconds=seconds)
                 print_json({**row, "semantics": self.semantics})
             return RESOURCES if refusal.reason is Reason.RESOURCES else USAGE
         seconds = time.monotonic() - started
@@ -80,6 +90,15 @@ class Prove:
         if self.json:
             print_json(api.result_row(weights, verdict, seconds=seconds, assumptions=assumed))
         return VERIFIED
+
+
+def read_budget(text: str) -> int:
+    """A number of flops, plain or as a power."""
+    base, power, exponent = text.partition("^")
+    words = [base, exponent] if power else [base]
+    if not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words) or len(exponent) > 2:
+        raise StrategyError(f"budget {text!r} is not a number of flops such as 1048576 or 2^20")
+    return int(base) ** int(exponent) if power else int(base)
 
 
 def make_strategy(name: str, options: tuple[str, ...], budget: int | None) -> AbstractStrategy:

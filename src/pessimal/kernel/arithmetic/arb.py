@@ -145,6 +145,10 @@ class ArbEnclosure(AbstractEnclosure):
         """Running minimum."""
         return self._like(_minimum.accumulate(self.balls, axis))
 
+    def cumulative_sum(self: Some, axis: int) -> Some:
+        """Running sum."""
+        return self._like(np.add.accumulate(self.balls, axis))
+
     def sort(self: Some) -> Some:
         """Order statistics: lower ends sorted and upper ends sorted, joined; a lost row stays lost."""
         rows = self.balls.reshape(-1, self.shape[-1])

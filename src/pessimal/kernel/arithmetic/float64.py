@@ -159,6 +159,13 @@ class Float64Enclosure(AbstractEnclosure):
         """Running minimum."""
         return self._both(np.minimum.accumulate(self.lo, axis), np.minimum.accumulate(self.hi, axis))
 
+    def cumulative_sum(self: Some, axis: int) -> Some:
+        """Running sum, one outward addition after the other."""
+        lo, hi = np.moveaxis(self.lo, axis, 0).copy(), np.moveaxis(self.hi, axis, 0).copy()
+        for i in range(1, lo.shape[0]):
+            lo[i], hi[i] = down(lo[i - 1] + lo[i]), up(hi[i - 1] + hi[i])
+        return self._both(np.moveaxis(lo, 0, axis), np.moveaxis(hi, 0, axis))
+
     def sort(self: Some) -> Some:
         """Order statistics: the i-th smallest lies between the i-th smallest bounds; a lost row stays lost."""
         lost = np.isnan(self.lo).any(-1, keepdims=True) | np.isnan(self.hi).any(-1, keepdims=True)
