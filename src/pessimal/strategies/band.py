@@ -106,7 +106,7 @@ class _Search:
         """Raise `Rejected(resources)` if nothing fits the budget."""
         starts = [{**start, **self.fixed} for start in self._starts()]
         try:
-            return self._hints(climb(starts, self._steps(), self._score, kept=4, gain=GAIN))
+            return self._hints(climb(starts, self._steps(), self._score, kept=3, gain=GAIN))
         except ValueError:
             raise Rejected(
                 Reason.RESOURCES, f"a budget of {self.budget} flops is too small for a band proof of this model"
@@ -116,18 +116,20 @@ class _Search:
         """Wide and narrow bands, few and many targets."""
         found = []
         few, more = min(2, self.k - 1), min(3, self.k - 1)
-        shapes = ((4, 6, 1, 0, 1), (7, 10, 1, 0, 0), (7, 10, 1, 0, 1), (8, 16, few, 0, 0), (8, 16, more, 2, 0))
+        # near, cells, classes, rivals below and above, rank-one scores of positions
+        shapes = ((4, 6, 1, 0, 0, 1), (7, 10, 1, 0, 0, 0), (7, 10, 1, 0, 0, 1), (6, 10, 1, 1, 0, 0),
+                  (6, 10, few, 1, 0, 0), (8, 16, more, 2, 1, 0))  # fmt: skip
         for part in (16, 13, 10, 7, 5, 3, 2, 1):
             first = self.v - max(1, (self.v * part) // 16)
-            for near, cells, classes, window, rank_one in shapes:
+            for near, cells, classes, below, above, rank_one in shapes:
                 found.append(
                     {
                         "first": first,
                         "near": min(near, self.v),
                         "cells": cells,
-                        "rivals_from": max(0, min(first - 1 - window, self.columns - 2)),
-                        "rivals_below": window,
-                        "rivals_above": min(window, 1),
+                        "rivals_from": max(0, min(first - 1 - 3 * below, self.columns - 2)),
+                        "rivals_below": below,
+                        "rivals_above": above,
                         "classes": classes,
                         "position_scores": rank_one,
                         "rival": 0,
@@ -143,6 +145,10 @@ class _Search:
         shapes = [{"near": n} for n in (-1, 1)] + [{"cells": n} for n in (-2, -1, 1, 2)]
         steps = [*firsts, *rivals, *shapes, {"near": 2, "cells": -1}, {"near": -2, "cells": 1}]
         steps += [{**a, **b} for a, b in [*product(firsts[1:3], shapes), *product(rivals[1:3], shapes)]]
+        # Targets that matter little at large K pay for a better proof of the others.
+        spent = ({"cells": 4}, {"near": 2}, {"classes": 1}, {"rivals_below": 1}, {"rival": 1}, {"near": 1, "cells": 2})
+        gaps = [{"first": n * wide, "rivals_from": n * wide} for n in (2, 6)]
+        steps += [{**a, **b} for a, b in product(gaps, spent)]
         steps += [{"first": n, "rivals_from": m} for n, m in ((-1, 1), (1, -1), (-2, 0), (2, 0), (-2, -1), (2, 1))]
         steps += [{"classes": n} for n in (-1, 1)] + [{"classes": 1, "cells": -n} for n in (2, 4, 8)]
         steps += [{"rivals_below": n} for n in (-1, 1)] + [{"rivals_above": n} for n in (-1, 1)]
