@@ -38,6 +38,7 @@ from pessimal.spec import (
     read_weights,
 )
 from pessimal.spec.claim import AccuracyClaim
+from pessimal.spec.semantics import assumptions as semantics_assumptions
 from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def result_row(
     """The JSON object of `pessimal prove` and `pessimal check`."""
     claim, certificate, cost = verdict.claim, verdict.certificate, verdict.cost
     at_most = verdict.correct_at_most
+    claimed = () if claim is None else semantics_assumptions(claim.semantics)
     return {
         "verdict": "VERIFIED" if verdict.verified else "REJECTED",
         "reason": None if verdict.reason is None else str(verdict.reason),
@@ -159,7 +161,7 @@ def result_row(
         if claim is None or at_most is None
         else -float_down(-Fraction(at_most, claim.total)),
         "semantics": AccuracyClaim.semantics if claim is None else claim.semantics,
-        "assumptions": [*weights.architecture.conventions, *assumptions],
+        "assumptions": [*weights.architecture.conventions, *assumptions, *claimed],
         "task": None if verdict.task is None else verdict.task.name,
         "distribution": Uniform.name,
         "strategy": None if certificate is None else certificate.strategy,

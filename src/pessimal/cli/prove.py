@@ -11,6 +11,7 @@ from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec import SEMANTICS
 from pessimal.strategies import StrategyError
 from pessimal.strategies.words import make_strategy, read_budget
 
@@ -34,7 +35,7 @@ class Prove:
     task: str | None = None
     """task name (default: what the file states)"""
     semantics: str = "real"
-    """arithmetic of the claim: real"""
+    """arithmetic of the claim: real, or float32 for every float32 execution"""
     max_ops: int = Limits.max_ops
     """largest number of checker operations"""
     max_bytes: int = Limits.max_bytes
@@ -45,8 +46,8 @@ class Prove:
 
     def run(self) -> int:
         """Prove, check what was proved, write it."""
-        if self.semantics != "real":
-            raise StrategyError(f"semantics {self.semantics!r} is not available; the only one so far is real")
+        if self.semantics not in SEMANTICS:
+            raise StrategyError(f"semantics {self.semantics!r} is not one of {', '.join(SEMANTICS)}")
         budget = None if self.budget is None else read_budget(self.budget)
         strategy = None
         if self.strategy is not None or budget is None or self.option:
@@ -60,10 +61,11 @@ class Prove:
         started = time.monotonic()
         try:
             with Watch(f"proving {label}") as watch:
+                words = {"semantics": self.semantics, "limits": limits, "progress": watch}
                 if strategy is not None:
-                    proof = api.prove(weights, task, strategy, limits=limits, progress=watch)
+                    proof = api.prove(weights, task, strategy, **words)
                 else:
-                    proof = api.within(weights, task, budget or 0, limits=limits, progress=watch)
+                    proof = api.within(weights, task, budget or 0, **words)
             if budget is not None and proof.cost.flops > budget:
                 raise Rejected(
                     Reason.RESOURCES,
@@ -73,7 +75,8 @@ class Prove:
             say(f"pessimal: {self.weights.name}: {label} refuses: {refusal.detail}")
             if self.json:
                 seconds = time.monotonic() - started
-                print_json(api.refused_row(weights, refusal, strategy=label, seconds=seconds))
+                row = api.refused_row(weights, refusal, strategy=label, seconds=seconds)
+                print_json({**row, "semantics": self.semantics})
             return RESOURCES if refusal.reason is Reason.RESOURCES else USAGE
         seconds = time.monotonic() - started
         with Watch("checking it") as watch:

@@ -6,6 +6,8 @@ Contents:
     brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, band.py, exact.py — one
         strategy each.
     frontier.py — the best of all within a budget.
+    recipes.py — where the search for band proofs begins.
+    words.py — strategies as people write them.
     plain.py — float64 without enclosures, for search.
     sub_cubic.py — the hundred published sub-cubic compositions.
     midpoints.py — enclosures as plain floats.

@@ -21,6 +21,7 @@ from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.plain import PlainArithmetic
+from pessimal.strategies.recipes import RECIPES
 
 DEFAULT_BUDGET = 2**21
 # Directions are multiples of this, and a step of the search must certify this much more.
@@ -106,35 +107,37 @@ class _Search:
         """Raise `Rejected(resources)` if nothing fits the budget."""
         starts = [{**start, **self.fixed} for start in self._starts()]
         try:
-            return self._hints(climb(starts, self._steps(), self._score, kept=3, gain=GAIN))
+            return self._hints(climb(starts, self._steps(), self._score, kept=2, gain=GAIN))
         except ValueError:
             raise Rejected(
                 Reason.RESOURCES, f"a budget of {self.budget} flops is too small for a band proof of this model"
             ) from None
 
     def _starts(self) -> list[dict[str, int]]:
-        """Wide and narrow bands, few and many targets."""
+        """Recipes for this vocabulary, and wide and narrow bands with few and many targets."""
+        few, more, last = min(2, self.k - 1), min(3, self.k - 1), self.v - 1
+        points = [(first * self.v // 64, low * self.v // 64, *shape) for first, low, *shape in RECIPES]
+        # near, cells, classes, rivals below and above, rank-one scores of positions, joint
+        shapes = ((2, 4, 1, 0, 0, 1, 0), (4, 6, 1, 0, 0, 1, 0), (7, 10, 1, 0, 0, 0, 0), (6, 10, few, 1, 0, 0, 0),
+                  (8, 16, more, 2, 1, 0, 0))  # fmt: skip
+        for part in (64, 40, 20, 8, 3):
+            first = min(self.v - max(1, self.v * part // 64), last)
+            points += [(first, max(0, first - 1 - 3 * shape[3]), *shape) for shape in shapes]
         found = []
-        few, more = min(2, self.k - 1), min(3, self.k - 1)
-        # near, cells, classes, rivals below and above, rank-one scores of positions
-        shapes = ((2, 4, 1, 0, 0, 1), (4, 6, 1, 0, 0, 1), (7, 10, 1, 0, 0, 0), (7, 10, 1, 0, 0, 1), (6, 10, 1, 1, 0, 0),
-                  (6, 10, few, 1, 0, 0), (8, 16, more, 2, 1, 0))  # fmt: skip
-        for part in (32, 26, 20, 14, 10, 6, 4, 2, 1):
-            first = self.v - max(1, (self.v * part) // 32)
-            for near, cells, classes, below, above, rank_one in shapes:
-                found.append(
-                    {
-                        "first": first,
-                        "near": min(near, self.v),
-                        "cells": cells,
-                        "rivals_from": max(0, min(first - 1 - 3 * below, self.columns - 2)),
-                        "rivals_below": below,
-                        "rivals_above": above,
-                        "classes": classes,
-                        "position_scores": rank_one,
-                        "rival": 0,
-                    }
-                )
+        for first, low, near, cells, classes, below, above, rank_one, joint in points:
+            found.append(
+                {
+                    "first": first,
+                    "near": min(near, self.v),
+                    "cells": cells,
+                    "rivals_from": min(low, first, self.columns - 2),
+                    "rivals_below": below,
+                    "rivals_above": above,
+                    "classes": min(classes, self.k - 1),
+                    "position_scores": rank_one,
+                    "rival": joint,
+                }
+            )
         return found
 
     def _steps(self) -> list[dict[str, int]]:

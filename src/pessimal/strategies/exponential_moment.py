@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.heads import separable_heads
+from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress
@@ -23,6 +23,7 @@ from pessimal.search.tilts import TiltProblem, best_tilts, coarse_tilts, join, q
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -78,24 +79,28 @@ class ExponentialMoment(AbstractStrategy):
         task = question.task
         arith = Float64Arithmetic()
         with arith.running():
-            choices = self._affordable(weights.architecture, task)
+            choices = self._affordable(weights.architecture, question)
             found = []
             for done, (rival, position, near) in enumerate(choices):
-                found.append(_search(weights, arith, task, {"rival": rival, "position": position, "near": near}))
+                found.append(_search(weights, arith, question, {"rival": rival, "position": position, "near": near}))
                 progress(done + 1, len(choices))
             wrong, hints = min(found, key=lambda one: one[0])
             # A shorter proof at the same bound is the better explanation: narrow the band while it costs nothing.
             while self.near is None and isinstance(task, MaxOfK) and int(hints.options["near"]) > 1:
                 narrower = {**hints.options, "near": max(1, int(hints.options["near"]) * 3 // 4)}
-                trial = _search(weights, arith, task, narrower)
+                trial = _search(weights, arith, question, narrower)
                 if trial[0] > wrong * (1 + WORTH):
                     break
                 hints = trial[1]
         return hints
 
-    def _affordable(self, arch: Architecture, task: AbstractTask) -> list[tuple[str, str, int]]:
+    def _affordable(self, arch: Architecture, question: Question) -> list[tuple[str, str, int]]:
         """Option triples within the budget; for an open `near`, the widest that fits."""
+        task = question.task
         budget = DEFAULT_BUDGET if self.budget is None and self.rival is None else self.budget
+        if budget is not None and self.budget is None:
+            # Rounding comes on top: the same options for either semantics.
+            budget += separable_heads_flops(arch, question.semantics)[0] - separable_heads_flops(arch, REAL)[0]
         widest = task.d_vocab if self.near is None else min(self.near, task.d_vocab)
         narrowest = 1 if self.near is None and isinstance(task, MaxOfK) else widest
         rivals = [self.rival] if self.rival else ["centred", "joint", "every"]
@@ -107,12 +112,12 @@ class ExponentialMoment(AbstractStrategy):
         triples = []
         least = []
         for rival, position in pairs:
-            least.append(moment_flops(arch, task, rival, position, narrowest))
+            least.append(moment_flops(arch, question, rival, position, narrowest))
             if least[-1] <= budget:
                 low, high = narrowest, widest
                 while low < high:
                     half = (low + high + 1) // 2
-                    fits = moment_flops(arch, task, rival, position, half) <= budget
+                    fits = moment_flops(arch, question, rival, position, half) <= budget
                     low, high = (half, high) if fits else (low, half - 1)
                 triples.append((rival, position, low))
         if not triples and self.budget is None:
@@ -125,10 +130,10 @@ class ExponentialMoment(AbstractStrategy):
 
 
 @lru_cache(maxsize=256)
-def moment_flops(arch: Architecture, task: AbstractTask, rival: str, position: str, near: int) -> int:
+def moment_flops(arch: Architecture, question: Question, rival: str, position: str, near: int) -> int:
     """Proof length of a choice of options."""
-    hints = blank_hints(arch, task, {"rival": rival, "position": position, "near": near})
-    return ExponentialMomentRule().cost(arch, Question(task), hints).flops
+    hints = blank_hints(arch, question.task, {"rival": rival, "position": position, "near": near})
+    return ExponentialMomentRule().cost(arch, question, hints).flops
 
 
 def blank_hints(arch: Architecture, task: AbstractTask, options: dict[str, str | int]) -> Hints:
@@ -142,10 +147,11 @@ def blank_hints(arch: Architecture, task: AbstractTask, options: dict[str, str |
 
 
 def _search(
-    weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
+    weights: Weights, arith: Float64Arithmetic, question: Question, options: dict[str, str | int]
 ) -> tuple[float, Hints]:
     """Estimated number of wrong sequences (as a fraction of all) and the hints that give it."""
-    wrong, hints = search_tilts(weights, arith, task, options)
+    task = question.task
+    wrong, hints = search_tilts(weights, arith, question, options)
     strata, total = strata_of(task), 0.0
     by_stratum = wrong.sum(0)
     for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
@@ -156,20 +162,20 @@ def _search(
 def search_tilts(
     weights: Weights,
     arith: Float64Arithmetic,
-    task: AbstractTask,
+    question: Question,
     options: dict[str, str | int],
     *,
     coarse: bool = False,
 ) -> tuple[Float[np.ndarray, "problems strata"], Hints]:
     """Estimated wrong sequences of every problem and stratum (as a fraction of all), and the best tilts."""
-    shape = weights.architecture.shape
+    shape, task = weights.architecture.shape, question.task
     hints = blank_hints(weights.architecture, task, options)
     if shape.n_heads > 1:
-        hints = Hints(options, {**hints.arrays, **_thresholds(weights, arith, task, options)})
+        hints = Hints(options, {**hints.arrays, **_thresholds(weights, arith, question, options)})
     read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
     mantissa, exponent = (hints.arrays[name] for name in TILTS)
     wrong = np.zeros(mantissa.shape)
-    for head, number, problem in _joined(stratum_terms(weights, task, read, arith)):
+    for head, number, problem in _joined(stratum_terms(weights, question, read, arith)):
         tilts, log_bound = (coarse_tilts if coarse else best_tilts)(problem)
         place = (slice(head * read.problems, (head + 1) * read.problems), number)
         mantissa[place], exponent[place] = quantise(tilts)
@@ -179,10 +185,11 @@ def search_tilts(
 
 
 def _thresholds(
-    weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
+    weights: Weights, arith: Float64Arithmetic, question: Question, options: dict[str, str | int]
 ) -> dict[str, np.ndarray]:
     """Thresholds of all heads but the last, with the same slack for each."""
-    heads, direct = separable_heads(weights, arith)
+    task = question.task
+    heads, direct = separable_heads(weights, arith, question.semantics)
     strata = strata_of(task)
     rivals = make_rivals(
         str(options["rival"]), [head.value for head in heads], direct, task.n_outputs, arith, pooled=False

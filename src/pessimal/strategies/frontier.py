@@ -8,6 +8,7 @@ Contents:
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.band import Band
@@ -27,14 +28,18 @@ GRID_COUNT_FROM = 2**24
 class Frontier:
     """Proofs of one model within budgets; what does not depend on the budget is proved once."""
 
-    def __init__(self, weights: Weights, task: AbstractTask, limits: Limits | None = None) -> None:
-        self.weights, self.task, self.limits = weights, task, limits
+    def __init__(
+        self, weights: Weights, task: AbstractTask, limits: Limits | None = None, *, semantics: str = REAL
+    ) -> None:
+        self.weights, self.task, self.limits, self.semantics = weights, task, limits, semantics
         self._known: dict[AbstractStrategy, Proof | Rejected] = {}
 
     def _proof(self, strategy: AbstractStrategy) -> Proof | Rejected:
         if strategy not in self._known:
             try:
-                self._known[strategy] = prove(self.weights, self.task, strategy, limits=self.limits)
+                self._known[strategy] = prove(
+                    self.weights, self.task, strategy, semantics=self.semantics, limits=self.limits
+                )
             except Rejected as refusal:
                 self._known[strategy] = refusal
         return self._known[strategy]
@@ -67,11 +72,12 @@ def within(
     task: AbstractTask,
     budget: int,
     *,
+    semantics: str = REAL,
     limits: Limits | None = None,
     progress: Progress = no_progress,
 ) -> Proof:
     """`Frontier.within` for one budget."""
-    return Frontier(weights, task, limits).within(budget, progress)
+    return Frontier(weights, task, limits, semantics=semantics).within(budget, progress)
 
 
 __all__ = ["BUDGETS", "Frontier", "within"]

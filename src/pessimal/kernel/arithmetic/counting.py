@@ -94,6 +94,10 @@ class Counted(AbstractMatrix, AbstractEnclosure):
         """1 per entry."""
         return self._new(self.shape, prod(self.shape))
 
+    def widened(self: Some, radius: Some) -> Some:
+        """2 per entry: a sum and a difference."""
+        return self._entrywise(radius)._entrywise(radius)  # noqa: SLF001
+
     def maximum(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)

@@ -117,6 +117,11 @@ class Float64Enclosure(AbstractEnclosure):
         lo = np.maximum(np.maximum(self.lo, -self.hi), 0.0)
         return self._both(lo, np.maximum(-self.lo, self.hi))
 
+    def widened(self: Some, radius: Some) -> Some:
+        """Both ends moved outward by the upper end of the radius."""
+        reach = np.where(radius.hi >= 0, radius.hi, np.nan)
+        return self._both(down(self.lo - reach), up(self.hi + reach))
+
     def maximum(self: Some, other: Some) -> Some:
         """Entrywise larger."""
         return self._both(np.maximum(self.lo, other.lo), np.maximum(self.hi, other.hi))

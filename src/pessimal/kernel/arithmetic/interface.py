@@ -116,6 +116,10 @@ class AbstractEnclosure(ABC):
         """Entrywise absolute value."""
 
     @abstractmethod
+    def widened(self: SomeEnclosure, radius: SomeEnclosure) -> SomeEnclosure:
+        """Every real within the upper end of `radius` of an entry, broadcasting; lost where that end is negative."""
+
+    @abstractmethod
     def maximum(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise larger of two numbers, broadcasting."""
 

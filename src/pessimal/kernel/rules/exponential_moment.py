@@ -124,8 +124,7 @@ class ExponentialMomentRule(AbstractRule):
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
-        del question
-        require_separable(weights, one_head=False)
+        require_separable(weights, question, one_head=False)
 
     def bound(
         self,
@@ -142,7 +141,7 @@ class ExponentialMomentRule(AbstractRule):
         mantissa, exponent = tilts(hints, task, options, shape.n_heads)
         strata, problems = strata_of(task), options.problems
         wrong: dict[tuple[int, int], Fraction | None] = {}
-        for head, terms in stratum_terms(weights, task, options, arith):
+        for head, terms in stratum_terms(weights, question, options, arith):
             rows = slice(head * problems, (head + 1) * problems)
             place = (rows, terms.number)
             tilt = arith.dyadic(-mantissa[place].ravel(), exponent[place].ravel())

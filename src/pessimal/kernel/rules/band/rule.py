@@ -39,7 +39,15 @@ from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.polynomials import Powers, low_sum, times
 from pessimal.kernel.rules.band.scores import make_scores
 from pessimal.kernel.rules.band.values import Problem, make_margins
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress, require_max_of_k
+from pessimal.kernel.rules.interface import (
+    AbstractRule,
+    CountBound,
+    Hints,
+    Progress,
+    no_progress,
+    require_max_of_k,
+    require_real,
+)
 from pessimal.kernel.tables import require_single_additive_head
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
@@ -220,6 +228,7 @@ class BandRule(AbstractRule):
     def require_covers(self, weights: Weights, question: Question) -> None:
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
         require_max_of_k(question.task)
+        require_real(question)
         require_single_additive_head(weights)
 
     def bound(
