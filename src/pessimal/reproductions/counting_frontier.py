@@ -7,6 +7,7 @@ Contents:
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,11 +64,18 @@ class CountingFrontier(AbstractReproduction):
     question: ClassVar[str] = "How tight is a counting proof of a given length, beside the published ones?"
     sweep: ClassVar[str] = "counting-k4"
     smoke_sweep: ClassVar[str] = "counting-smoke"
-    others: ClassVar[tuple[str, ...]] = ("counting-k5", "counting-k10", "counting-k20")
+    others: ClassVar[tuple[str, ...]] = (
+        *(f"counting-k{k}" for k in (5, 10, 20)),
+        *(f"brackets-k{k}" for k in (4, 5, 10, 20)),
+    )
 
     def results(self, swept: Swept) -> dict[str, Any]:
         """Per K: budgets, strategies, brackets, exact counts, published points."""
-        return {"k": {str(one.config["k"]): self._one(one) for one in (swept, *swept.others)}}
+        by_k: dict[int, Swept] = {}
+        for one in (swept, *swept.others):
+            k = one.config["k"]
+            by_k[k] = replace(by_k[k], rows=by_k[k].rows + one.rows) if k in by_k else one
+        return {"k": {str(k): self._one(one) for k, one in by_k.items()}}
 
     def _one(self, swept: Swept) -> dict[str, Any]:
         models = {row["weights"] for row in swept.rows}
