@@ -17,7 +17,7 @@ from pessimal.kernel.strata import Strata
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import PUBLISHED, Exact, ExponentialMoment, GridCount
+from pessimal.strategies import PUBLISHED, Band, Exact, ExponentialMoment, GridCount
 
 
 def tables(k: int, v: int, o: int, seed: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +134,7 @@ def test_past_the_evaluation_limit_everything_counts_as_wrong_and_undecided(monk
     weights = build(planted_tensors(Sizes(3, 5, 7, 2, 3), sharpness=40.0, gain=8.0))
     nine = [np.arange(3), np.arange(3)]
     for by_box in (True, False):
-        collected = Undecided(weights, Sizes(3, 5, 7, 2, 3).task())
+        collected = Undecided(weights, Question(Sizes(3, 5, 7, 2, 3).task()))
         for q in range(3):
             if by_box:
                 collected.add_box(nine, q)
@@ -147,13 +147,13 @@ def test_past_the_evaluation_limit_everything_counts_as_wrong_and_undecided(monk
 def test_an_evaluated_tie_is_wrong_and_undecided_and_a_wrong_sequence_only_wrong():
     """One sequence each."""
     weights, task = tied(2)
-    collected = Undecided(weights, task)
+    collected = Undecided(weights, Question(task))
     collected.add(np.array([[1]]), 2)
     assert (collected.wrong, collected.ties, collected.evaluations) == (1, 1, 1)
     sizes = Sizes(3, 5, 7, 2, 2)
     tensors = planted_tensors(sizes, sharpness=40.0, gain=8.0)
     tensors["W_U"] = tensors["W_U"][:, [1, 0, 2, 3, 4]]
-    collected = Undecided(build(tensors), sizes.task())
+    collected = Undecided(build(tensors), Question(sizes.task()))
     for token, wrong in ((2, 0), (1, 1), (0, 2)):
         collected.add(np.array([[token]]), token)
         assert (collected.wrong, collected.ties) == (wrong, 0)
@@ -228,13 +228,14 @@ def test_progress_rises_to_the_total(rule):
         "sub-cubic": next(iter(PUBLISHED.values()))(),
         "grid-count": GridCount(cells=16),
         "exact": Exact(),
+        "band": Band(budget=2**14),
     }
     hints = searched[rule].hints(weights, Question(sizes.task()), no_progress) if rule in searched else Hints()
     with arith.running():
         RULES[rule].bound(weights, Question(sizes.task()), hints, arith, lambda done, total: seen.append((done, total)))
-    # One step per target or query; the sub-cubic rule counts the number of other tokens instead, 1 to K - 1, and the
+    # One step per target or query; the sub-cubic rule counts other tokens, 1 to K - 1, band has two halves, and the
     # moment counts strata, block by block: two programs, with and without far tokens.
-    assert len(set(seen)) == {"sub-cubic": 2, "exponential-moment": 4}.get(rule, 3)
+    assert len(set(seen)) == {"sub-cubic": 2, "band": 2, "exponential-moment": 4}.get(rule, 3)
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1] == seen[0][1]
     assert rule == "exponential-moment" or seen[0][0] * len(set(seen)) == seen[-1][0]

@@ -42,11 +42,11 @@ def test_side_by_side_every_stratum_stands_once_with_its_own_terms(task, block):
     arith = Blocks()
     arith.block = block
     alone = {}
-    for head, terms in stratum_terms(weights, task, read, arith):
+    for head, terms in stratum_terms(weights, Question(task), read, arith):
         for row, number in enumerate(terms.number.tolist()):
             alone[head, number] = contents(terms, row)
     seen = []
-    for head, terms in joined(stratum_terms(weights, task, read, arith), arith):
+    for head, terms in joined(stratum_terms(weights, Question(task), read, arith), arith):
         for row, number in enumerate(terms.number.tolist()):
             seen.append((head, number))
             assert contents(terms, row) == alone[head, number]
@@ -90,7 +90,7 @@ def test_both_encodings_of_the_same_hints_give_the_same_bound(heads):
     """Short tilts and thresholds are exact where they can be written."""
     weights = build(random_tensors(Sizes(5, 7, 3, 2, 3, heads), 1))
     task = Sizes(5, 7, 3, 2, 3).task()
-    found = MomentSearch(weights, task).find({"rival": "every", "position": "each", "near": 5}).hints
+    found = MomentSearch(weights, Question(task)).find({"rival": "every", "position": "each", "near": 5}).hints
     short = shortened(found)
     m, e = (found.arrays[name] for name in TILTS)
     read = TermOptions.read(short, task, heads, 7)

@@ -89,7 +89,7 @@ def test_templates_carry_over_to_trained_models_and_not_to_another_circuit(tmp_p
     config = tmp_path / "experiments" / "sweeps" / "smoke.toml"
     for path in (config, tmp_path / "weights" / "some"):
         path.parent.mkdir(parents=True)
-    shutil.copy(find_config(Path("experiments/sweeps/smoke.toml")), config)
+    shutil.copy(find_config("smoke"), config)
     for stem in ("max4_v64_seed50", "max5_v64_seed123", "max10_v64_seed123", "max20_v64_seed50"):
         shutil.copy(ROOT / "weights" / f"{stem}.safetensors", tmp_path / "weights")
     reproduce(REPRODUCTIONS["transfer"], config, tmp_path)
@@ -153,10 +153,14 @@ def test_results_of_another_reproduction_are_not_drawn(tmp_path):
         draw(REPRODUCTIONS["main-table"], tmp_path)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments" / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
+SHIPPED = [path for folder in ("sweeps", "tasks") for path in sorted((ROOT / "experiments" / folder).glob("*.toml"))]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_shipped_configurations_are_readable(path):
-    assert find_config(path.relative_to(ROOT)) == path
-    read_config(path)
+    assert find_config(path.stem, path.parent.relative_to(ROOT)) == path
+    if path.parent.name == "sweeps":
+        read_config(path)
 
 
 def test_an_unknown_reproduction_lists_the_known():

@@ -17,7 +17,7 @@ def cases():
             if arithmetic == "arb" and path.stem.startswith(("max4_v64_h2", "max100")):
                 continue  # ten million exponentials: ten minutes
             slow = path.stem.endswith("brute-force") or (arithmetic == "arb" and path.stem.endswith(SLOW_IN_ARB))
-            slow = slow or path.stem.endswith("position-minima")
+            slow = slow or path.stem.endswith(("position-minima", "exact-float32"))
             name = f"{path.stem}-{arithmetic}"
             yield pytest.param(path, arithmetic, id=name, marks=[pytest.mark.slow] if slow else [])
 

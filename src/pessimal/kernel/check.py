@@ -22,6 +22,7 @@ from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.spec.claim import AccuracyClaim, decimal_down
 from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import SEMANTICS
 from pessimal.spec.task import AbstractTask, TaskError
 from pessimal.spec.tasks import task_from_record
 from pessimal.spec.weights import Weights
@@ -172,13 +173,13 @@ def _require_about(certificate: Certificate, weights: Weights) -> Question:
         raise Rejected(Reason.TASK_MISMATCH, str(error)) from None
     if certificate.distribution != Uniform().record():
         raise Rejected(Reason.TASK_MISMATCH, "the only distribution is uniform")
-    if certificate.semantics != "real":
-        raise Rejected(Reason.BAD_CLAIM, "the only semantics is real")
+    if certificate.semantics not in SEMANTICS:
+        raise Rejected(Reason.BAD_CLAIM, f"the semantics are {', '.join(SEMANTICS)}")
     if certificate.claim_kind != AccuracyClaim.kind:
         raise Rejected(Reason.BAD_CLAIM, f"the only claim kind is {AccuracyClaim.kind}")
     if certificate.total != task.total() or certificate.correct > certificate.total:
         raise Rejected(Reason.BAD_CLAIM, "claim total is not d_vocab**k, or the claim exceeds it")
-    return Question(task)
+    return Question(task, semantics=certificate.semantics)
 
 
 def _require_reached(certificate: Certificate, task: AbstractTask, wrong_at_most: Fraction) -> None:

@@ -30,14 +30,21 @@ class Swept:
         models: what it recorded about each model, by file stem.
         config: its configuration.
         checkpoints: the models' files, in the order of the configuration.
-        path: the configuration file.
+        path: the configuration file, or None.
+        others: what the reproduction's other sweeps left.
     """
 
     rows: list[dict[str, Any]]
     models: dict[str, dict[str, Any]]
     config: dict[str, Any]
     checkpoints: list[Path]
-    path: Path
+    path: Path | None = None
+    others: tuple["Swept", ...] = ()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its configuration lies, or None."""
+        return None if self.path is None else self.path.parent
 
     def truth(self) -> dict[str, int]:
         """Exact number of right sequences per model, where brute force was asked for."""
@@ -51,16 +58,18 @@ class AbstractReproduction(ABC):
         name: kebab-case name, also of its folder.
         question: what it answers.
         needs_sweep: whether it reads a ledger; if not, it starts from the shipped models or trains its own.
-        configs: configuration by default, and the one for a smoke test, from the top of the repository.
+        configs: folder of its configurations, from the top of the repository.
+        sweep, smoke_sweep: their stems, unless another is asked for.
+        others: further configurations that it reads when it reads `sweep`.
     """
 
     name: ClassVar[str]
     question: ClassVar[str]
     needs_sweep: ClassVar[bool] = True
-    configs: ClassVar[tuple[Path, Path]] = (
-        Path("experiments/sweeps/k4.toml"),
-        Path("experiments/sweeps/smoke.toml"),
-    )
+    configs: ClassVar[Path] = Path("experiments") / "sweeps"
+    sweep: ClassVar[str] = "k4"
+    smoke_sweep: ClassVar[str] = "smoke"
+    others: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def results(self, swept: Swept) -> dict[str, Any]:

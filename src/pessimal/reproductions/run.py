@@ -6,6 +6,7 @@ Contents:
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,17 @@ RESULTS = "results.json"
 PRETTY = 60_000
 
 
-def find_config(relative: Path) -> Path:
-    """A configuration of the repository, beside the package or in the current folder.
+def find_config(stem: str, folder: Path = AbstractReproduction.configs) -> Path:
+    """`<folder>/<stem>.toml`, beside the package or in the current folder.
 
     Raises:
         ReproductionError: it is in neither place.
     """
     for root in (Path(__file__).resolve().parents[3], Path()):
-        if (root / relative).is_file():
-            return root / relative
-    raise ReproductionError(f"{relative} is not here; name a configuration with --config")
+        path = root / folder / f"{stem}.toml"
+        if path.is_file():
+            return path
+    raise ReproductionError(f"{folder / stem}.toml is not here; name a configuration with --config")
 
 
 def reproduce(
@@ -55,10 +57,14 @@ def reproduce(
         progress: called with (proofs done, proofs asked for).
     """
     if reproduction.needs_sweep:
-        folder = config.parent / "runs" / config.stem
-        run = sweep(config, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
-        checkpoints = checkpoint_paths(read_config(config), config)
-        swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints, config)
+        stems = reproduction.others if config.stem == reproduction.sweep else ()
+        found = []
+        for path in (config, *(config.with_name(f"{stem}.toml") for stem in stems)):
+            folder = path.parent / "runs" / path.stem
+            run = sweep(path, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
+            checkpoints = checkpoint_paths(read_config(path), path)
+            found.append(Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints, path))
+        swept = replace(found[0], others=tuple(found[1:]))
     else:
         shipped = sorted((config.parents[2] / "weights").glob("max*_v64_seed*.safetensors"))
         swept = Swept([], {}, {}, shipped, config)

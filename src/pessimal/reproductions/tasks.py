@@ -28,13 +28,13 @@ class Tasks(AbstractReproduction):
     name: ClassVar[str] = "tasks"
     question: ClassVar[str] = "Are other tasks, several heads and LayerNorms certified as well as the maximum?"
     needs_sweep: ClassVar[bool] = False
-    configs: ClassVar[tuple[Path, Path]] = (
-        Path("experiments/tasks/config.toml"),
-        Path("experiments/tasks/smoke.toml"),
-    )
+    configs: ClassVar[Path] = Path("experiments") / "tasks"
+    sweep: ClassVar[str] = "config"
 
     def results(self, swept: Swept) -> dict[str, Any]:
         """Sampled accuracy, bound, length and size for every model of the configuration."""
+        if swept.path is None:
+            raise ReproductionError("tasks reads a configuration file of its own")
         try:
             config = tomllib.loads(swept.path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -6,13 +6,17 @@ $$\#\{t \in \{0..v-1\}^K : \mathrm{logit}_{f(t)}(W, t) > \mathrm{logit}_o(W, t)\
 \qquad N = v^K .$$
 
 `logit` is `spec.model.logits`: real arithmetic on the exact values of the stored floats. A tie counts as wrong.
-What is *not* said: anything about another input distribution, about a floating-point execution of the model
-(`semantics=real`), or that the count is the largest provable one.
+With `semantics=float32` the logits are those of a float32 execution, and the n sequences are right in every execution
+that `spec.semantics.assumptions` allows.
+What is *not* said: anything about another input distribution, with `semantics=real` anything about a floating-point
+execution of the model, or that the count is the largest provable one.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
+
+from pessimal.spec.semantics import EXP_ULPS, FLOAT32, REAL, SHIFT, require_known
 
 
 @dataclass(frozen=True)
@@ -22,20 +26,19 @@ class AccuracyClaim:
     Attributes:
         correct: claimed number of correct sequences, 0 <= correct <= total.
         total: number of sequences.
-        semantics: `"real"`: real arithmetic on the stored values.
+        semantics: `"real"`: real arithmetic on the stored values; `"float32"`: every float32 execution.
     """
 
     kind: ClassVar[str] = "correct-count"
     correct: int
     total: int
-    semantics: str = "real"
+    semantics: str = REAL
 
     def __post_init__(self) -> None:
         """Refuse counts that no model could have."""
         if not 0 <= self.correct <= self.total:
             raise ValueError("a claim needs 0 <= correct <= total")
-        if self.semantics != "real":
-            raise ValueError("the only semantics so far is real")
+        require_known(self.semantics)
 
     @property
     def accuracy(self) -> Fraction:
@@ -44,8 +47,14 @@ class AccuracyClaim:
 
     def sentence(self, task: str, weights_sha256: str) -> str:
         """The claim in English, written by whoever checked it."""
+        how = "real arithmetic on its stored values"
+        if self.semantics == FLOAT32:
+            how = (
+                f"every float32 execution (sums in any order, exp within {EXP_ULPS} ulp, softmax shifted to within "
+                f"{SHIFT} of its largest score, no TF32, no flush to zero)"
+            )
         return (
-            f"The model with weights sha256:{weights_sha256}, in real arithmetic on its stored values, gives the "
+            f"The model with weights sha256:{weights_sha256}, in {how}, gives the "
             f"right answer a strictly larger logit than every other on at least {self.correct} of all {self.total} "
             f"inputs of {task} (at least {decimal_down(self.accuracy)} of them)."
         )

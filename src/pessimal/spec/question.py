@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from pessimal.spec.distribution import Uniform
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 
 
@@ -13,9 +14,9 @@ class Question:
     Attributes:
         task: the right output of every sequence.
         distribution: how often every sequence occurs.
-        semantics: `"real"`: real arithmetic on the stored values.
+        semantics: one of `semantics.SEMANTICS`.
     """
 
     task: AbstractTask
     distribution: Uniform = field(default_factory=Uniform)
-    semantics: str = "real"
+    semantics: str = REAL

@@ -5,6 +5,7 @@ from functools import lru_cache
 from itertools import product
 from typing import ClassVar
 
+from pessimal.kernel.heads import separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress
@@ -13,6 +14,7 @@ from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata import strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -79,9 +81,9 @@ class ExponentialMoment(AbstractStrategy):
     def long_hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The affordable choice of options with the smallest estimated number of wrong sequences, and its tilts."""
         task = question.task
-        search = MomentSearch(weights, task, self.workers)
-        for budget in self._budgets(weights.architecture, task):
-            best = self._best(search, self._affordable(weights.architecture, task, budget), progress)
+        search = MomentSearch(weights, question, self.workers)
+        for budget in self._budgets(weights.architecture, question):
+            best = self._best(search, self._affordable(weights.architecture, question, budget), progress)
             if best.total <= ENOUGH:
                 break
         # A shorter proof at the same bound is the better explanation: narrow the band while it costs nothing.
@@ -120,19 +122,22 @@ class ExponentialMoment(AbstractStrategy):
     def _widest(self, task: AbstractTask) -> int:
         return task.d_vocab if self.near is None else min(self.near, task.d_vocab)
 
-    def _budgets(self, arch: Architecture, task: AbstractTask) -> list[int | None]:
+    def _budgets(self, arch: Architecture, question: Question) -> list[int | None]:
         """Budgets to try, in order, each until enough is certified."""
         if self.budget is not None:
             return [self.budget]
         if self.rival is not None:
             return [None]
-        least = self._least(arch, task, DEFAULT_BUDGET)
-        if min(least.values()) <= DEFAULT_BUDGET:
-            return [DEFAULT_BUDGET, SECOND_BUDGET]
-        return [max(LONG_BUDGET, 2 * min(least.values()))]
+        # Rounding comes on top: the same options for either semantics.
+        extra = separable_heads_flops(arch, question.semantics)[0] - separable_heads_flops(arch, REAL)[0]
+        shortest = min(self._least(arch, question, DEFAULT_BUDGET + extra).values())
+        if shortest <= DEFAULT_BUDGET + extra:
+            return [DEFAULT_BUDGET + extra, SECOND_BUDGET + extra]
+        return [max(LONG_BUDGET + extra, 2 * shortest - extra)]
 
-    def _least(self, arch: Architecture, task: AbstractTask, budget: int) -> dict[tuple[str, str], int]:
+    def _least(self, arch: Architecture, question: Question, budget: int) -> dict[tuple[str, str], int]:
         """Length of the shortest proof of every pair; a lower bound where it is over the budget at a glance."""
+        task = question.task
         near, strata = self._narrowest(task), strata_of(task).number
         least: dict[tuple[str, str], int] = {}
         for rival, position in self._pairs(arch):
@@ -140,20 +145,21 @@ class ExponentialMoment(AbstractStrategy):
             glance = n_problems(rival, arch.shape.d_vocab_out) * strata
             glance *= task.d_vocab if rival == "joint" else 1
             known = least and glance > max(budget, 2 * min(least.values()))
-            least[rival, position] = glance if known else moment_flops(arch, task, rival, position, near)
+            least[rival, position] = glance if known else moment_flops(arch, question, rival, position, near)
         return least
 
-    def _affordable(self, arch: Architecture, task: AbstractTask, budget: int | None) -> list[Choice]:
+    def _affordable(self, arch: Architecture, question: Question, budget: int | None) -> list[Choice]:
         """Options within the budget; for an open `near`, the widest that fits.
 
         Raises:
             Rejected: resources, if nothing fits.
         """
+        task = question.task
         narrowest, widest = self._narrowest(task), self._widest(task)
         if budget is None:
             return [(rival, position, widest) for rival, position in self._pairs(arch)]
         step = 1 if task.d_vocab <= FINE_VOCABULARY else task.d_vocab // 64
-        least = self._least(arch, task, budget)
+        least = self._least(arch, question, budget)
         choices = []
         for (rival, position), flops in least.items():
             if flops > budget:
@@ -162,7 +168,7 @@ class ExponentialMoment(AbstractStrategy):
             low, high = 0, -(-(widest - narrowest) // step)
             while low < high:
                 half = (low + high + 1) // 2
-                fits = moment_flops(arch, task, rival, position, min(widest, narrowest + half * step)) <= budget
+                fits = moment_flops(arch, question, rival, position, min(widest, narrowest + half * step)) <= budget
                 low, high = (half, high) if fits else (low, half - 1)
             choices.append((rival, position, min(widest, narrowest + low * step)))
         if self.budget is None:
@@ -177,7 +183,7 @@ class ExponentialMoment(AbstractStrategy):
 
 
 @lru_cache(maxsize=256)
-def moment_flops(arch: Architecture, task: AbstractTask, rival: str, position: str, near: int) -> int:
+def moment_flops(arch: Architecture, question: Question, rival: str, position: str, near: int) -> int:
     """Proof length of a choice of options."""
-    hints = blank_hints(arch, task, {"rival": rival, "position": position, "near": near})
-    return ExponentialMomentRule().cost(arch, Question(task), hints).flops
+    hints = blank_hints(arch, question.task, {"rival": rival, "position": position, "near": near})
+    return ExponentialMomentRule().cost(arch, question, hints).flops

@@ -65,13 +65,13 @@ class GridCount(AbstractStrategy):
         arith = Float64Arithmetic()
         heads = weights.architecture.shape.n_heads
         with arith.running():
-            search = MomentSearch(weights, task)
+            search = MomentSearch(weights, question)
             found = search.find(options, coarse=True)
             wrong, hints = found.wrong, found.hints
             active = _active(wrong, self.negligible if self.negligible is not None else 1e-5 if small else 1e-4)
             read = TermOptions.read(hints, task, heads, weights.architecture.shape.d_vocab_out)
             mantissa, exponent = np.zeros(wrong.shape, dtype=np.int64), np.zeros(wrong.shape, dtype=np.int64)
-            for head, terms in stratum_terms(weights, task, read, arith, tables=search.tables):
+            for head, terms in stratum_terms(weights, question, read, arith, tables=search.tables):
                 place = (slice(head * read.problems, (head + 1) * read.problems), terms.number)
                 mantissa[place], exponent[place] = quantised_up(_steps(terms, task, cells))
                 progress(int(terms.query[-1]) + 1, task.d_vocab)

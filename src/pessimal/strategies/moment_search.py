@@ -2,7 +2,7 @@
 
 Contents:
     Found — what a search found.
-    MomentSearch — the searches of one model and task; tables are computed once.
+    MomentSearch — the searches of one model and question; tables are computed once.
     blank_hints — hints of the right form.
     shortened — tilts and thresholds in 16 bits each.
     halfwords — the packing.
@@ -39,6 +39,7 @@ from pessimal.search.thresholds import fairer_parts, shared_slack, typical_margi
 from pessimal.search.tilts import FEW_ITERATIONS, ITERATIONS, TiltProblem, best_tilts, coarse_tilts, quantise
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.midpoints import middle
@@ -79,26 +80,31 @@ class Found:
 
 @dataclass(frozen=True)
 class MomentSearch:
-    """Searches for one model and task.
+    """Searches for one model and question.
 
     Attributes:
         weights: the model.
-        task: the task.
+        question: task and semantics.
         workers: threads; they change no result.
         typical: direct and typical margins by kind of rival, kept once computed.
     """
 
     weights: Weights
-    task: AbstractTask
+    question: Question
     workers: int = 1
     typical: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+
+    @property
+    def task(self) -> AbstractTask:
+        """The task of the question."""
+        return self.question.task
 
     @cached_property
     def tables(self) -> tuple[list[Head], AbstractEnclosure]:
         """Heads and direct path."""
         arith = Float64Arithmetic()
         with arith.running():
-            return separable_heads(self.weights, arith)
+            return separable_heads(self.weights, arith, self.question.semantics)
 
     @cached_property
     def shares(self) -> Float[np.ndarray, " strata"]:
@@ -160,7 +166,7 @@ class MomentSearch:
         with arith.running():
             read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
             queries = self._sample(read) if sampled else None
-            found = stratum_terms(weights, task, read, arith, tables=self.tables, queries=queries)
+            found = stratum_terms(weights, self.question, read, arith, tables=self.tables, queries=queries)
             mantissa, exponent = (np.zeros_like(hints.arrays[name]) for name in TILTS)
             wrong, seen = np.zeros(mantissa.shape), np.zeros(strata_of(task).number, dtype=bool)
             iterations = FEW_ITERATIONS if self._terms(read) > MANY_TERMS else ITERATIONS

@@ -27,6 +27,7 @@ from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.spec.claim import AccuracyClaim
 from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL, require_known
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy
@@ -60,6 +61,7 @@ def prove(
     task: AbstractTask,
     strategy: AbstractStrategy,
     *,
+    semantics: str = REAL,
     limits: Limits | None = None,
     progress: Progress = no_progress,
 ) -> Proof:
@@ -69,18 +71,20 @@ def prove(
         weights: the model.
         task: what it should compute.
         strategy: how to prove it.
+        semantics: `real`, or `float32` for every float32 execution (`docs/float32.md`).
         limits: what the proof may cost to check.
         progress: called with (done, total).
 
     Raises:
         Rejected: the rule does not cover the model, or the proof would be too long.
         TaskError: the task does not fit the model.
+        ValueError: unknown semantics.
         StrategyError: the strategy's options do not fit.
     """
     limits = limits or Limits()
     task.require_fits(weights.architecture)
     rule = RULES[strategy.rule]
-    question = Question(task)
+    question = Question(task, semantics=require_known(semantics))
     rule.require_covers(weights, question)
     require_sound_floats()
     hints = strategy.hints(weights, question, progress)
@@ -95,7 +99,7 @@ def prove(
     with arith.running():
         bound = rule.bound(weights, question, hints, arith, progress)
     wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK)
-    claim = AccuracyClaim(max(0, task.total() - floor(wrong)), task.total())
+    claim = AccuracyClaim(max(0, task.total() - floor(wrong)), task.total(), semantics)
     at_least = bound.wrong_at_least
     return Proof(
         data=encode(weights, task, strategy, hints, claim),

@@ -10,6 +10,8 @@ integers at a scale chosen per stratum, so that sums of K differences $G_o - G_y
 the enumeration is integer addition and comparison. Otherwise (several heads, final biases): enclosures of the logits,
 sequence by sequence, in the rule's arithmetic.
 
+Under `float32` the tables enclose those of every execution (`heads.py`); nothing is passed on to Arb.
+
 Soundness: for all weights, every architecture of `spec.model`; there are no hints. A stratum whose tables are lost
     (overflow) is left to the exact pass.
 Cost: `cost.brute_force_cost`, about 2 v_out operations per sequence.
@@ -25,14 +27,17 @@ from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, brute_force_cost
+from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.integer_stratum import IntegerStratum, boxes
+from pessimal.kernel.rounding import float32_complaints
+from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, boxes
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
@@ -85,17 +90,22 @@ class BruteForceRule(AbstractRule):
 
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Closed form."""
-        del question
         hints.only(set(), set())
         shape = architecture.shape
         if shape.d_vocab**shape.k > MAX_SEQUENCES:
             has = f"{shape.d_vocab}**{shape.k}"
             raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {has}")
-        return brute_force_cost(architecture)
+        if question.semantics == REAL:
+            return brute_force_cost(architecture)
+        flops, exps = separable_heads_flops(architecture, question.semantics)
+        bias = 2 * strata_of(question.task).number * shape.k * shape.d_vocab * shape.d_vocab_out
+        return brute_force_cost(architecture).plus(flops + bias, exps)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
-        """Everything the specification describes."""
-        del weights, question
+        """Everything the specification describes; under `float32` what its rounding bound covers."""
+        reasons = [] if question.semantics == REAL else float32_complaints(weights)
+        if reasons:
+            raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))
 
     def bound(
         self,
@@ -110,14 +120,14 @@ class BruteForceRule(AbstractRule):
         del hints
         if weights.architecture.shape.d_vocab_out == 1:
             return CountBound(Fraction(0), 0, decided=True)
-        tables = path_tables(weights, arith)
-        undecided = Undecided(weights, task)
+        tables = _tables(weights, arith, question.semantics)
+        undecided = Undecided(weights, question)
         separable = len(tables.weight) == 1 and tables.final_bias is None
         done, total = 0, task.total()
         wrong = 0
         for q in range(task.d_vocab):
             if separable:
-                wrong += _separable_query(tables, task, q, undecided)
+                wrong += _separable_query(tables, question, q, undecided)
             else:
                 wrong += _general_query(tables, task, q, undecided, arith)
             done += task.d_vocab ** (task.k - 1)
@@ -126,19 +136,27 @@ class BruteForceRule(AbstractRule):
         return CountBound(Fraction(wrong), wrong - undecided.ties, decided=True)
 
 
-def _separable_query(tables: PathTables, task: AbstractTask, q: int, undecided: Undecided) -> int:
+def _tables(weights: Weights, arith: AbstractArithmetic, semantics: str) -> PathTables:
+    """Tables of the model, or enclosures of those of its executions."""
+    if semantics == REAL:
+        return path_tables(weights, arith)
+    heads, direct = separable_heads(weights, arith, semantics)
+    weight = [arith.stack([head.weight(q) for q in range(direct.shape[0])]) for head in heads]
+    return PathTables(weight, [head.value for head in heads], direct, None, arith.fraction(Fraction(0)))
+
+
+def _separable_query(tables: PathTables, question: Question, q: int, undecided: Undecided) -> int:
     """Certainly wrong sequences with query q; the undecided ones are passed on."""
-    k, d_vocab = task.k, task.d_vocab
-    weight = tables.weight[0][q]
-    logits = (tables.value[0] + tables.direct[q]) * weight.reshape(k, d_vocab, 1)
-    lo, hi = logits.bounds()
+    task = question.task
+    weight = tables.weight[0][q].reshape(task.k, task.d_vocab, 1)
+    bounds = RivalBounds(tables.value[0] + tables.direct[q], weight, question.semantics)
     wrong = 0
     strata = strata_of(task)
     for y in range(task.n_outputs):
         program = strata.program(q, y)
         if program.empty:
             continue
-        stratum = IntegerStratum(lo, hi, q, y, strata.letter[y])
+        stratum = IntegerStratum(*bounds.of(y), q, y, strata.letter[y])
         for allowed in boxes(program, strata.letter[y]):
             if stratum.lost:
                 undecided.add_box(allowed, q)

@@ -138,8 +138,7 @@ class ExponentialMomentRule(AbstractRule):
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
-        del question
-        require_separable(weights, one_head=False)
+        require_separable(weights, question, one_head=False)
 
     def bound(
         self,
@@ -157,7 +156,7 @@ class ExponentialMomentRule(AbstractRule):
         strata, problems = strata_of(task), options.problems
         wrong: list[Fraction | None] = [Fraction(0)] * strata.number
         done = 0
-        for head, terms in joined(stratum_terms(weights, task, options, arith), arith):
+        for head, terms in joined(stratum_terms(weights, question, options, arith), arith):
             rows = slice(head * problems, (head + 1) * problems)
             place = (rows, terms.number)
             tilt = arith.dyadic(-mantissa[place].ravel(), exponent[place].ravel())

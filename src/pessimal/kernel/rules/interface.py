@@ -8,7 +8,7 @@ Contents:
     CountBound — what a rule returns.
     AbstractRule — the interface.
     no_progress — for callers who do not watch.
-    require_max_of_k — for rules about one task.
+    require_max_of_k, require_real — for rules about one task, or one semantics.
 """
 
 from abc import ABC, abstractmethod
@@ -25,6 +25,7 @@ from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -117,6 +118,16 @@ def require_max_of_k(task: AbstractTask) -> None:
     """Raise `Rejected(unsupported-model)` for other tasks."""
     if not isinstance(task, MaxOfK):
         raise Rejected(Reason.UNSUPPORTED_MODEL, f"the rule covers the task {MaxOfK.name}, not {task.name}")
+
+
+def require_real(question: Question) -> None:
+    """Raise `Rejected(unsupported-model)` for other semantics."""
+    if question.semantics != REAL:
+        raise Rejected(
+            Reason.UNSUPPORTED_MODEL,
+            f"the rule speaks about real arithmetic, not semantics {question.semantics}; brute-force, position-minima,"
+            " exponential-moment, grid-count and exact cover both",
+        )
 
 
 class AbstractRule(ABC):

@@ -31,7 +31,6 @@ from pessimal.kernel.strata import Letters, Program, Strata, strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
-from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
 
@@ -112,12 +111,12 @@ def _program_cost(program: Program) -> int:
     return flops + sum(moves) + sum(moves[:-1]) + sum(moves)
 
 
-def position_minima_cost(arch: Architecture, task: AbstractTask) -> Cost:
+def position_minima_cost(arch: Architecture, question: Question) -> Cost:
     """Three operations per (y, q, t, i, o), plus the passes over the programs."""
-    s = arch.shape
+    s, task = arch.shape, question.task
     strata = strata_of(task)
     v, n, r = s.d_vocab, s.k - 1, s.d_vocab_out - 1
-    flops, exps = separable_heads_flops(arch)
+    flops, exps = separable_heads_flops(arch, question.semantics)
     flops += (not arch.ln1) * v * (s.k * v)
     for y in range(task.n_outputs):
         w = sum(strata.letter_counts[y])
@@ -142,12 +141,11 @@ class PositionMinimaRule(AbstractRule):
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """From shapes alone."""
         hints.only(set(), set())
-        return position_minima_cost(architecture, question.task)
+        return position_minima_cost(architecture, question)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
-        del question
-        require_separable(weights, one_head=True)
+        require_separable(weights, question, one_head=True)
 
     def bound(
         self,
@@ -160,7 +158,7 @@ class PositionMinimaRule(AbstractRule):
         """The sequences that no move certifies."""
         task = question.task
         del hints
-        (head,), direct = separable_heads(weights, arith)
+        (head,), direct = separable_heads(weights, arith, question.semantics)
         strata = strata_of(task)
         k, d_vocab, n_out = head.value.shape
         weight = [head.weight(q) for q in range(d_vocab)]

@@ -37,6 +37,7 @@ from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.rivals import RIVALS, AbstractRivals, make_rivals, n_problems
 from pessimal.kernel.strata import Program, Strata, strata_of
 from pessimal.spec.machine import DEAD
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -251,7 +252,7 @@ class _Builder:
 
 def stratum_terms(
     weights: Weights,
-    task: AbstractTask,
+    question: Question,
     options: TermOptions,
     arith: AbstractArithmetic,
     *,
@@ -262,13 +263,14 @@ def stratum_terms(
 
     Args:
         weights: the model.
-        task: the task.
+        question: task and semantics.
         options: from the certificate.
         arith: the arithmetic.
         tables: `separable_heads` of the model, if they are at hand.
         queries: last tokens to look at; a rule looks at all of them.
     """
-    builder = _Builder(tables or separable_heads(weights, arith), task, options, arith)
+    task = question.task
+    builder = _Builder(tables or separable_heads(weights, arith, question.semantics), task, options, arith)
     for q in range(task.d_vocab) if queries is None else queries:
         for h in range(len(builder.heads)):
             for terms in builder.terms(h, q):

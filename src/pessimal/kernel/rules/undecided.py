@@ -1,5 +1,8 @@
 """Sequences that the fast pass of brute force cannot decide: straight from the specification, in Arb.
 
+Under `float32` nothing is evaluated: what the enclosures leave open may fall either way from one execution to the next,
+so it counts as wrong below and as undecided above.
+
 Contents:
     Undecided — collects, evaluates, counts.
 """
@@ -15,7 +18,8 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.model import AbstractReals, logits
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
 PRECISIONS = (128, 512, 2048)
@@ -44,11 +48,13 @@ class Undecided:
     Attributes:
         wrong: sequences counted as wrong here, ties among them.
         ties: sequences that stayed undecided at every precision, or came after the evaluation limit.
+        limit: how many may be evaluated.
     """
 
-    def __init__(self, weights: Weights, task: AbstractTask) -> None:
+    def __init__(self, weights: Weights, question: Question) -> None:
         self.weights = weights
-        self.task = task
+        self.task = question.task
+        self.limit = MAX_EVALUATIONS if question.semantics == REAL else 0
         self.wrong = 0
         self.ties = 0
         self.evaluations = 0
@@ -68,7 +74,7 @@ class Undecided:
 
     def _gives_up(self, count: int) -> bool:
         """Past the evaluation limit, count everything as wrong and undecided."""
-        if self.evaluations + count <= MAX_EVALUATIONS:
+        if self.evaluations + count <= self.limit:
             return False
         self.wrong += count
         self.ties += count
