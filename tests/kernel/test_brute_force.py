@@ -134,7 +134,7 @@ def test_past_the_evaluation_limit_everything_counts_as_wrong_and_undecided(monk
     weights = build(planted_tensors(Sizes(3, 5, 7, 2, 3), sharpness=40.0, gain=8.0))
     nine = [np.arange(3), np.arange(3)]
     for by_box in (True, False):
-        collected = Undecided(weights, Sizes(3, 5, 7, 2, 3).task())
+        collected = Undecided(weights, Question(Sizes(3, 5, 7, 2, 3).task()))
         for q in range(3):
             if by_box:
                 collected.add_box(nine, q)
@@ -147,13 +147,13 @@ def test_past_the_evaluation_limit_everything_counts_as_wrong_and_undecided(monk
 def test_an_evaluated_tie_is_wrong_and_undecided_and_a_wrong_sequence_only_wrong():
     """One sequence each."""
     weights, task = tied(2)
-    collected = Undecided(weights, task)
+    collected = Undecided(weights, Question(task))
     collected.add(np.array([[1]]), 2)
     assert (collected.wrong, collected.ties, collected.evaluations) == (1, 1, 1)
     sizes = Sizes(3, 5, 7, 2, 2)
     tensors = planted_tensors(sizes, sharpness=40.0, gain=8.0)
     tensors["W_U"] = tensors["W_U"][:, [1, 0, 2, 3, 4]]
-    collected = Undecided(build(tensors), sizes.task())
+    collected = Undecided(build(tensors), Question(sizes.task()))
     for token, wrong in ((2, 0), (1, 1), (0, 2)):
         collected.add(np.array([[token]]), token)
         assert (collected.wrong, collected.ties) == (wrong, 0)

@@ -108,6 +108,7 @@ def test_the_sentence_states_the_claim():
 
 
 def test_the_uniform_distribution():
-    """Probability is count over total, exactly."""
-    assert Uniform().probability(3, 7) == Fraction(3, 7)
+    """Every sequence weighs one."""
+    assert Uniform().total(MaxOfK(k=3, d_vocab=5)) == 125 == Uniform().weigh(np.array(list(sequences(5, 3)))).sum()
+    assert Uniform() == Uniform()
     assert Uniform().record() == {"name": "uniform"}

@@ -11,8 +11,8 @@ Contents:
 """
 
 from pessimal.spec.architecture import Architecture, ModelShape, Overrides
-from pessimal.spec.claim import AccuracyClaim
-from pessimal.spec.distribution import Uniform
+from pessimal.spec.claim import AccuracyClaim, ProbabilityClaim
+from pessimal.spec.distribution import AbstractDistribution, DistributionError, Markov, Product, Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask, TaskError
 from pessimal.spec.tasks import TASKS, MaxOfK, task_from_record
@@ -20,12 +20,17 @@ from pessimal.spec.weights import Weights, WeightsError, read_weights
 
 __all__ = [
     "TASKS",
+    "AbstractDistribution",
     "AbstractTask",
     "AccuracyClaim",
     "Architecture",
+    "DistributionError",
+    "Markov",
     "MaxOfK",
     "ModelShape",
     "Overrides",
+    "ProbabilityClaim",
+    "Product",
     "Question",
     "TaskError",
     "Uniform",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pessimal.spec.distribution import Uniform
+from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.task import AbstractTask
 
 
@@ -17,5 +17,9 @@ class Question:
     """
 
     task: AbstractTask
-    distribution: Uniform = field(default_factory=Uniform)
+    distribution: AbstractDistribution = field(default_factory=Uniform)
     semantics: str = "real"
+
+    def total(self) -> int:
+        """Weight of all sequences; their number where each weighs 1."""
+        return self.distribution.total(self.task)

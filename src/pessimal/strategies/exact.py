@@ -43,5 +43,5 @@ class Exact(AbstractStrategy):
         tally = Tally(left=self.nodes)
         arith = Float64Arithmetic()
         with arith.running():
-            count_wrong(weights, question.task, arith, tally, progress)
+            count_wrong(weights, question, arith, tally, progress)
         return Hints({"nodes": self.nodes if tally.open else self.nodes - tally.left})

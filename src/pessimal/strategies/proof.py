@@ -23,9 +23,9 @@ from pessimal.kernel.check import Limits, require_sound_floats
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import Hints, Progress, no_progress
-from pessimal.spec.claim import AccuracyClaim
-from pessimal.spec.distribution import Uniform
+from pessimal.kernel.rules.interface import Hints, Progress, no_progress, require_weighs
+from pessimal.spec.claim import CLAIMS, AccuracyClaim
+from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
@@ -60,6 +60,7 @@ def prove(
     task: AbstractTask,
     strategy: AbstractStrategy,
     *,
+    distribution: AbstractDistribution | None = None,
     limits: Limits | None = None,
     progress: Progress = no_progress,
 ) -> Proof:
@@ -69,18 +70,22 @@ def prove(
         weights: the model.
         task: what it should compute.
         strategy: how to prove it.
+        distribution: how often every input occurs (default: all alike).
         limits: what the proof may cost to check.
         progress: called with (done, total).
 
     Raises:
         Rejected: the rule does not cover the model, or the proof would be too long.
         TaskError: the task does not fit the model.
+        DistributionError: the distribution does not fit the task.
         StrategyError: the strategy's options do not fit.
     """
     limits = limits or Limits()
     task.require_fits(weights.architecture)
     rule = RULES[strategy.rule]
-    question = Question(task)
+    question = Question(task, distribution or Uniform())
+    question.distribution.require_fits(task)
+    require_weighs(rule, question)
     rule.require_covers(weights, question)
     require_sound_floats()
     hints = strategy.hints(weights, question, progress)
@@ -95,34 +100,36 @@ def prove(
     with arith.running():
         bound = rule.bound(weights, question, hints, arith, progress)
     wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK)
-    claim = AccuracyClaim(max(0, task.total() - floor(wrong)), task.total())
+    total = question.total()
+    claim = CLAIMS[question.distribution.claim_kind](max(0, total - floor(wrong)), total)
     at_least = bound.wrong_at_least
     return Proof(
-        data=encode(weights, task, strategy, hints, claim),
+        data=encode(weights, question, strategy, hints, claim),
         claim=claim,
         cost=cost,
-        correct_at_most=None if at_least is None else task.total() - at_least,
+        correct_at_most=None if at_least is None else total - at_least,
         strategy=strategy.name,
         rule=rule.name,
     )
 
 
 def encode(
-    weights: Weights, task: AbstractTask, strategy: AbstractStrategy, hints: Hints, claim: AccuracyClaim
+    weights: Weights, question: Question, strategy: AbstractStrategy, hints: Hints, claim: AccuracyClaim
 ) -> bytes:
     """The certificate container, `docs/certificate-format.md`."""
-    arrays = [(name, np.ascontiguousarray(hints.arrays[name])) for name in sorted(hints.arrays)]
+    named = {**hints.arrays, **question.distribution.arrays()}
+    arrays = [(name, np.ascontiguousarray(named[name])) for name in sorted(named)]
     header: dict[str, Any] = {
         "arrays": [{"dtype": a.dtype.name, "name": name, "shape": list(a.shape)} for name, a in arrays],
         "claim": {"correct": str(claim.correct), "kind": claim.kind, "total": str(claim.total)},
-        "distribution": Uniform().record(),
+        "distribution": question.distribution.record(),
         "format": FORMAT,
         "model": weights.architecture.record(),
         "options": dict(hints.options),
         "rule": strategy.rule,
         "semantics": claim.semantics,
         "strategy": strategy.name,
-        "task": task.record(),
+        "task": question.task.record(),
         "weights_sha256": weights.sha256,
     }
     raw = canonical(header)

@@ -8,6 +8,7 @@ Contents:
     CountBound — what a rule returns.
     AbstractRule — the interface.
     no_progress — for callers who do not watch.
+    require_weighs — for rules that do not cover a distribution.
     require_max_of_k — for rules about one task.
 """
 
@@ -24,6 +25,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
@@ -99,18 +101,29 @@ class Hints:
 
 @dataclass(frozen=True)
 class CountBound:
-    """Bound on the number of wrong sequences.
+    """Bound on the weight of the wrong sequences; on their number where each weighs 1 (`spec.distribution`).
 
     Attributes:
-        wrong_at_most: no more than this many sequences are wrong.
-        wrong_at_least: no fewer than this many are wrong, or None if the rule does not say.
+        wrong_at_most: no more than this weight is wrong.
+        wrong_at_least: no less than this is wrong, or None if the rule does not say.
         decided: True if the bound counts discrete decisions, so that every careful arithmetic finds the same one;
             False if it is a sum of real numbers, which needs a hair of slack between arithmetics.
+        strata: the same by stratum (q, y), last token and right output; adds up to `wrong_at_most`. Empty if the rule
+            does not say.
     """
 
     wrong_at_most: Fraction
     wrong_at_least: int | None
     decided: bool
+    strata: Mapping[tuple[int, int], Fraction | int] = field(default_factory=dict)
+
+
+def require_weighs(rule: "AbstractRule", question: Question) -> None:
+    """Raise `Rejected(unsupported-model)` for distributions the rule does not weigh."""
+    name = question.distribution.name
+    if name not in rule.distributions:
+        covered = " and ".join(rule.distributions)
+        raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} covers the distributions {covered}, not {name}")
 
 
 def require_max_of_k(task: AbstractTask) -> None:
@@ -120,9 +133,15 @@ def require_max_of_k(task: AbstractTask) -> None:
 
 
 class AbstractRule(ABC):
-    """A theorem that turns weights and hints into a bound."""
+    """A theorem that turns weights and hints into a bound.
+
+    Attributes:
+        name: as it stands in a certificate.
+        distributions: names of the distributions the theorem holds for.
+    """
 
     name: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]] = (Uniform.name,)
 
     @abstractmethod
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:

@@ -116,6 +116,7 @@ class StratumTerms:
         number: places of the strata among all, `[Y]`.
         program: their program.
         near: g of the tokens treated one by one, `[R, I, pairs]`; I is K - 1, or 1 when positions share the term.
+        token: which tokens they are, `[pairs]`.
         pair: place in `near` of the j-th near token of a stratum, `[Y, G]`.
         letter: its letter, or `DEAD` where there is no j-th token, `[Y, G]`.
         far: g of every far token, `[R, Y]`; their letter is 0.
@@ -128,6 +129,7 @@ class StratumTerms:
     number: Int[np.ndarray, " Y"]
     program: Program
     near: AbstractEnclosure
+    token: Int[np.ndarray, " pairs"]
     pair: Int[np.ndarray, "Y G"]
     letter: Int[np.ndarray, "Y G"]
     far: AbstractEnclosure
@@ -188,7 +190,7 @@ class _Builder:
             last = self.rivals.last(h, q, outputs)
             last = last if direct is None else last + direct
             yield StratumTerms(
-                q, outputs, number, program, g, pair, letter,
+                q, outputs, number, program, g, t, pair, letter,
                 self._far(margin, direct, h, q, outputs, n_far), n_far, last * head.last_weight(q),
             )  # fmt: skip
 
