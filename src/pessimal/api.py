@@ -2,8 +2,10 @@
 
 Contents:
     load_weights — a safetensors file to `Weights`.
+    load_distribution — how often every input occurs, from a JSON or TOML file.
     task_of — the task a file says it was trained for.
     prove, save_certificate, check — the main job.
+    write_strata — the bounds by stratum as a table.
     result_row — a proof or verdict as the JSON object of the command line.
     info — what a weights file holds.
     train — models from seeds.
@@ -11,8 +13,10 @@ Contents:
     collect — check every certificate of a folder into its ledger.
 """
 
+import json
 import math
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from fractions import Fraction
@@ -27,7 +31,9 @@ from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.runs import RunFolder, write_atomic
 from pessimal.spec import (
     TASKS,
+    AbstractDistribution,
     AbstractTask,
+    DistributionError,
     MaxOfK,
     Overrides,
     TaskError,
@@ -37,6 +43,7 @@ from pessimal.spec import (
     read_weights,
 )
 from pessimal.spec.claim import AccuracyClaim
+from pessimal.spec.distribution import PREFIX, distribution_from
 from pessimal.strategies import Proof, prove
 
 if TYPE_CHECKING:
@@ -47,6 +54,7 @@ __all__ = [
     "check",
     "collect",
     "info",
+    "load_distribution",
     "load_weights",
     "prove",
     "record",
@@ -55,9 +63,11 @@ __all__ = [
     "save_certificate",
     "task_of",
     "train",
+    "write_strata",
 ]
 
 MAX_WEIGHT_BYTES = 1 << 30
+STRATA_COLUMNS = ("q", "y", "total", "wrong_at_most")
 
 
 def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weights:
@@ -79,6 +89,30 @@ def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weight
         raise WeightsError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
     except WeightsError as error:
         raise WeightsError(f"{path.name}: {error}") from None
+
+
+def load_distribution(path: Path | str) -> AbstractDistribution:
+    """Read a distribution: `{"name": "product", "weights": [[..], ..]}`, `{"name": "markov", "initial": [..],
+    "transition": [[..], ..]}` or `{"name": "uniform"}`, in JSON, or in TOML if the name ends so; whole numbers only.
+
+    Raises:
+        DistributionError: one sentence naming the file.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except OSError as error:
+        raise DistributionError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
+    except (ValueError, RecursionError):
+        raise DistributionError(f"{path.name} is not a JSON or TOML file") from None
+    fields = dict(record) if isinstance(record, dict) else {}
+    name = fields.pop("name", None)
+    arrays = {f"{PREFIX}{key}": value for key, value in fields.items()}
+    try:
+        return distribution_from({"name": name}, arrays)
+    except DistributionError as error:
+        raise DistributionError(f"{path.name}: {error}") from None
 
 
 def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, list[str]]:
@@ -139,12 +173,34 @@ def check(
     return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, progress=progress)
 
 
+def write_strata(verdict: Verdict, path: Path | str) -> Path:
+    """Write the bound of every stratum: last token, right output, weight of its sequences, at most how much is wrong.
+
+    A CSV file with a line per stratum, or a JSON list if the name ends so; numbers are whole, in strings in JSON.
+
+    Raises:
+        ValueError: the certificate was rejected, or its rule gives no bounds by stratum.
+    """
+    if not verdict.strata:
+        raise ValueError("there are no bounds by stratum to write")
+    path = Path(path)
+    rows = [(one.q, one.y, str(one.total), str(one.wrong_at_most)) for one in verdict.strata]
+    if path.suffix == ".json":
+        text = json.dumps([dict(zip(STRATA_COLUMNS, row, strict=True)) for row in rows], indent=0)
+    else:
+        text = "\n".join(",".join(map(str, row)) for row in [STRATA_COLUMNS, *rows])
+    write_atomic(path, f"{text}\n".encode())
+    return path
+
+
 def result_row(
     weights: Weights, verdict: Verdict, *, seconds: float, assumptions: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The JSON object of `pessimal prove` and `pessimal check`."""
     claim, certificate, cost = verdict.claim, verdict.certificate, verdict.cost
     at_most = verdict.correct_at_most
+    distribution = Uniform() if verdict.question is None else verdict.question.distribution
+    worst = verdict.worst_stratum
     return {
         "verdict": "VERIFIED" if verdict.verified else "REJECTED",
         "reason": None if verdict.reason is None else str(verdict.reason),
@@ -157,7 +213,11 @@ def result_row(
         "semantics": AccuracyClaim.semantics if claim is None else claim.semantics,
         "assumptions": [*weights.architecture.conventions, *assumptions],
         "task": None if verdict.task is None else verdict.task.name,
-        "distribution": Uniform.name,
+        "distribution": distribution.name,
+        "distribution_sha256": distribution.sha256 if distribution.arrays() else None,
+        "worst_stratum": None
+        if worst is None
+        else dict(zip(STRATA_COLUMNS, (worst.q, worst.y, str(worst.total), str(worst.wrong_at_most)), strict=True)),
         "strategy": None if certificate is None else certificate.strategy,
         "rule": None if certificate is None else certificate.rule,
         "flops": None if cost is None else cost.flops,

@@ -9,7 +9,7 @@ import tyro
 
 from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
-from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say
+from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say, say_claim
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError, known_strategies
@@ -31,12 +31,16 @@ class Prove:
     """largest number of flops of the proof"""
     task: str | None = None
     """task name (default: what the file states)"""
+    distribution: Path | None = None
+    """JSON or TOML file with integer weights: product or markov (default: all inputs alike)"""
     semantics: str = "real"
     """arithmetic of the claim: real"""
     max_ops: int = Limits.max_ops
     """largest number of checker operations"""
     max_bytes: int = Limits.max_bytes
     """largest memory of the check, in bytes"""
+    strata: Path | None = None
+    """write the bound of every last token and right output to this CSV (or .json) file"""
     json: bool = False
     """print one JSON object as the last line of stdout"""
     model: ModelFlags = field(default_factory=ModelFlags)
@@ -50,11 +54,12 @@ class Prove:
         task, assumed = api.task_of(weights, self.task)
         for line in assumed:
             say(f"pessimal: assumed {line}")
+        distribution = None if self.distribution is None else api.load_distribution(self.distribution)
         limits = Limits(self.max_ops, self.max_bytes)
         started = time.monotonic()
         try:
             with Watch(f"proving {strategy.name}") as watch:
-                proof = api.prove(weights, task, strategy, limits=limits, progress=watch)
+                proof = api.prove(weights, task, strategy, distribution=distribution, limits=limits, progress=watch)
             if self.budget is not None and proof.cost.flops > self.budget:
                 raise Rejected(
                     Reason.RESOURCES,
@@ -73,7 +78,9 @@ class Prove:
             say(f"pessimal: the new certificate does not check ({verdict.reason}): {verdict.detail}")
             return 1
         api.save_certificate(proof, self.out)
-        say(proof.claim.sentence(f"{task.name} (k={task.k}, d_vocab={task.d_vocab})", weights.sha256))
+        say_claim(verdict)
+        if self.strata is not None:
+            api.write_strata(verdict, self.strata)
         print(verdict.line())
         if self.json:
             print_json(api.result_row(weights, verdict, seconds=seconds, assumptions=assumed))

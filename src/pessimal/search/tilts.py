@@ -53,6 +53,8 @@ class TiltProblem:
         n_far: their number, `[Y]`.
         last: term of the query token, `[R, Y]`.
         program: which letters may stand where.
+        log_near, log_far, log_last: logarithms of the probabilities of the tokens, by position before the last (or one
+            row for all), and of the query; None where every token counts one.
     """
 
     near: Float[np.ndarray, "R I P"]
@@ -62,11 +64,16 @@ class TiltProblem:
     n_far: Int[np.ndarray, " Y"]
     last: Float[np.ndarray, "R Y"]
     program: Paths
+    log_near: Float[np.ndarray, "W P"] | None = None
+    log_far: Float[np.ndarray, "W Y"] | None = None
+    log_last: Float[np.ndarray, " Y"] | None = None
 
     def log_bound(self, log2_tilt: Float[np.ndarray, "R Y"]) -> Float[np.ndarray, "R Y"]:
-        """Natural logarithm of the bound on the number of wrong sequences."""
+        """Natural logarithm of the bound on the number, or the probability, of wrong sequences."""
         tilt = np.exp2(log2_tilt)
         x = -tilt[:, np.newaxis, self.rows] * self.near
+        if self.log_near is not None:
+            x = x + self.log_near
         known: dict[frozenset[int], np.ndarray] = {}
 
         def summed(i: int, letters: frozenset[int]) -> np.ndarray:
@@ -76,9 +83,10 @@ class TiltProblem:
                 for letter in rest:
                     value = np.logaddexp(value, self._summed_letter(x, tilt, letter))
                 known[letters] = value
-            return known[letters][:, min(i, self.near.shape[1] - 1)]
+            return known[letters][:, min(i, x.shape[1] - 1)]
 
-        return self.program.run(summed, np.logaddexp, np.add) - tilt * self.last
+        found = self.program.run(summed, np.logaddexp, np.add) - tilt * self.last
+        return found if self.log_last is None else found + self.log_last
 
     @cached_property
     def rows(self) -> Int[np.ndarray, " P"]:
@@ -108,7 +116,8 @@ class TiltProblem:
             scaled = np.exp(part - np.repeat(top, lengths, axis=2))
             total[:, :, strata] = np.log(np.add.reduceat(scaled, starts, axis=2)) + top
         if letter == 0 and self.n_far.any():
-            total = np.logaddexp(total, (np.log(self.n_far) - tilt * self.far)[:, np.newaxis])
+            far = np.log(self.n_far)[np.newaxis] if self.log_far is None else self.log_far
+            total = np.logaddexp(total, far - (tilt * self.far)[:, np.newaxis])
         return total
 
 
@@ -127,7 +136,16 @@ def join(problems: Sequence[TiltProblem]) -> TiltProblem:
         n_far=np.concatenate([one.n_far for one in problems]),
         last=np.concatenate([one.last for one in problems], axis=1),
         program=problems[0].program,
+        log_near=_joined([one.log_near for one in problems]),
+        log_far=_joined([one.log_far for one in problems]),
+        log_last=_joined([one.log_last for one in problems]),
     )
+
+
+def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Side by side, if they are there."""
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found, axis=-1) if found else None
 
 
 def coarse_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:

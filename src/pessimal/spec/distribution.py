@@ -248,12 +248,12 @@ class Markov(AbstractDistribution):
 DISTRIBUTIONS: dict[str, type[AbstractDistribution]] = {one.name: one for one in (Uniform, Product, Markov)}
 
 
-def distribution_from(record: object, arrays: Mapping[str, np.ndarray]) -> AbstractDistribution:
-    """The distribution of a certificate.
+def distribution_from(record: object, arrays: Mapping[str, Any]) -> AbstractDistribution:
+    """The distribution of a certificate or a file.
 
     Args:
         record: exactly `{"name": ...}`.
-        arrays: exactly its arrays, int64, by name.
+        arrays: exactly its arrays, of integers, by name.
 
     Raises:
         DistributionError: unknown name, missing or unknown array, or weights that are no distribution.
@@ -268,6 +268,6 @@ def distribution_from(record: object, arrays: Mapping[str, np.ndarray]) -> Abstr
         Product.name: ["distribution_weights"],
         Markov.name: ["distribution_initial", "distribution_transition"],
     }[record["name"]]
-    if sorted(arrays) != expected or not all(array.dtype == np.int64 for array in arrays.values()):
-        raise DistributionError(f"distribution {record['name']} has exactly the int64 arrays {expected or 'none'}")
+    if sorted(arrays) != expected:
+        raise DistributionError(f"distribution {record['name']} has exactly the arrays {', '.join(expected) or 'none'}")
     return DISTRIBUTIONS[record["name"]](*(arrays[name] for name in expected))

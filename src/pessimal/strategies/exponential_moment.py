@@ -1,7 +1,7 @@
 """R2: exponential moment with searched tilts."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -18,9 +18,11 @@ from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.kernel.rules.rivals import RIVALS, make_rivals, n_problems
 from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS, StratumTerms, TermOptions, stratum_terms
 from pessimal.kernel.strata import strata_of
+from pessimal.kernel.weighing import weighing_of
 from pessimal.search.thresholds import equal_slack, typical_margins
 from pessimal.search.tilts import TiltProblem, best_tilts, coarse_tilts, join, quantise
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.distribution import Markov, Product
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
@@ -75,29 +77,28 @@ class ExponentialMoment(AbstractStrategy):
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The affordable choice of options with the smallest estimated number of wrong sequences, and its tilts."""
-        task = question.task
         arith = Float64Arithmetic()
         with arith.running():
-            choices = self._affordable(weights.architecture, task)
+            choices = self._affordable(weights.architecture, question)
             found = []
             for done, (rival, position, near) in enumerate(choices):
-                found.append(_search(weights, arith, task, {"rival": rival, "position": position, "near": near}))
+                found.append(_search(weights, arith, question, {"rival": rival, "position": position, "near": near}))
                 progress(done + 1, len(choices))
             wrong, hints = min(found, key=lambda one: one[0])
             # A shorter proof at the same bound is the better explanation: narrow the band while it costs nothing.
-            while self.near is None and isinstance(task, MaxOfK) and int(hints.options["near"]) > 1:
+            while self.near is None and _has_far(question) and int(hints.options["near"]) > 1:
                 narrower = {**hints.options, "near": max(1, int(hints.options["near"]) * 3 // 4)}
-                trial = _search(weights, arith, task, narrower)
+                trial = _search(weights, arith, question, narrower)
                 if trial[0] > wrong * (1 + WORTH):
                     break
                 hints = trial[1]
         return hints
 
-    def _affordable(self, arch: Architecture, task: AbstractTask) -> list[tuple[str, str, int]]:
+    def _affordable(self, arch: Architecture, question: Question) -> list[tuple[str, str, int]]:
         """Option triples within the budget; for an open `near`, the widest that fits."""
         budget = DEFAULT_BUDGET if self.budget is None and self.rival is None else self.budget
-        widest = task.d_vocab if self.near is None else min(self.near, task.d_vocab)
-        narrowest = 1 if self.near is None and isinstance(task, MaxOfK) else widest
+        widest = question.task.d_vocab if self.near is None else min(self.near, question.task.d_vocab)
+        narrowest = 1 if self.near is None and _has_far(question) else widest
         rivals = [self.rival] if self.rival else ["centred", "joint", "every"]
         if arch.shape.n_heads > 1 and not self.rival:
             rivals.remove("joint")
@@ -107,12 +108,12 @@ class ExponentialMoment(AbstractStrategy):
         triples = []
         least = []
         for rival, position in pairs:
-            least.append(moment_flops(arch, task, rival, position, narrowest))
+            least.append(moment_flops(arch, question, rival, position, narrowest))
             if least[-1] <= budget:
                 low, high = narrowest, widest
                 while low < high:
                     half = (low + high + 1) // 2
-                    fits = moment_flops(arch, task, rival, position, half) <= budget
+                    fits = moment_flops(arch, question, rival, position, half) <= budget
                     low, high = (half, high) if fits else (low, half - 1)
                 triples.append((rival, position, low))
         if not triples and self.budget is None:
@@ -124,11 +125,16 @@ class ExponentialMoment(AbstractStrategy):
         return triples
 
 
+def _has_far(question: Question) -> bool:
+    """Whether the rule lumps far tokens."""
+    return isinstance(question.task, MaxOfK) and not isinstance(question.distribution, Markov)
+
+
 @lru_cache(maxsize=256)
-def moment_flops(arch: Architecture, task: AbstractTask, rival: str, position: str, near: int) -> int:
+def moment_flops(arch: Architecture, question: Question, rival: str, position: str, near: int) -> int:
     """Proof length of a choice of options."""
-    hints = blank_hints(arch, task, {"rival": rival, "position": position, "near": near})
-    return ExponentialMomentRule().cost(arch, Question(task), hints).flops
+    hints = blank_hints(arch, question.task, {"rival": rival, "position": position, "near": near})
+    return ExponentialMomentRule().cost(arch, question, hints).flops
 
 
 def blank_hints(arch: Architecture, task: AbstractTask, options: dict[str, str | int]) -> Hints:
@@ -142,39 +148,41 @@ def blank_hints(arch: Architecture, task: AbstractTask, options: dict[str, str |
 
 
 def _search(
-    weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
+    weights: Weights, arith: Float64Arithmetic, question: Question, options: dict[str, str | int]
 ) -> tuple[float, Hints]:
     """Estimated number of wrong sequences (as a fraction of all) and the hints that give it."""
-    wrong, hints = search_tilts(weights, arith, task, options)
-    strata, total = strata_of(task), 0.0
+    wrong, hints = search_tilts(weights, arith, question, options)
+    weighing, whole, total = weighing_of(question), question.total(), 0.0
     by_stratum = wrong.sum(0)
-    for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
-        total += min(strata.size(int(q), int(y)) / task.total(), float(by_stratum[strata.place[q, y]]))
+    for q, y in np.argwhere(weighing.strata.place >= 0).tolist():
+        total += min(weighing.stratum(q, y) / whole, float(by_stratum[weighing.strata.place[q, y]]))
     return total, hints
 
 
 def search_tilts(
     weights: Weights,
     arith: Float64Arithmetic,
-    task: AbstractTask,
+    question: Question,
     options: dict[str, str | int],
     *,
     coarse: bool = False,
 ) -> tuple[Float[np.ndarray, "problems strata"], Hints]:
     """Estimated wrong sequences of every problem and stratum (as a fraction of all), and the best tilts."""
-    shape = weights.architecture.shape
+    task, shape = question.task, weights.architecture.shape
     hints = blank_hints(weights.architecture, task, options)
     if shape.n_heads > 1:
         hints = Hints(options, {**hints.arrays, **_thresholds(weights, arith, task, options)})
     read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
     mantissa, exponent = (hints.arrays[name] for name in TILTS)
     wrong = np.zeros(mantissa.shape)
-    for head, number, problem in _joined(stratum_terms(weights, task, read, arith)):
+    chances = log_chances(question)
+    whole = 0.0 if chances is not None else task.k * np.log(task.d_vocab)
+    for head, number, problem in _joined(stratum_terms(weights, task, read, arith), chances):
         tilts, log_bound = (coarse_tilts if coarse else best_tilts)(problem)
         place = (slice(head * read.problems, (head + 1) * read.problems), number)
         mantissa[place], exponent[place] = quantise(tilts)
         with np.errstate(all="ignore"):
-            wrong[place] = np.exp(log_bound - task.k * np.log(task.d_vocab))
+            wrong[place] = np.exp(log_bound - whole)
     return wrong, hints
 
 
@@ -206,27 +214,63 @@ def _thresholds(
     )
 
 
-def _joined(found: Iterable[tuple[int, StratumTerms]]) -> Iterator[tuple[int, np.ndarray, TiltProblem]]:
+def log_chances(question: Question) -> Float[np.ndarray, "I v"] | None:
+    """Logarithms of the probabilities of every token by position, one row if all are alike; None where it is uniform.
+
+    A chain is searched as if its positions were independent.
+    """
+    distribution = question.distribution
+    if isinstance(distribution, Product):
+        found = distribution.weights / distribution.weights.sum(1, keepdims=True)
+    elif isinstance(distribution, Markov):
+        step = distribution.transition / distribution.transition.sum(1, keepdims=True)
+        rows = [distribution.initial / distribution.initial.sum()]
+        for _ in range(1, question.task.k):
+            rows.append(rows[-1] @ step)
+        found = np.array(rows)
+    else:
+        return None
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(found))
+
+
+def _joined(
+    found: Iterable[tuple[int, StratumTerms]], chances: Float[np.ndarray, "I v"] | None
+) -> Iterator[tuple[int, np.ndarray, TiltProblem]]:
     """Head, strata and problem, with as many queries side by side as fit."""
     waiting: dict[tuple[int, int], list[StratumTerms]] = {}
     for head, terms in found:
         group = waiting.setdefault((head, id(terms.program)), [])
         group.append(terms)
         if sum(prod(one.near.shape) for one in group) > MOST_TERMS:
-            yield _together(head, group)
+            yield _together(head, group, chances)
             group.clear()
     for (head, _), group in waiting.items():
         if group:
-            yield _together(head, group)
+            yield _together(head, group, chances)
 
 
-def _together(head: int, group: list[StratumTerms]) -> tuple[int, np.ndarray, TiltProblem]:
-    return head, np.concatenate([one.number for one in group]), join([tilt_problem(one) for one in group])
+def _together(
+    head: int, group: list[StratumTerms], chances: Float[np.ndarray, "I v"] | None
+) -> tuple[int, np.ndarray, TiltProblem]:
+    return head, np.concatenate([one.number for one in group]), join([tilt_problem(one, chances) for one in group])
 
 
-def tilt_problem(terms: StratumTerms) -> TiltProblem:
-    """Midpoints of the enclosed terms."""
-    return TiltProblem(
+def tilt_problem(terms: StratumTerms, chances: Float[np.ndarray, "I v"] | None = None) -> TiltProblem:
+    """Midpoints of the enclosed terms, with the chances of their tokens."""
+    plain = TiltProblem(
         middle(terms.near), terms.pair, terms.letter, middle(terms.far), terms.n_far, middle(terms.last),
         terms.program,
     )  # fmt: skip
+    if chances is None:
+        return plain
+    before, n_y = chances if len(chances) == 1 else chances[:-1], len(terms.outputs)
+    with np.errstate(divide="ignore"):
+        # Far tokens are those below the lowest near one; their number says which.
+        below = np.log(np.concatenate([np.zeros((len(before), 1)), np.exp(before).cumsum(1)], axis=1))
+    return replace(
+        plain,
+        log_near=before[:, terms.token],
+        log_far=below[:, terms.n_far],
+        log_last=np.full(n_y, chances[-1, terms.q]),
+    )

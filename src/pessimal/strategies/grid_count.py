@@ -64,7 +64,7 @@ class GridCount(AbstractStrategy):
         arith = Float64Arithmetic()
         heads = weights.architecture.shape.n_heads
         with arith.running():
-            wrong, hints = search_tilts(weights, arith, task, options, coarse=True)
+            wrong, hints = search_tilts(weights, arith, question, options, coarse=True)
             active = _active(wrong, self.negligible if self.negligible is not None else 1e-5 if small else 1e-4)
             read = TermOptions.read(hints, task, heads, weights.architecture.shape.d_vocab_out)
             mantissa, exponent = np.zeros(wrong.shape, dtype=np.int64), np.zeros(wrong.shape, dtype=np.int64)
