@@ -19,6 +19,7 @@ KEYS = {
     "verdict", "reason", "correct", "total", "accuracy_lower_bound", "accuracy_upper_bound", "semantics",
     "assumptions", "task", "distribution", "strategy", "rule", "flops", "checker_ops", "certificate_bytes",
     "unexplained_dims", "seconds", "weights_sha256",
+    "distribution_sha256", "worst_stratum",
 }  # fmt: skip
 LINE = re.compile(
     r"s VERIFIED correct>=(\d+)/(\d+) accuracy>=(\d\.\d{6}) task=max-of-k dist=uniform semantics=real "
@@ -65,6 +66,58 @@ def test_prove_then_check_prints_the_verdict_line_and_the_same_claim(capsys, mod
     code, out, _ = run(capsys, "check", cert, "--weights", model, "--arithmetic", "arb")
     assert code == 0
     assert LINE.fullmatch(out[0])
+
+
+@pytest.mark.parametrize("suffix", [".json", ".toml"])
+def test_a_distribution_file_is_proved_and_checked_from_the_certificate_alone(capsys, model, tmp_path, suffix):
+    cert, path = tmp_path / "a.cert", tmp_path / f"d{suffix}"
+    text = {
+        ".json": '{"name": "product", "weights": [[1, 2, 3, 4, 5]]}',
+        ".toml": 'name="markov"\ninitial=[1,2,3,4,5]\n',
+    }
+    path.write_text(text[suffix] + (f"transition={[[1, 1, 2, 1, 9]] * 5}" if suffix == ".toml" else ""))
+    kind = {".json": "product", ".toml": "markov"}[suffix]
+    assert run(capsys, "prove", model, "--strategy", "exact", "--distribution", path, "--out", cert)[0] == 0
+    table = tmp_path / "strata.csv"
+    code, out, err = run(capsys, "check", cert, "--weights", model, "--json", "--strata", table)
+    row = json.loads(out[-1])
+    assert code == 0
+    assert out[0].startswith(f"s VERIFIED probability>={row['correct']}/{row['total']} accuracy>=")
+    assert f" dist={kind} distribution=sha256:{row['distribution_sha256']} " in out[0]
+    assert f"under the {kind} distribution" in err
+    assert "Lowest bound: last token" in err
+    lines = table.read_text().splitlines()
+    assert lines[0] == "q,y,total,wrong_at_most"
+    assert sum(int(line.split(",")[2]) for line in lines[1:]) == int(row["total"])
+    assert sum(int(line.split(",")[3]) for line in lines[1:]) == int(row["total"]) - int(row["correct"])
+    found = tmp_path / "strata.json"
+    assert run(capsys, "check", cert, "--weights", model, "--strata", found)[0] == 0
+    assert [",".join(map(str, one.values())) for one in json.loads(found.read_text())] == lines[1:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", '{"weights": [[1]]}', '{"name": "zipf"}', '{"name": "product", "weights": [[1, 2]]}',
+     '{"name": "product", "weights": [[1, 2, 3, 4, 0.5]]}', '{"name": "product", "weights": 3}',
+     '{"name": "product", "weights": [[1, 2, 3, 4, 5]], "x": 1}', '{"name": "markov", "initial": [1, 2, 3, 4, 5]}'],
+)  # fmt: skip
+def test_a_bad_distribution_file_is_one_sentence(capsys, model, tmp_path, text):
+    path = tmp_path / "d.json"
+    path.write_text(text)
+    code, out, err = run(capsys, "prove", model, "--distribution", path, "--out", tmp_path / "a.cert")
+    assert (code, out) == (2, [])
+    assert "distribution" in err or "d.json" in err
+    assert not (tmp_path / "a.cert").exists()
+
+
+def test_a_rule_without_weights_says_so(capsys, model, tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text('{"name": "product", "weights": [[1, 2, 3, 4, 5]]}')
+    code, _, err = run(
+        capsys, "prove", model, "--strategy", "cubic", "--distribution", path, "--out", tmp_path / "a.cert"
+    )
+    assert code == 2
+    assert "cubic covers the distributions uniform, not product" in err
 
 
 def test_a_rejection_is_one_line_and_exit_one(capsys, model, tmp_path):

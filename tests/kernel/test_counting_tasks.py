@@ -12,111 +12,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds import bound, certified
-from models import Sizes, build, planted_tensors, random_tensors
+from counting_cases import CASES, WIDE, grid_hints, hints_of, model_of
+from models import Sizes, build, planted_tensors
 from oracle import RIGHT, TIE, sequences, verdicts
 from pessimal.analysis.accuracy import forward
-from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.grid_count import GridProblem
 from pessimal.kernel.rules.integer_stratum import boxes
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.rivals import RIVALS, n_problems
-from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS
+from pessimal.kernel.rules.rivals import RIVALS
+from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata import strata_of
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import ExponentialMoment, GridCount
-from tasks import TINY_TASKS
+from pessimal.strategies import GridCount
 
-WIDE = [task for task in TINY_TASKS if 1 < task.k < 5]
 TASKS_ONCE = [next(task for task in WIDE[::-1] if task.name == name) for name in dict.fromkeys(t.name for t in WIDE)]
-NORMS = ((), ("ln1_w", "ln1_b"), ("ln_final_w",), ("ln1_w", "ln_final_w"))
-
-
-def table_tensors(task: AbstractTask, seed: int, *, heads: int = 1, noise: float = 0.3) -> dict[str, np.ndarray]:
-    """A model whose heads copy tokens by one-hot channels, with scores and an output map drawn so that it is often right.
-
-    Residual: one channel per token and one constant. Values copy the token's channel; the output map sends token t to
-    the right output of the constant sequence t, which is right for most tasks when attention picks the right token.
-    """
-    rng = np.random.default_rng(seed)
-    v, o = task.d_vocab, max(task.n_outputs, 2)
-    sizes = Sizes(v, o + 1, v + 1, v + 1, task.k, heads)
-    t = {name: np.zeros(sizes.shape(name)) for name in ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")}
-    t["W_E"][:, :v], t["W_E"][:, v] = np.eye(v), 1
-    for h in range(heads):
-        t["W_Q"][h, v, 0] = 1
-        t["W_K"][h, :v, 0] = np.sort(rng.normal(0, 3, v))[:: rng.choice((-1, 1))]
-        t["W_V"][h, :v, :v] = np.eye(v)
-        t["W_O"][h, :v, :v] = 4 * np.eye(v)
-    alone = task.target(np.repeat(np.arange(v)[:, np.newaxis], task.k, axis=1))
-    t["W_U"][np.arange(v), alone] = 2
-    t["W_pos"][:, v] = rng.normal(0, 0.1, task.k)
-    return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
-
-
-def hints_of(weights: Weights, task: AbstractTask, rival: str, position: str, kind: str, seed: int) -> Hints:
-    """Garbage hints of the right form, or searched ones."""
-    if kind == "searched":
-        return ExponentialMoment(rival, position, task.d_vocab).hints(weights, Question(task), no_progress)
-    rng = np.random.default_rng(seed)
-    heads, problems = weights.architecture.shape.n_heads, n_problems(rival, weights.architecture.shape.d_vocab_out)
-    number = strata_of(task).number
-    low, high = (-4, 3) if kind == "ordinary" else (-1000, 1001)
-    top = 16 if kind == "ordinary" else 2**53 + 1
-
-    def some(shape: tuple[int, ...], least: int) -> dict[str, np.ndarray]:
-        return {"mantissa": rng.integers(least, top, shape), "exponent": rng.integers(low, high, shape)}
-
-    arrays = {f"tilt_{name}": a for name, a in some((heads * problems, number), 0).items()}
-    if heads > 1:
-        thresholds = some((heads - 1, problems, number), 1 - top)
-        arrays |= dict(zip(THRESHOLDS, thresholds.values(), strict=True))
-    return Hints({"rival": rival, "position": position, "near": task.d_vocab}, arrays)
-
-
-def grid_hints(weights: Weights, task: AbstractTask, rival: str, position: str, kind: str, seed: int) -> Hints:
-    """Garbage or searched steps; every other problem has a tilt only."""
-    heads = weights.architecture.shape.n_heads
-    if kind == "searched":
-        return GridCount(rival, position, cells=64, negligible=0.0).hints(weights, Question(task), no_progress)
-    moments = hints_of(weights, task, rival, position, kind, seed)
-    rng = np.random.default_rng(seed + 1)
-    shape = moments.arrays["tilt_mantissa"].shape
-    low, high = (-6, 3) if kind == "ordinary" else (-1000, 1001)
-    steps = {"step_mantissa": rng.integers(0, 9, shape), "step_exponent": rng.integers(low, high, shape)}
-    two_sided = rival == "every" and position == "each" and heads == 1
-    options = {**moments.options, "cells": int(rng.choice((1, 7, 300))), "sides": 1 + two_sided}
-    return Hints(options, {**moments.arrays, **steps})
-
-
-def model_of(task: AbstractTask, seed: int, heads: int, norms: tuple[str, ...], planted: bool) -> Weights:
-    if planted:
-        return build(table_tensors(task, seed, heads=heads) | _norms(task, norms))
-    sizes = Sizes(task.d_vocab, max(task.n_outputs, 2) + 1, 5, 3, task.k, heads)
-    return build(random_tensors(sizes, seed, norms=norms, biases=("b_Q", "b_V")))
-
-
-def _norms(task: AbstractTask, norms: tuple[str, ...]) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(3)
-    return {name: (name.endswith("w") + 0.1 * rng.normal(size=task.d_vocab + 1)).astype(np.float32) for name in norms}
 
 
 def truth_of(weights: Weights, task: AbstractTask) -> tuple[int, int]:
     found = verdicts(weights, lambda t: int(task.target(np.array(t)))).values()
     return sum(one == RIGHT for one in found), sum(one == TIE for one in found)
-
-
-CASES = {
-    "task": st.sampled_from(WIDE),
-    "seed": st.integers(0, 2**32 - 1),
-    "heads": st.sampled_from((1, 1, 2, 3)),
-    "norms": st.sampled_from(NORMS),
-    "planted": st.booleans(),
-    "arithmetic": st.sampled_from(sorted(ARITHMETICS)),
-}
 
 
 @settings(max_examples=40)

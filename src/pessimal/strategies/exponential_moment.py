@@ -32,6 +32,8 @@ from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.midpoints import middle
 
 DEFAULT_BUDGET = 2**21
+# A chain's pass multiplies tokens by tokens.
+CHAIN_BUDGET = 2**25
 # Relative growth of the estimated number of wrong sequences that a shorter proof may cost.
 WORTH = 2.0**-8
 # Terms searched at once: a few arrays of this many floats are alive.
@@ -47,8 +49,8 @@ class ExponentialMoment(AbstractStrategy):
         position: `each` position on its own, or one `pessimal` position for all (R6).
         near: tokens closer to the target than this are treated one by one, the others as one worst term; left open,
             the narrowest band that loses nothing.
-        budget: largest number of flops. Left open it is 2**21 while the rival is open too and something fits, and
-            unlimited otherwise.
+        budget: largest number of flops. Left open it is 2**21 (2**25 for chains) while the rival is open too and
+            something fits, and unlimited otherwise.
 
     Soundness: `kernel.rules.exponential_moment`, for every tilt.
     Cost: from about 2^20.4 flops at K = 4, v = 64, d = 32; see `kernel.cost.exponential_moment_cost`.
@@ -96,7 +98,8 @@ class ExponentialMoment(AbstractStrategy):
 
     def _affordable(self, arch: Architecture, question: Question) -> list[tuple[str, str, int]]:
         """Option triples within the budget; for an open `near`, the widest that fits."""
-        budget = DEFAULT_BUDGET if self.budget is None and self.rival is None else self.budget
+        default = CHAIN_BUDGET if isinstance(question.distribution, Markov) else DEFAULT_BUDGET
+        budget = default if self.budget is None and self.rival is None else self.budget
         widest = question.task.d_vocab if self.near is None else min(self.near, question.task.d_vocab)
         narrowest = 1 if self.near is None and _has_far(question) else widest
         rivals = [self.rival] if self.rival else ["centred", "joint", "every"]
