@@ -16,7 +16,7 @@ class Reproduce:
 
     name: tyro.conf.Positional[str]
     """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, gap-histograms, error-ladder,
-    resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles"""
+    resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles, backdoor"""
     smoke: bool = False
     """four shipped models instead of the published seeds"""
     config: Path | None = None

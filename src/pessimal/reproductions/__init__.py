@@ -6,11 +6,12 @@ Contents:
     groups.py — the rows of the published tables.
     main_table.py, lengths.py, singular_ratio.py, percentiles.py — from the ledger alone.
     qk_residual.py, gap_histograms.py, faithfulness.py, ablations.py, improvements.py — from the models as well.
-    transfer.py, matrices.py — from the shipped models, without a sweep.
+    transfer.py, matrices.py, backdoor.py — from the shipped models, without a sweep.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
 
 from pessimal.reproductions.ablations import CircuitAblations
+from pessimal.reproductions.backdoor import Backdoor
 from pessimal.reproductions.faithfulness import Faithfulness
 from pessimal.reproductions.gap_histograms import GapHistograms
 from pessimal.reproductions.improvements import Improvements
@@ -42,5 +43,6 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         Transfer(),
         Matrices(),
         Percentiles(),
+        Backdoor(),
     )
 }
