@@ -21,7 +21,7 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, Progress, no_progress, require_weighs
 from pessimal.kernel.weighing import weighing_of
-from pessimal.spec.claim import CLAIMS, AccuracyClaim, decimal_down
+from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import DistributionError, Uniform, distribution_from
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask, TaskError
@@ -111,8 +111,7 @@ class Verdict:
         distribution = Uniform() if self.question is None else self.question.distribution
         named = f" distribution=sha256:{distribution.sha256}" if distribution.arrays() else ""
         return (
-            f"s VERIFIED {self.claim.head}>={self.claim.correct}/{self.claim.total}"
-            f" accuracy>={decimal_down(self.claim.accuracy)} task={self.task.name} dist={distribution.name}{named}"
+            f"s VERIFIED {self.claim.statement()} task={self.task.name} dist={distribution.name}{named}"
             f" semantics={self.claim.semantics} weights=sha256:{self.weights_sha256} rule={self.certificate.rule}"
             f" flops={self.cost.flops} ops={self.cost.checker_ops} bytes={self.n_bytes}"
         )
@@ -175,13 +174,13 @@ def check(
         arith = ARITHMETICS[arithmetic]()
         with arith.running():
             bound = rule.bound(weights, question, certificate.hints, arith, progress)
-        _require_reached(certificate, bound.wrong_at_most)
+        _require_reached(certificate, question, bound.wrong_at_most)
         strata = strata_bounds(question, bound)
     except Rejected as rejected:
         return Verdict(None, rejected.reason, rejected.detail, certificate, cost, None, task, weights.sha256, len(data))
     at_least = bound.wrong_at_least
     return Verdict(
-        claim=CLAIMS[certificate.claim_kind](certificate.correct, certificate.total, certificate.semantics),
+        claim=_claim(certificate),
         reason=None,
         detail="",
         certificate=certificate,
@@ -227,18 +226,26 @@ def _require_about(certificate: Certificate, weights: Weights) -> Question:
         raise Rejected(Reason.TASK_MISMATCH, str(error)) from None
     if certificate.semantics != "real":
         raise Rejected(Reason.BAD_CLAIM, "the only semantics is real")
-    if certificate.claim_kind != distribution.claim_kind:
-        raise Rejected(Reason.BAD_CLAIM, f"a claim under {distribution.name} has the kind {distribution.claim_kind}")
-    question = Question(task, distribution)
-    if certificate.total != question.total() or certificate.correct > certificate.total:
-        raise Rejected(Reason.BAD_CLAIM, "claim total is not that of all sequences, or the claim exceeds it")
+    kinds = (distribution.claim_kind, MEAN_PROBABILITY, LOSS)
+    if certificate.claim_kind not in kinds:
+        raise Rejected(Reason.BAD_CLAIM, f"a claim under {distribution.name} has one of the kinds {', '.join(kinds)}")
+    claim = CLAIMS[certificate.claim_kind]
+    question = Question(task, distribution, quantity=claim.quantity)
+    if certificate.total != claim.scale * question.total():
+        raise Rejected(Reason.BAD_CLAIM, "claim total is not that of all sequences")
+    try:
+        _claim(certificate)
+    except ValueError as error:
+        raise Rejected(Reason.BAD_CLAIM, str(error)) from None
     return question
 
 
-def _require_reached(certificate: Certificate, wrong_at_most: Fraction) -> None:
-    # SOUND: the number or weight of the wrong sequences is an integer, so at most the floor of its bound.
-    correct = certificate.total - floor(wrong_at_most)
-    if correct < certificate.correct:
-        raise Rejected(
-            Reason.BOUND_TOO_LOW, f"claimed {certificate.correct} correct sequences; the rule gives {correct}"
-        )
+def _claim(certificate: Certificate) -> AccuracyClaim:
+    return CLAIMS[certificate.claim_kind](certificate.correct, certificate.total, certificate.semantics)
+
+
+def _require_reached(certificate: Certificate, question: Question, wrong_at_most: Fraction) -> None:
+    claim = _claim(certificate)
+    most = claim.most(wrong_at_most, question.total())
+    if not claim.follows(most):
+        raise Rejected(Reason.BOUND_TOO_LOW, f"claimed {claim.head} {claim.correct}; the rule gives {most}")

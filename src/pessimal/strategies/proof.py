@@ -12,7 +12,6 @@ Contents:
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress, require_weighs
-from pessimal.spec.claim import CLAIMS, AccuracyClaim
+from pessimal.spec.claim import ACCURACY, CLAIMS, AccuracyClaim
 from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
@@ -61,6 +60,7 @@ def prove(
     strategy: AbstractStrategy,
     *,
     distribution: AbstractDistribution | None = None,
+    claim: str = ACCURACY,
     limits: Limits | None = None,
     progress: Progress = no_progress,
 ) -> Proof:
@@ -71,6 +71,7 @@ def prove(
         task: what it should compute.
         strategy: how to prove it.
         distribution: how often every input occurs (default: all alike).
+        claim: what to bound: `accuracy`, `mean-probability` or `loss`.
         limits: what the proof may cost to check.
         progress: called with (done, total).
 
@@ -83,7 +84,7 @@ def prove(
     limits = limits or Limits()
     task.require_fits(weights.architecture)
     rule = RULES[strategy.rule]
-    question = Question(task, distribution or Uniform())
+    question = Question(task, distribution or Uniform(), quantity=claim)
     question.distribution.require_fits(task)
     require_weighs(rule, question)
     rule.require_covers(weights, question)
@@ -101,11 +102,12 @@ def prove(
         bound = rule.bound(weights, question, hints, arith, progress)
     wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK)
     total = question.total()
-    claim = CLAIMS[question.distribution.claim_kind](max(0, total - floor(wrong)), total)
+    kind = CLAIMS[question.distribution.claim_kind if claim == ACCURACY else claim]
+    claimed = kind(max(0, kind.most(wrong, total)), kind.scale * total)
     at_least = bound.wrong_at_least
     return Proof(
-        data=encode(weights, question, strategy, hints, claim),
-        claim=claim,
+        data=encode(weights, question, strategy, hints, claimed),
+        claim=claimed,
         cost=cost,
         correct_at_most=None if at_least is None else total - at_least,
         strategy=strategy.name,

@@ -25,6 +25,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.claim import ACCURACY
 from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
@@ -104,7 +105,8 @@ class CountBound:
     """Bound on the weight of the wrong sequences; on their number where each weighs 1 (`spec.distribution`).
 
     Attributes:
-        wrong_at_most: no more than this weight is wrong.
+        wrong_at_most: no more than this weight is wrong; for other quantities, the sum over all sequences of weight
+            times probability of another output, or times loss in nats, is at most this.
         wrong_at_least: no less than this is wrong, or None if the rule does not say.
         decided: True if the bound counts discrete decisions, so that every careful arithmetic finds the same one;
             False if it is a sum of real numbers, which needs a hair of slack between arithmetics.
@@ -119,11 +121,14 @@ class CountBound:
 
 
 def require_weighs(rule: "AbstractRule", question: Question) -> None:
-    """Raise `Rejected(unsupported-model)` for distributions the rule does not weigh."""
+    """Raise `Rejected(unsupported-model)` for distributions the rule does not weigh, and quantities it does not bound."""
     name = question.distribution.name
     if name not in rule.distributions:
         covered = " and ".join(rule.distributions)
         raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} covers the distributions {covered}, not {name}")
+    if question.quantity not in rule.quantities:
+        covered = " and ".join(rule.quantities)
+        raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} bounds {covered}, not {question.quantity}")
 
 
 def require_max_of_k(task: AbstractTask) -> None:
@@ -138,10 +143,12 @@ class AbstractRule(ABC):
     Attributes:
         name: as it stands in a certificate.
         distributions: names of the distributions the theorem holds for.
+        quantities: what it bounds (`spec.claim`).
     """
 
     name: ClassVar[str]
     distributions: ClassVar[tuple[str, ...]] = (Uniform.name,)
+    quantities: ClassVar[tuple[str, ...]] = (ACCURACY,)
 
     @abstractmethod
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:

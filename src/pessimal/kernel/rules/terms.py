@@ -18,7 +18,7 @@ positions: a lower bound of every $g_i(t)$, so all positions share one term.
 Contents:
     TermOptions — rival, position, near, read from hints.
     StratumTerms — the terms of the strata that share a query and a program.
-    stratum_terms — all of them.
+    TermBuilder, stratum_terms, all_terms — all of them.
 """
 
 from collections.abc import Iterator
@@ -151,7 +151,7 @@ def near_tokens(strata: Strata, outputs: np.ndarray, near: int) -> tuple[np.ndar
     return tokens[:, :width], letter[:, :width], n_far
 
 
-class _Builder:
+class TermBuilder:
     """Tables of a model, and the terms of one query at a time."""
 
     def __init__(self, weights: Weights, task: AbstractTask, options: TermOptions, arith: AbstractArithmetic) -> None:
@@ -164,8 +164,8 @@ class _Builder:
         self._heaviest: tuple[tuple[int, int], AbstractEnclosure] | None = None
         self._lowest: dict[int, AbstractEnclosure] = {}  # by head; by query too where margins depend on it
 
-    def terms(self, h: int, q: int) -> Iterator[StratumTerms]:
-        """Terms of one head and query, program by program."""
+    def terms(self, h: int, q: int, level: AbstractEnclosure | None = None) -> Iterator[StratumTerms]:
+        """Terms of one head and query, program by program; `level`, shape (1, 1), is taken off the direct margin."""
         n = self.task.k - 1
         if self.options.rival == "joint":
             self._lowest.clear()
@@ -180,6 +180,10 @@ class _Builder:
             t, y = tokens[rows, columns], outputs[rows]
             number = self.strata.place[q, outputs]
             direct = self._direct(h, q, outputs, number)
+            if level is not None and h == len(self.heads) - 1:
+                zero = self.arith.fraction(Fraction(0)).reshape(1, 1)
+                direct = (zero if direct is None else direct) - level
+                direct = direct[:, np.zeros(outputs.size, dtype=np.int64)] if direct.shape[1] == 1 else direct
             band = margin[:, :, t, y]
             if direct is not None:
                 band = band + direct[:, rows].reshape(-1, 1, rows.size)
@@ -238,8 +242,12 @@ def stratum_terms(
     weights: Weights, task: AbstractTask, options: TermOptions, arith: AbstractArithmetic
 ) -> Iterator[tuple[int, StratumTerms]]:
     """Heads and terms of all strata, query by query, head by head, program by program."""
-    builder = _Builder(weights, task, options, arith)
-    for q in range(task.d_vocab):
+    yield from all_terms(TermBuilder(weights, task, options, arith))
+
+
+def all_terms(builder: TermBuilder, level: AbstractEnclosure | None = None) -> Iterator[tuple[int, StratumTerms]]:
+    """The same from tables that are there, with every margin less a level."""
+    for q in range(builder.task.d_vocab):
         for h in range(len(builder.heads)):
-            for terms in builder.terms(h, q):
+            for terms in builder.terms(h, q, level):
                 yield h, terms
