@@ -42,7 +42,7 @@ from pessimal.spec import (
     WeightsError,
     read_weights,
 )
-from pessimal.spec.claim import AccuracyClaim
+from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import PREFIX, distribution_from
 from pessimal.strategies import Proof, prove
 
@@ -201,12 +201,16 @@ def result_row(
     at_most = verdict.correct_at_most
     distribution = Uniform() if verdict.question is None else verdict.question.distribution
     worst = verdict.worst_stratum
+    quantity = None if claim is None else claim.quantity
     return {
         "verdict": "VERIFIED" if verdict.verified else "REJECTED",
         "reason": None if verdict.reason is None else str(verdict.reason),
         "correct": None if claim is None else str(claim.correct),
         "total": None if claim is None else str(claim.total),
-        "accuracy_lower_bound": None if claim is None else float_down(claim.accuracy),
+        "claim": None if claim is None else claim.kind,
+        "accuracy_lower_bound": None if claim is None or claim.quantity != ACCURACY else float_down(claim.accuracy),
+        "mean_probability_lower_bound": float_down(claim.accuracy) if quantity == MEAN_PROBABILITY and claim else None,
+        "loss_upper_bound": -float_down(-claim.accuracy) if quantity == LOSS and claim else None,
         "accuracy_upper_bound": None
         if claim is None or at_most is None
         else -float_down(-Fraction(at_most, claim.total)),

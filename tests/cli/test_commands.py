@@ -19,7 +19,7 @@ KEYS = {
     "verdict", "reason", "correct", "total", "accuracy_lower_bound", "accuracy_upper_bound", "semantics",
     "assumptions", "task", "distribution", "strategy", "rule", "flops", "checker_ops", "certificate_bytes",
     "unexplained_dims", "seconds", "weights_sha256",
-    "distribution_sha256", "worst_stratum",
+    "distribution_sha256", "worst_stratum", "claim", "mean_probability_lower_bound", "loss_upper_bound",
 }  # fmt: skip
 LINE = re.compile(
     r"s VERIFIED correct>=(\d+)/(\d+) accuracy>=(\d\.\d{6}) task=max-of-k dist=uniform semantics=real "
@@ -48,7 +48,10 @@ def run(capsys, *words):
     return code, out.out.splitlines(), out.err
 
 
-@pytest.mark.parametrize("strategy", [*sorted(set(ps.STRATEGIES) - set(ps.PUBLISHED)), next(iter(ps.PUBLISHED))])
+ACCURATE = [name for name in sorted(set(ps.STRATEGIES) - set(ps.PUBLISHED)) if "accuracy" in ps.STRATEGIES[name].claims]
+
+
+@pytest.mark.parametrize("strategy", [*ACCURATE, next(iter(ps.PUBLISHED))])
 def test_prove_then_check_prints_the_verdict_line_and_the_same_claim(capsys, model, tmp_path, strategy):
     cert = tmp_path / "a.cert"
     code, out, _ = run(capsys, "prove", model, "--strategy", strategy, "--out", cert, "--json")
@@ -66,6 +69,30 @@ def test_prove_then_check_prints_the_verdict_line_and_the_same_claim(capsys, mod
     code, out, _ = run(capsys, "check", cert, "--weights", model, "--arithmetic", "arb")
     assert code == 0
     assert LINE.fullmatch(out[0])
+
+
+@pytest.mark.parametrize(
+    ("claim", "key"), [("loss", "loss_upper_bound"), ("mean-probability", "mean_probability_lower_bound")]
+)
+def test_claims_about_the_softmax_are_proved_and_checked(capsys, model, tmp_path, claim, key):
+    cert = tmp_path / "a.cert"
+    code, out, _ = run(capsys, "prove", model, "--claim", claim, "--option", "levels=3", "--out", cert, "--json")
+    assert code == 0
+    code, out, err = run(capsys, "check", cert, "--weights", model, "--json")
+    row = json.loads(out[-1])
+    assert code == 0
+    assert out[0].startswith(
+        f"s VERIFIED {claim}{'<=' if claim == 'loss' else '>='}{row['correct']}/{row['total']} value"
+    )
+    assert row["claim"] == claim
+    assert row["accuracy_lower_bound"] is None
+    ratio = int(row["correct"]) / int(row["total"])
+    assert abs(row[key] - ratio) < 1e-9
+    assert ("cross-entropy" if claim == "loss" else "softmax probability") in err
+    assert run(capsys, "check", cert, "--weights", model, "--strata", tmp_path / "s.csv")[0] == 2
+    code, _, err = run(capsys, "prove", model, "--claim", claim, "--strategy", "exact", "--out", cert)
+    assert code == 2
+    assert f"exact bounds accuracy, not {claim}" in err
 
 
 @pytest.mark.parametrize("suffix", [".json", ".toml"])

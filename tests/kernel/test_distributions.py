@@ -188,7 +188,7 @@ def test_equal_weights_say_what_uniform_says(strategy):
         assert claim.correct > 0
 
 
-@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - set(PUBLISHED)))
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - set(PUBLISHED) - {"layer-cake"}))
 @pytest.mark.parametrize("kind", KINDS)
 def test_proofs_under_a_distribution_verify_or_are_refused(name, kind):
     """Both arithmetics, from the bytes alone; the line names kind and digest; rules without weights refuse."""

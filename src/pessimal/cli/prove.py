@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_type_hints
 
 import tyro
 
@@ -12,6 +12,7 @@ from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say, say_claim
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec.claim import ACCURACY
 from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError, known_strategies
 
 
@@ -23,14 +24,16 @@ class Prove:
     """safetensors file of the model"""
     out: Path
     """where to write the certificate"""
-    strategy: str = "exponential-moment"
-    """name of a strategy (see `pessimal strategies`)"""
+    strategy: str | None = None
+    """name of a strategy (see `pessimal strategies`; default: exponential-moment)"""
     option: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """option of the strategy as NAME=VALUE; may be repeated"""
     budget: int | None = None
     """largest number of flops of the proof"""
     task: str | None = None
     """task name (default: what the file states)"""
+    claim: Literal["accuracy", "mean-probability", "loss"] = "accuracy"
+    """what to bound; the softmax claims take the strategy layer-cake unless another is named"""
     distribution: Path | None = None
     """JSON or TOML file with integer weights: product or markov (default: all inputs alike)"""
     semantics: str = "real"
@@ -49,7 +52,8 @@ class Prove:
         """Prove, check what was proved, write it."""
         if self.semantics != "real":
             raise StrategyError(f"semantics {self.semantics!r} is not available; the only one so far is real")
-        strategy = make_strategy(self.strategy, self.option, self.budget)
+        default = "exponential-moment" if self.claim == ACCURACY else "layer-cake"
+        strategy = make_strategy(self.strategy or default, self.option, self.budget)
         weights = read_model(self.weights, self.model)
         task, assumed = api.task_of(weights, self.task)
         for line in assumed:
@@ -59,7 +63,9 @@ class Prove:
         started = time.monotonic()
         try:
             with Watch(f"proving {strategy.name}") as watch:
-                proof = api.prove(weights, task, strategy, distribution=distribution, limits=limits, progress=watch)
+                proof = api.prove(
+                    weights, task, strategy, distribution=distribution, claim=self.claim, limits=limits, progress=watch
+                )
             if self.budget is not None and proof.cost.flops > self.budget:
                 raise Rejected(
                     Reason.RESOURCES,
@@ -99,7 +105,7 @@ def make_strategy(name: str, options: tuple[str, ...], budget: int | None) -> Ab
         if not equals or key not in valid:
             known = ", ".join(valid) or "none"
             raise StrategyError(f"strategy {name} has no option {key!r}; its options: {known}")
-        is_number = int in get_args(get_type_hints(kind)[key])
+        is_number = int in (get_type_hints(kind)[key], *get_args(get_type_hints(kind)[key]))
         if is_number and not (value.isascii() and value.isdigit() and len(value) < 19):
             raise StrategyError(f"option {key}={value!r} is not a number")
         values[key] = int(value) if is_number else value

@@ -4,6 +4,7 @@ Contents:
     interface.py — what a strategy is.
     proof.py — run the rule, state the claim, encode the certificate.
     brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, exact.py — one strategy each.
+    layer_cake.py — for claims about the softmax.
     sub_cubic.py — the hundred published sub-cubic compositions.
     midpoints.py — enclosures as plain floats.
 """
@@ -14,6 +15,7 @@ from pessimal.strategies.exact import Exact
 from pessimal.strategies.exponential_moment import ExponentialMoment
 from pessimal.strategies.grid_count import GridCount
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.layer_cake import LayerCake
 from pessimal.strategies.position_minima import PositionMinima
 from pessimal.strategies.proof import Proof, prove
 from pessimal.strategies.sub_cubic import PUBLISHED, SubCubic, pattern
@@ -25,6 +27,7 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
     "exponential-moment": ExponentialMoment,
     "grid-count": GridCount,
     "exact": Exact,
+    "layer-cake": LayerCake,
     **PUBLISHED,
 }
 
@@ -44,6 +47,7 @@ __all__ = [
     "Exact",
     "ExponentialMoment",
     "GridCount",
+    "LayerCake",
     "PositionMinima",
     "Proof",
     "StrategyError",

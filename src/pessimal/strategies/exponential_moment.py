@@ -16,7 +16,7 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.kernel.rules.rivals import RIVALS, make_rivals, n_problems
-from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS, StratumTerms, TermOptions, stratum_terms
+from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS, StratumTerms, TermBuilder, TermOptions, all_terms
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.weighing import weighing_of
 from pessimal.search.thresholds import equal_slack, typical_margins
@@ -169,8 +169,12 @@ def search_tilts(
     options: dict[str, str | int],
     *,
     coarse: bool = False,
+    level: tuple[int, int] | None = None,
 ) -> tuple[Float[np.ndarray, "problems strata"], Hints]:
-    """Estimated wrong sequences of every problem and stratum (as a fraction of all), and the best tilts."""
+    """Estimated wrong sequences of every problem and stratum (as a fraction of all), and the best tilts.
+
+    With a level, a mantissa and an exponent, wrong means that the margin is at most that.
+    """
     task, shape = question.task, weights.architecture.shape
     hints = blank_hints(weights.architecture, task, options)
     if shape.n_heads > 1:
@@ -180,7 +184,9 @@ def search_tilts(
     wrong = np.zeros(mantissa.shape)
     chances = log_chances(question)
     whole = 0.0 if chances is not None else task.k * np.log(task.d_vocab)
-    for head, number, problem in _joined(stratum_terms(weights, task, read, arith), chances):
+    lowered = None if level is None else arith.dyadic(*(np.array([part]) for part in level)).reshape(1, 1)
+    terms = all_terms(TermBuilder(weights, task, read, arith), lowered)
+    for head, number, problem in _joined(terms, chances):
         tilts, log_bound = (coarse_tilts if coarse else best_tilts)(problem)
         place = (slice(head * read.problems, (head + 1) * read.problems), number)
         mantissa[place], exponent[place] = quantise(tilts)

@@ -121,7 +121,7 @@ class CountBound:
 
 
 def require_weighs(rule: "AbstractRule", question: Question) -> None:
-    """Raise `Rejected(unsupported-model)` for distributions the rule does not weigh, and quantities it does not bound."""
+    """Raise `Rejected(unsupported-model)` for a distribution the rule does not weigh, or what it does not bound."""
     name = question.distribution.name
     if name not in rule.distributions:
         covered = " and ".join(rule.distributions)

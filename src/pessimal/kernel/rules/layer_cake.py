@@ -9,23 +9,27 @@ $\pi(\mu) = 1 / (1 + (n-1)e^{-\mu})$. The probabilities of the right output add 
 
 $$ \sum_l (\pi(\mu_l) - \pi(\mu_{l-1}))\,(S - N_l), \qquad \pi(\mu_0) = 0 . $$
 
-(c) With $\ell(\mu) = \log(1 + (n-1)e^{-\mu})$ and $\Lambda$ at least every loss, and at least $\ell(\mu_1)$, the losses
+(c) With $\ell(\mu) = \log(1 + (n-1)e^{-\mu})$ and $\Lambda$ at least every loss and every $\ell(\mu_l)$, the losses
 add up to at most
 
 $$ \ell(\mu_L)\,S + \sum_l (\ell(\mu_{l-1}) - \ell(\mu_l))\,N_l, \qquad \ell(\mu_0) = \Lambda . $$
 
-*Proof.* (a) $Z\,(\mathrm{logit}_y - \mathrm{logit}_o - \mu)$ is separable as $Z\,(\mathrm{logit}_y - \mathrm{logit}_o)$ is,
-with $\mu$ taken off the direct margin, because attention adds up to one; it is at most 0 for some o exactly if
-$m(t) \le \mu$. (b) If $m(t) > \mu$, the softmax of the right output is $1/(1 + \sum_{o \ne y} e^{-(\mathrm{logit}_y -
-\mathrm{logit}_o)}) > \pi(\mu)$. So it is at least $\sum_l (\pi(\mu_l) - \pi(\mu_{l-1}))\,[m(t) > \mu_l]$, as only the
-levels below the margin count and their differences add up to $\pi$ of the highest; the differences are positive.
-(c) Likewise $\mathrm{loss} = -\log \mathrm{softmax}_y < \ell(\mu)$ if $m(t) > \mu$, and $\le \Lambda$ always, so it is at
-most $\ell(\mu_L) + \sum_l (\ell(\mu_{l-1}) - \ell(\mu_l))\,[m(t) \le \mu_l]$.
+*Proof.* (a) $Z\,(\mathrm{logit}_y - \mathrm{logit}_o - \mu)$ is separable as it is without $\mu$, which comes off the
+direct margin because attention adds up to one; it is at most 0 for some o exactly if $m(t) \le \mu$. (b) If
+$m(t) > \mu$, the softmax of the right output is $1/(1 + \sum_{o \ne y} e^{-(\mathrm{logit}_y - \mathrm{logit}_o)}) >
+\pi(\mu)$. So it is at least $\sum_l (\pi(\mu_l) - \pi(\mu_{l-1}))\,[m(t) > \mu_l]$: the levels below the margin are the
+first ones, and their differences add up to $\pi$ of the last of them; all differences are positive. (c) Likewise
+$-\log \mathrm{softmax}_y < \ell(\mu)$ if $m(t) > \mu$, and $\le \Lambda$ always. With $\min(\ell, \Lambda)$ for $\ell$,
+a loss is at most $\ell(\mu_L) + \sum_l (\ell(\mu_{l-1}) - \ell(\mu_l))\,[m(t) \le \mu_l]$.
 
-$\Lambda$: a loss is at most $\log n + \max_o(\mathrm{logit}_o - \mathrm{logit}_y)$, or $\log n$ if that is negative; the
-difference is at most the largest of $D(q)_o - D(q)_y$ plus, per head, that of $V_i(t)_o - V_i(t)_y$, as attention is a
-mean; both at most the range over all outputs. Logarithms: $\log z \le a + ze^{-a} - 1$ for every a, with equality at
-$a = \log z$ (the exponential is convex); a is a float64 near it. $\log(1 + x) \le x$ is used where it is smaller.
+The sums are evaluated as $\sum_{l=0}^{L} f_l\,(N_{l+1} - N_l)$ with $N_0 = 0$, $N_{L+1} = S$, N made to increase (a
+bound for a higher level bounds a lower one), and f an upper bound of $1 - \pi(\mu_l)$, or of
+$\min(\ell(\mu_l), \Lambda)$: every share is at least 0, so an upper bound of f is enough.
+
+$\Lambda$: a loss is at most $\log n + \max(0, \max_o(\mathrm{logit}_o - \mathrm{logit}_y))$. The difference is at most
+the largest of $D(q)_o - D(q)_y$ plus, per head, that of $V_i(t)_o - V_i(t)_y$, as attention is a mean; both at most the
+range over all outputs. Logarithms: $\log z \le a + ze^{-a} - 1$ for every a, with equality at $a = \log z$ (the
+exponential is convex); a is a float64 near it. $\log(1 + x) \le x$ is used where it is smaller.
 
 Soundness: for all weights, tasks and distributions; hints: levels are any strictly increasing dyadics (others are
     rejected), tilts any non-negative ones. A lost number gives its stratum up: probability 0, loss $\Lambda$; a lost
@@ -35,7 +39,8 @@ Source: new; the layer-cake formula on R2.
 """
 
 from fractions import Fraction
-from math import isfinite, log
+from itertools import pairwise
+from math import exp, isfinite, log
 from typing import ClassVar
 
 import numpy as np
@@ -47,12 +52,13 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import require_no_far
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress, require_weighs
 from pessimal.kernel.rules.moments import moments_of
-from pessimal.kernel.rules.terms import TermOptions, dyadics, stratum_terms
+from pessimal.kernel.rules.terms import TermBuilder, TermOptions, all_terms, dyadics
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.claim import LOSS, MEAN_PROBABILITY
 from pessimal.spec.distribution import DISTRIBUTIONS, Markov
-from pessimal.spec.question import LOSS, MEAN_PROBABILITY, Question
+from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 
 LEVELS = ("level_mantissa", "level_exponent")
@@ -66,7 +72,7 @@ def levels(hints: Hints) -> tuple[np.ndarray, np.ndarray, list[Fraction]]:
     count = hints.number("levels", 1, MAX_LEVELS)
     mantissa, exponent = dyadics(hints, LEVELS, (count,))
     values = [Fraction(m) * Fraction(2) ** e for m, e in zip(mantissa.tolist(), exponent.tolist(), strict=True)]
-    if any(low >= high for low, high in zip(values[:-1], values[1:], strict=True)):
+    if any(low >= high for low, high in pairwise(values)):
         raise Rejected(Reason.BAD_HINT, "levels must increase")
     return mantissa, exponent, values
 
@@ -127,7 +133,7 @@ class LayerCakeRule(AbstractRule):
             size = Fraction(weighing.stratum(q, y))
             below = _increasing(counts, size)
             # SOUND: between two levels lie at least none of the sequences; `below` increases, so every share is >= 0.
-            shares = [high - low for low, high in zip([Fraction(0), *below], [*below, size], strict=True)]
+            shares = [high - low for low, high in pairwise([Fraction(0), *below, size])]
             worst = Fraction(1) if question.quantity == MEAN_PROBABILITY else sums.worst_loss(q)
             layers = [worst, *(_layer(question.quantity, one, worst) for one in sums.layers)]
             total += sum((share * layer for share, layer in zip(shares, layers, strict=True)), Fraction(0))
@@ -218,7 +224,7 @@ def _odds_and_loss(level: AbstractEnclosure, value: Fraction, n: int, arith: Abs
     odds = (zero - level).exp() * arith.fraction(Fraction(n - 1))
     upper = odds.upper()[0]
     # Any `near` is sound; outside this range the exponential says enough, or nothing.
-    near = log(1 + (n - 1) * 2.718281828 ** float(-max(min(value, 600), -600)))
+    near = log(1 + (n - 1) * exp(-float(max(min(value, Fraction(600)), Fraction(-600)))))
     loss = log_upper((odds + one).reshape(1)[0], near, arith)
     return upper, loss if upper is None or loss is None else min(loss, upper)
 

@@ -1,0 +1,69 @@
+"""Mean probability and cross-entropy by moments at several margins."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from pessimal.kernel.arithmetic import Float64Arithmetic
+from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.kernel.rules.layer_cake import LEVELS, MAX_LEVELS, TILTS
+from pessimal.kernel.rules.rivals import RIVALS
+from pessimal.kernel.rules.terms import POSITIONS
+from pessimal.spec.claim import LOSS, MEAN_PROBABILITY
+from pessimal.spec.question import Question
+from pessimal.spec.weights import Weights
+from pessimal.strategies.exponential_moment import search_tilts
+from pessimal.strategies.interface import AbstractStrategy, StrategyError
+
+# Levels are multiples of 2**-2, up to this.
+HIGHEST, QUARTERS = 16.0, 2
+
+
+@dataclass(frozen=True)
+class LayerCake(AbstractStrategy):
+    """Count sequences by margin, in layers; for claims about the softmax.
+
+    Attributes:
+        rival: `plain`, `centred`, `joint` or `every`, as for exponential moments.
+        position: `each` or `pessimal`.
+        levels: number of margins, from 0 up to 16 nats, closer together at the lower end.
+
+    Soundness: `kernel.rules.layer_cake`, for all levels and tilts.
+    Cost: `levels` times the moments of `exponential-moment`.
+    Source: new (the layer-cake formula on R2).
+    """
+
+    name: ClassVar[str] = "layer-cake"
+    rule: ClassVar[str] = "layer-cake"
+    claims: ClassVar[tuple[str, ...]] = (MEAN_PROBABILITY, LOSS)
+    asymptotic: ClassVar[str] = "O(levels v^2 (d + K v))"
+    source: ClassVar[str] = "new (layer cake, R2)"
+    summary: ClassVar[str] = "mean probability or cross-entropy from counts at several margins"
+
+    rival: str = "every"
+    position: str = "each"
+    levels: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words and numbers out of range."""
+        for field, allowed in (("rival", RIVALS), ("position", POSITIONS)):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
+        if not 1 <= self.levels <= MAX_LEVELS // 2:
+            raise StrategyError(f"option levels={self.levels} is not from 1 to {MAX_LEVELS // 2}")
+
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
+        """Levels, and the best tilts for each."""
+        spaced = HIGHEST * (np.arange(self.levels) / max(self.levels - 1, 1)) ** 2
+        numbers = np.unique(np.maximum(np.rint(spaced * 2**QUARTERS), np.arange(self.levels)).astype(np.int64))
+        options: dict[str, str | int] = {"rival": self.rival, "position": self.position, "near": question.task.d_vocab}
+        arith, found = Float64Arithmetic(), []
+        with arith.running():
+            for number in numbers.tolist():
+                found.append(search_tilts(weights, arith, question, options, level=(number, -QUARTERS))[1])
+                progress(len(found), len(numbers))
+        arrays = {name: np.concatenate([one.arrays[name] for one in found]) for name in TILTS}
+        levels = dict(zip(LEVELS, (numbers, np.full(len(numbers), -QUARTERS)), strict=True))
+        return Hints({**options, "levels": len(numbers)}, {**found[0].arrays, **arrays, **levels})
