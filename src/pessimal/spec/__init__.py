@@ -11,7 +11,7 @@ Contents:
 """
 
 from pessimal.spec.architecture import Architecture, ModelShape, Overrides
-from pessimal.spec.claim import AccuracyClaim, ProbabilityClaim
+from pessimal.spec.claim import AccuracyClaim, LossClaim, MeanProbabilityClaim, ProbabilityClaim
 from pessimal.spec.distribution import AbstractDistribution, DistributionError, Markov, Product, Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask, TaskError
@@ -25,8 +25,10 @@ __all__ = [
     "AccuracyClaim",
     "Architecture",
     "DistributionError",
+    "LossClaim",
     "Markov",
     "MaxOfK",
+    "MeanProbabilityClaim",
     "ModelShape",
     "Overrides",
     "ProbabilityClaim",
