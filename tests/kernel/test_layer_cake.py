@@ -123,12 +123,14 @@ GOOD = build(planted_tensors(SIZES, sharpness=20.0, gain=4.0))
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
-@pytest.mark.parametrize("kind", ["uniform", "positions", "chain"])
+@pytest.mark.parametrize(
+    "kind", ["uniform", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("positions", "chain"))]
+)
 def test_proofs_about_the_softmax_verify_and_are_useful(quantity, kind):
     """Both arithmetics, from the bytes; one unit more is refused; a good model is called good."""
     task = SIZES.task()
     distribution = Uniform() if kind == "uniform" else some_distribution(kind, 4, 3, 5)
-    proof = prove(GOOD, task, LayerCake("joint", levels=8), distribution=distribution, claim=quantity)
+    proof = prove(GOOD, task, LayerCake("joint", levels=20), distribution=distribution, claim=quantity)
     truth = least(GOOD, Question(task, distribution))[quantity] / distribution.total(task)
     claimed = 1 - proof.claim.accuracy if quantity == MEAN_PROBABILITY else proof.claim.accuracy
     assert truth <= claimed <= 8 * truth + Fraction(1, 4)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Int
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.rules.interface import Hints, Progress
@@ -27,7 +28,7 @@ class LayerCake(AbstractStrategy):
     Attributes:
         rival: `plain`, `centred`, `joint` or `every`, as for exponential moments.
         position: `each` or `pessimal`.
-        levels: number of margins, from 0 up to 16 nats, closer together at the lower end.
+        levels: number of margins, from 0 to 16 nats, closer together near 0; for a loss a third of them below 0.
 
     Soundness: `kernel.rules.layer_cake`, for all levels and tilts.
     Cost: `levels` times the moments of `exponential-moment`.
@@ -56,14 +57,23 @@ class LayerCake(AbstractStrategy):
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """Levels, and the best tilts for each."""
-        spaced = HIGHEST * (np.arange(self.levels) / max(self.levels - 1, 1)) ** 2
-        numbers = np.unique(np.maximum(np.rint(spaced * 2**QUARTERS), np.arange(self.levels)).astype(np.int64))
+        numbers = _quarters(self.levels)
+        if question.quantity == LOSS and self.levels > 1:
+            # How far below zero a margin lies matters to a loss: wrong answers are rarely given up at the worst one.
+            below = self.levels // 3 + 1
+            numbers = np.concatenate([-_quarters(below + 1)[:0:-1], _quarters(self.levels - below)])
         options: dict[str, str | int] = {"rival": self.rival, "position": self.position, "near": question.task.d_vocab}
         arith, found = Float64Arithmetic(), []
         with arith.running():
             for number in numbers.tolist():
-                found.append(search_tilts(weights, arith, question, options, level=(number, -QUARTERS))[1])
+                found.append(search_tilts(weights, arith, question, options, coarse=True, level=(number, -QUARTERS))[1])
                 progress(len(found), len(numbers))
         arrays = {name: np.concatenate([one.arrays[name] for one in found]) for name in TILTS}
         levels = dict(zip(LEVELS, (numbers, np.full(len(numbers), -QUARTERS)), strict=True))
         return Hints({**options, "levels": len(numbers)}, {**found[0].arrays, **arrays, **levels})
+
+
+def _quarters(count: int) -> Int[np.ndarray, " count"]:
+    """Numbers from 0 to `HIGHEST`, in units of 2**-QUARTERS, quadratically spaced and distinct."""
+    spaced = HIGHEST * (np.arange(count) / max(count - 1, 1)) ** 2 * 2**QUARTERS
+    return np.asarray(np.maximum(np.rint(spaced).astype(np.int64), np.arange(count)))
