@@ -55,6 +55,11 @@ class AbstractWeighing(ABC):
     def ops(self) -> int:
         """Operations for the weights of all strata, at most."""
 
+    def memory(self) -> int:
+        """Bytes of the weights held, about."""
+        task = self.question.task
+        return 64 * task.n_outputs * task.d_vocab
+
     @abstractmethod
     def stratum(self, q: int, y: int) -> int:
         """Weight of stratum (q, y)."""
@@ -196,6 +201,11 @@ class Chain(AbstractWeighing):
         task, letters = self.question.task, self.strata.recogniser.moves.size
         return 2 * task.d_vocab**2 * (letters * self.number_of_passes + task.n_outputs * letters)
 
+    def memory(self) -> int:
+        """The transitions as Python integers, and what the passes keep of them."""
+        v, digits = self.question.task.d_vocab, self.distribution.common_total.bit_length() // 8
+        return (v * v + 8 * v * self.question.task.n_outputs) * (64 + digits)
+
     def _among(self, y: int, letters: Letters) -> np.ndarray:
         return np.flatnonzero(np.isin(self.strata.letter[y], sorted(letters)))
 
@@ -296,9 +306,13 @@ def weighed(cost: Cost, question: Question, *, decisions: int, passes: int = 1) 
     """
     if question.distribution.name == Uniform.name:
         return cost
-    ops = weighing_of(question).ops() * passes + sum(array.size for array in question.distribution.arrays().values())
+    weighing = weighing_of(question)
+    ops = weighing.ops() * passes + sum(array.size for array in question.distribution.arrays().values())
     return replace(
-        cost, flops=cost.flops + 2 * decisions, checker_ops=cost.checker_ops + OPS_PER_FLOP * (ops + 2 * decisions)
+        cost,
+        flops=cost.flops + 2 * decisions,
+        checker_ops=cost.checker_ops + OPS_PER_FLOP * (ops + 2 * decisions),
+        bytes_needed=cost.bytes_needed + weighing.memory(),
     )
 
 

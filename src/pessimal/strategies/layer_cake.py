@@ -26,7 +26,8 @@ class LayerCake(AbstractStrategy):
     """Count sequences by margin, in layers; for claims about the softmax.
 
     Attributes:
-        rival: `plain`, `centred`, `joint` or `every`, as for exponential moments.
+        rival: `plain`, `centred`, `joint` or `every`, as for exponential moments; left open, `joint` with one head and
+            `centred` with several. `every` is tighter, and d_vocab times longer.
         position: `each` or `pessimal`.
         levels: number of margins, from 0 to 16 nats, closer together near 0; for a loss a third of them below 0.
 
@@ -42,7 +43,7 @@ class LayerCake(AbstractStrategy):
     source: ClassVar[str] = "new (layer cake, R2)"
     summary: ClassVar[str] = "mean probability or cross-entropy from counts at several margins"
 
-    rival: str = "every"
+    rival: str | None = None
     position: str = "each"
     levels: int = 10
 
@@ -50,7 +51,7 @@ class LayerCake(AbstractStrategy):
         """Refuse unknown words and numbers out of range."""
         for field, allowed in (("rival", RIVALS), ("position", POSITIONS)):
             value = getattr(self, field)
-            if value not in allowed:
+            if value is not None and value not in allowed:
                 raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
         if not 1 <= self.levels <= MAX_LEVELS // 2:
             raise StrategyError(f"option levels={self.levels} is not from 1 to {MAX_LEVELS // 2}")
@@ -62,7 +63,8 @@ class LayerCake(AbstractStrategy):
             # How far below zero a margin lies matters to a loss: wrong answers are rarely given up at the worst one.
             below = self.levels // 3 + 1
             numbers = np.concatenate([-_quarters(below + 1)[:0:-1], _quarters(self.levels - below)])
-        options: dict[str, str | int] = {"rival": self.rival, "position": self.position, "near": question.task.d_vocab}
+        rival = self.rival or ("joint" if weights.architecture.shape.n_heads == 1 else "centred")
+        options: dict[str, str | int] = {"rival": rival, "position": self.position, "near": question.task.d_vocab}
         arith, found = Float64Arithmetic(), []
         with arith.running():
             for number in numbers.tolist():

@@ -22,6 +22,11 @@ first ones, and their differences add up to $\pi$ of the last of them; all diffe
 $-\log \mathrm{softmax}_y < \ell(\mu)$ if $m(t) > \mu$, and $\le \Lambda$ always. With $\min(\ell, \Lambda)$ for $\ell$,
 a loss is at most $\ell(\mu_L) + \sum_l (\ell(\mu_{l-1}) - \ell(\mu_l))\,[m(t) \le \mu_l]$.
 
+(d) Rivals one by one (`rival` = every). With $m_o$ the margin over o, $1 - \mathrm{softmax}_y \le \sum_o 1/(1+e^{m_o})$
+and $-\log\mathrm{softmax}_y \le \sum_o \log(1+e^{-m_o})$, because $x/(1+x)$ and $\log(1+x)$ are subadditive. Every
+summand is that of a model with two outputs, so (b) and (c) hold for it with n = 2; over the R = n - 1 rivals of a
+stratum, N is the sum of the rivals' and S counts R times. The whole is capped by S, or $S\Lambda$ with n outputs.
+
 The sums are evaluated as $\sum_{l=0}^{L} f_l\,(N_{l+1} - N_l)$ with $N_0 = 0$, $N_{L+1} = S$, N made to increase (a
 bound for a higher level bounds a lower one), and f an upper bound of $1 - \pi(\mu_l)$, or of
 $\min(\ell(\mu_l), \Lambda)$: every share is at least 0, so an upper bound of f is enough.
@@ -131,12 +136,16 @@ class LayerCakeRule(AbstractRule):
         weighing, total = weighing_of(question), Fraction(0)
         for (q, y), counts in sums.at_most.items():
             size = Fraction(weighing.stratum(q, y))
-            below = _increasing(counts, size)
+            whole = size * sums.rivals
+            below = _increasing(counts, whole)
             # SOUND: between two levels lie at least none of the sequences; `below` increases, so every share is >= 0.
-            shares = [high - low for low, high in pairwise([Fraction(0), *below, size])]
-            worst = Fraction(1) if question.quantity == MEAN_PROBABILITY else sums.worst_loss(q)
+            shares = [high - low for low, high in pairwise([Fraction(0), *below, whole])]
+            worst, cap = Fraction(1), Fraction(1)
+            if question.quantity == LOSS:
+                worst, cap = sums.worst_loss(q, sums.outputs), sums.worst_loss(q, sums.all_outputs)
             layers = [worst, *(_layer(question.quantity, one, worst) for one in sums.layers)]
-            total += sum((share * layer for share, layer in zip(shares, layers, strict=True)), Fraction(0))
+            found = sum((share * layer for share, layer in zip(shares, layers, strict=True)), Fraction(0))
+            total += min(found, size * cap)
         return CountBound(wrong_at_most=total, wrong_at_least=None, decided=False)
 
 
@@ -151,9 +160,9 @@ def _tilts(
     return mantissa, exponent
 
 
-def _increasing(counts: list[Fraction | None], size: Fraction) -> list[Fraction]:
-    """Bounds at each level, capped by the stratum, and by those of higher levels: fewer sequences lie below."""
-    found, least = [], size
+def _increasing(counts: list[Fraction | None], whole: Fraction) -> list[Fraction]:
+    """Bounds at each level, capped by the whole, and by those of higher levels: fewer sequences lie below."""
+    found, least = [], whole
     for value in reversed(counts):
         # SOUND: a lost count gives the stratum up at its level.
         least = least if value is None else min(least, value)
@@ -175,7 +184,11 @@ class _Sums:
     """What a rule computes in its arithmetic.
 
     Attributes:
-        at_most: by stratum, bounds on the weight of the sequences with a margin up to each level, None where lost.
+        rivals: R, how many rivals are counted one by one; 1 if a pessimal one stands for all.
+        outputs: n in (b) and (c): 2 where rivals are counted one by one.
+        all_outputs: of the model.
+        at_most: by stratum, bounds on the weight of the sequences with a margin up to each level, added up over rivals,
+            None where lost.
         layers: by level, upper bounds of (n-1) e^-mu and of the loss l(mu), None where lost.
     """
 
@@ -189,11 +202,13 @@ class _Sums:
         require_no_far(question, options)
         builder = TermBuilder(weights, question.task, options, arith)
         moments, problems = moments_of(question, arith), options.problems
+        self.all_outputs = shape.d_vocab_out
+        self.rivals, self.outputs = problems, (shape.d_vocab_out - 1) // problems + 1
         self.at_most: dict[Place, list[Fraction | None]] = {}
         self.layers: list[Layer] = []
         for number, value in enumerate(values):
             level = arith.dyadic(mantissa[number : number + 1], exponent[number : number + 1])
-            self.layers.append(_odds_and_loss(level, value, shape.d_vocab_out, arith))
+            self.layers.append(_odds_and_loss(level, value, self.outputs, arith))
             found: dict[Place, Fraction | None] = {}
             for head, terms in all_terms(builder, level.reshape(1, 1)):
                 begin = (number * shape.n_heads + head) * problems
@@ -207,15 +222,14 @@ class _Sums:
                 self.at_most.setdefault(where, []).append(bounded)
             progress(number + 1, len(values))
         self._range = _logit_ranges(weights, arith) if question.quantity == LOSS else []
-        outputs = arith.fraction(Fraction(shape.d_vocab_out))
-        self._log_outputs = log_upper(outputs, log(shape.d_vocab_out), arith)
+        self._log = {n: log_upper(arith.fraction(Fraction(n)), log(n), arith) for n in (self.outputs, self.all_outputs)}
 
-    def worst_loss(self, q: int) -> Fraction:
-        """No loss of a sequence with this query is larger."""
-        reach = self._range[q]
-        if reach is None or self._log_outputs is None:
+    def worst_loss(self, q: int, n: int) -> Fraction:
+        """No loss among n outputs of a sequence with this query is larger."""
+        reach, log_n = self._range[q], self._log[n]
+        if reach is None or log_n is None:
             raise Rejected(Reason.UNSUPPORTED_MODEL, "the logits are too large to bound the worst loss")
-        return max(Fraction(0), reach) + self._log_outputs
+        return max(Fraction(0), reach) + log_n
 
 
 def _odds_and_loss(level: AbstractEnclosure, value: Fraction, n: int, arith: AbstractArithmetic) -> Layer:

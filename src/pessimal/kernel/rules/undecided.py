@@ -63,6 +63,8 @@ class Undecided:
 
     def add(self, others: Int[np.ndarray, "n k_1"], q: int) -> None:
         """Decide sequences given by their tokens before the last, and the last token q."""
+        if not len(others):
+            return
         target = self._targets(others, q)
         if self._room_for(len(others)):
             for row, y in zip(others.tolist(), target.tolist(), strict=True):
