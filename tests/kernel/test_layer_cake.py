@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counting_cases import CASES, hints_of, model_of
+from counting_cases import CASES, NORMS, hints_of, model_of
 from distributions import KINDS, some_distribution
 from models import Sizes, build, planted_tensors
 from oracle import Equations, sequences
@@ -98,6 +98,7 @@ def never_better(task, seed, heads, norms, planted, arithmetic, hints, kind):
 
 ANY = {
     **CASES,
+    "norms": st.sampled_from([norms for norms in NORMS if "ln_final_w" not in norms]),
     "hints": st.sampled_from(("ordinary", "anything", "searched")),
     "kind": st.sampled_from(("uniform", *KINDS)),
 }
@@ -178,6 +179,15 @@ def test_other_rules_do_not_bound_the_softmax(name):
     assert set(RULES[name].quantities) == {"accuracy"}
     with pytest.raises(Rejected, match="not accuracy"):
         prove(GOOD, SIZES.task(), LayerCake("centred", levels=4))
+
+
+def test_a_final_layer_norm_is_refused():
+    """Its scale differs between sequences, and a margin of the tables is not one of the logits."""
+    weights = model_of(SIZES.task(), 1, 1, ("ln_final_w",), planted=False)
+    for quantity in QUANTITIES:
+        with pytest.raises(Rejected, match="final LayerNorm") as caught:
+            prove(weights, SIZES.task(), LayerCake("centred", levels=2), claim=quantity)
+        assert caught.value.reason == Reason.UNSUPPORTED_MODEL
 
 
 @pytest.mark.parametrize(

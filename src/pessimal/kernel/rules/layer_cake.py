@@ -36,9 +36,10 @@ the largest of $D(q)_o - D(q)_y$ plus, per head, that of $V_i(t)_o - V_i(t)_y$, 
 range over all outputs. Logarithms: $\log z \le a + ze^{-a} - 1$ for every a, with equality at $a = \log z$ (the
 exponential is convex); a is a float64 near it. $\log(1 + x) \le x$ is used where it is smaller.
 
-Soundness: for all weights, tasks and distributions; hints: levels are any strictly increasing dyadics (others are
-    rejected), tilts any non-negative ones. A lost number gives its stratum up: probability 0, loss $\Lambda$; a lost
-    $\Lambda$ is `unsupported-model`.
+Soundness: for all weights without a final LayerNorm (whose scale multiplies all logits of a sequence, so that only the
+    sign of a margin is in the tables), all tasks and distributions; hints: levels are any strictly increasing dyadics
+    (others are rejected), tilts any non-negative ones. A lost number gives its stratum up: probability 0, loss
+    $\Lambda$; a lost $\Lambda$ is `unsupported-model`.
 Cost: counted over shapes: the moments of every level.
 Source: new; the layer-cake formula on R2.
 """
@@ -119,9 +120,14 @@ class LayerCakeRule(AbstractRule):
         return weighed(cost, question, decisions=len(mantissa) * strata_of(task).number)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
-        """No final biases, at least two positions; every task, any number of heads."""
+        """No final LayerNorm, at least two positions; every task, any number of heads."""
         require_weighs(self, question)
         require_separable(weights, one_head=False)
+        if weights.architecture.ln_final:
+            # SOUND: the tables then hold the logits times a positive number that differs between sequences.
+            raise Rejected(
+                Reason.UNSUPPORTED_MODEL, "under a final LayerNorm margins are known up to a positive factor only"
+            )
 
     def bound(
         self,
