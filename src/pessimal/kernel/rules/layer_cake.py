@@ -25,7 +25,8 @@ a loss is at most $\ell(\mu_L) + \sum_l (\ell(\mu_{l-1}) - \ell(\mu_l))\,[m(t) \
 (d) Rivals one by one (`rival` = every). With $m_o$ the margin over o, $1 - \mathrm{softmax}_y \le \sum_o 1/(1+e^{m_o})$
 and $-\log\mathrm{softmax}_y \le \sum_o \log(1+e^{-m_o})$, because $x/(1+x)$ and $\log(1+x)$ are subadditive. Every
 summand is that of a model with two outputs, so (b) and (c) hold for it with n = 2; over the R = n - 1 rivals of a
-stratum, N is the sum of the rivals' and S counts R times. The whole is capped by S, or $S\Lambda$ with n outputs.
+stratum, N is the sum of the rivals' and S counts R times. The same N, capped by S, also serves (b) and (c) with all
+outputs, as a sequence with a margin of at most $\mu$ is counted for some rival; the smaller result is taken.
 
 The sums are evaluated as $\sum_{l=0}^{L} f_l\,(N_{l+1} - N_l)$ with $N_0 = 0$, $N_{L+1} = S$, N made to increase (a
 bound for a higher level bounds a lower one), and f an upper bound of $1 - \pi(\mu_l)$, or of
@@ -142,16 +143,7 @@ class LayerCakeRule(AbstractRule):
         weighing, total = weighing_of(question), Fraction(0)
         for (q, y), counts in sums.at_most.items():
             size = Fraction(weighing.stratum(q, y))
-            whole = size * sums.rivals
-            below = _increasing(counts, whole)
-            # SOUND: between two levels lie at least none of the sequences; `below` increases, so every share is >= 0.
-            shares = [high - low for low, high in pairwise([Fraction(0), *below, whole])]
-            worst, cap = Fraction(1), Fraction(1)
-            if question.quantity == LOSS:
-                worst, cap = sums.worst_loss(q, sums.outputs), sums.worst_loss(q, sums.all_outputs)
-            layers = [worst, *(_layer(question.quantity, one, worst) for one in sums.layers)]
-            found = sum((share * layer for share, layer in zip(shares, layers, strict=True)), Fraction(0))
-            total += min(found, size * cap)
+            total += min(_cake(counts, size * copies, sums.heights(question, q, n)) for n, copies in sums.ways)
         return CountBound(wrong_at_most=total, wrong_at_least=None, decided=False)
 
 
@@ -164,6 +156,14 @@ def _tilts(
     if mantissa.min() < 0:
         raise Rejected(Reason.BAD_HINT, "a tilt is negative")
     return mantissa, exponent
+
+
+def _cake(counts: list[Fraction | None], whole: Fraction, heights: list[Fraction]) -> Fraction:
+    """Sum over the layers of what lies between two levels times its height, the first below the lowest level."""
+    below = _increasing(counts, whole)
+    # SOUND: `below` increases, so every share is >= 0, and an upper bound of its height is enough.
+    shares = [high - low for low, high in pairwise([Fraction(0), *below, whole])]
+    return sum((share * height for share, height in zip(shares, heights, strict=True)), Fraction(0))
 
 
 def _increasing(counts: list[Fraction | None], whole: Fraction) -> list[Fraction]:
@@ -190,12 +190,10 @@ class _Sums:
     """What a rule computes in its arithmetic.
 
     Attributes:
-        rivals: R, how many rivals are counted one by one; 1 if a pessimal one stands for all.
-        outputs: n in (b) and (c): 2 where rivals are counted one by one.
-        all_outputs: of the model.
+        ways: n and how often S counts: all outputs, once; and two, R times, where rivals are counted one by one.
         at_most: by stratum, bounds on the weight of the sequences with a margin up to each level, added up over rivals,
             None where lost.
-        layers: by level, upper bounds of (n-1) e^-mu and of the loss l(mu), None where lost.
+        layers: by n and level, upper bounds of (n-1) e^-mu and of the loss l(mu), None where lost.
     """
 
     def __init__(
@@ -208,13 +206,13 @@ class _Sums:
         require_no_far(question, options)
         builder = TermBuilder(weights, question.task, options, arith)
         moments, problems = moments_of(question, arith), options.problems
-        self.all_outputs = shape.d_vocab_out
-        self.rivals, self.outputs = problems, (shape.d_vocab_out - 1) // problems + 1
+        self.ways = [(shape.d_vocab_out, 1), *([(2, problems)] if problems > 1 else [])]
         self.at_most: dict[Place, list[Fraction | None]] = {}
-        self.layers: list[Layer] = []
+        self.layers: dict[int, list[Layer]] = {n: [] for n, _ in self.ways}
         for number, value in enumerate(values):
             level = arith.dyadic(mantissa[number : number + 1], exponent[number : number + 1])
-            self.layers.append(_odds_and_loss(level, value, self.outputs, arith))
+            for n, layers in self.layers.items():
+                layers.append(_odds_and_loss(level, value, n, arith))
             found: dict[Place, Fraction | None] = {}
             for head, terms in all_terms(builder, level.reshape(1, 1)):
                 begin = (number * shape.n_heads + head) * problems
@@ -228,7 +226,12 @@ class _Sums:
                 self.at_most.setdefault(where, []).append(bounded)
             progress(number + 1, len(values))
         self._range = _logit_ranges(weights, arith) if question.quantity == LOSS else []
-        self._log = {n: log_upper(arith.fraction(Fraction(n)), log(n), arith) for n in (self.outputs, self.all_outputs)}
+        self._log = {n: log_upper(arith.fraction(Fraction(n)), log(n), arith) for n, _ in self.ways}
+
+    def heights(self, question: Question, q: int, n: int) -> list[Fraction]:
+        """What a sequence adds at most: below the lowest level, and above each."""
+        worst = Fraction(1) if question.quantity == MEAN_PROBABILITY else self.worst_loss(q, n)
+        return [worst, *(_layer(question.quantity, one, worst) for one in self.layers[n])]
 
     def worst_loss(self, q: int, n: int) -> Fraction:
         """No loss among n outputs of a sequence with this query is larger."""
