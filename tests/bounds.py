@@ -7,16 +7,25 @@ from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import CountBound, no_progress
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 
 
-def bound(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> CountBound:
+def bound(
+    rule: str,
+    weights: Weights,
+    task: AbstractTask,
+    arithmetic: str,
+    hints: Hints | None = None,
+    *,
+    semantics: str = REAL,
+) -> CountBound:
     arith = ARITHMETICS[arithmetic]()
-    hints = hints or Hints()
-    RULES[rule].require_covers(weights, Question(task))
-    RULES[rule].cost(weights.architecture, Question(task), hints)
+    hints, question = hints or Hints(), Question(task, semantics=semantics)
+    RULES[rule].require_covers(weights, question)
+    RULES[rule].cost(weights.architecture, question, hints)
     with arith.running():
-        return RULES[rule].bound(weights, Question(task), hints, arith, no_progress)
+        return RULES[rule].bound(weights, question, hints, arith, no_progress)
 
 
 def certified(rule: str, weights: Weights, task: AbstractTask, arithmetic: str, hints: Hints | None = None) -> int:

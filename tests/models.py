@@ -88,6 +88,28 @@ def planted_tensors(
     return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
 
 
+def table_tensors(task: AbstractTask, seed: int, *, heads: int = 1, noise: float = 0.3) -> dict[str, np.ndarray]:
+    """A model whose heads copy tokens by one-hot channels, with scores and an output map drawn so that it is often right.
+
+    Residual: one channel per token and one constant. Values copy the token's channel; the output map sends token t to
+    the right output of the constant sequence t, which is right for most tasks when attention picks the right token.
+    """
+    rng = np.random.default_rng(seed)
+    v, o = task.d_vocab, max(task.n_outputs, 2)
+    sizes = Sizes(v, o + 1, v + 1, v + 1, task.k, heads)
+    t = {name: np.zeros(sizes.shape(name)) for name in ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")}
+    t["W_E"][:, :v], t["W_E"][:, v] = np.eye(v), 1
+    for h in range(heads):
+        t["W_Q"][h, v, 0] = 1
+        t["W_K"][h, :v, 0] = np.sort(rng.normal(0, 3, v))[:: rng.choice((-1, 1))]
+        t["W_V"][h, :v, :v] = np.eye(v)
+        t["W_O"][h, :v, :v] = 4 * np.eye(v)
+    alone = task.target(np.repeat(np.arange(v)[:, np.newaxis], task.k, axis=1))
+    t["W_U"][np.arange(v), alone] = 2
+    t["W_pos"][:, v] = rng.normal(0, 0.1, task.k)
+    return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
+
+
 def build(tensors: Tensors, metadata: dict[str, str] | None = None, overrides: Overrides | None = None) -> Weights:
     """Through the reader, as every model is."""
     return read_weights(save({n: np.ascontiguousarray(a) for n, a in tensors.items()}, metadata), overrides)

@@ -19,3 +19,6 @@ def _tiny() -> list[AbstractTask]:
 
 
 TINY_TASKS = _tiny()
+# One task of every name, more than one position.
+WIDE = [task for task in TINY_TASKS if 1 < task.k < 5]
+TASKS_ONCE = [next(task for task in WIDE[::-1] if task.name == name) for name in dict.fromkeys(t.name for t in WIDE)]

@@ -10,6 +10,7 @@ from pessimal.api import (
     analyse,
     check,
     collect,
+    frontier,
     info,
     load_distribution,
     load_weights,
@@ -18,6 +19,7 @@ from pessimal.api import (
     save_certificate,
     task_of,
     train,
+    within,
     write_strata,
 )
 from pessimal.kernel.check import Limits, Verdict
@@ -40,6 +42,7 @@ from pessimal.spec import (
 from pessimal.strategies import (
     PUBLISHED,
     STRATEGIES,
+    Band,
     BruteForce,
     Cubic,
     Exact,
@@ -58,6 +61,7 @@ __all__ = [
     "PUBLISHED",
     "STRATEGIES",
     "AccuracyClaim",
+    "Band",
     "BruteForce",
     "Cubic",
     "DistributionError",
@@ -86,6 +90,7 @@ __all__ = [
     "analyse",
     "check",
     "collect",
+    "frontier",
     "info",
     "load_distribution",
     "load_weights",
@@ -95,5 +100,6 @@ __all__ = [
     "sweep",
     "task_of",
     "train",
+    "within",
     "write_strata",
 ]

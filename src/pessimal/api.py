@@ -4,7 +4,8 @@ Contents:
     load_weights — a safetensors file to `Weights`.
     load_distribution — how often every input occurs, from a JSON or TOML file.
     task_of — the task a file says it was trained for.
-    prove, save_certificate, check — the main job.
+    prove, within, save_certificate, check — the main job.
+    frontier — the best bound at each length, into a run folder.
     write_strata — the bounds by stratum as a table.
     result_row — a proof or verdict as the JSON object of the command line.
     info — what a weights file holds.
@@ -44,15 +45,18 @@ from pessimal.spec import (
 )
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import PREFIX, distribution_from
-from pessimal.strategies import Proof, prove
+from pessimal.spec.semantics import assumptions as semantics_assumptions
+from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
 
 if TYPE_CHECKING:
     from pessimal.train import TrainConfig
 
 __all__ = [
+    "BUDGETS",
     "analyse",
     "check",
     "collect",
+    "frontier",
     "info",
     "load_distribution",
     "load_weights",
@@ -63,6 +67,7 @@ __all__ = [
     "save_certificate",
     "task_of",
     "train",
+    "within",
     "write_strata",
 ]
 
@@ -202,6 +207,7 @@ def result_row(
     distribution = Uniform() if verdict.question is None else verdict.question.distribution
     worst = verdict.worst_stratum
     quantity = None if claim is None else claim.quantity
+    claimed = () if claim is None else semantics_assumptions(claim.semantics)
     return {
         "verdict": "VERIFIED" if verdict.verified else "REJECTED",
         "reason": None if verdict.reason is None else str(verdict.reason),
@@ -215,7 +221,7 @@ def result_row(
         if claim is None or at_most is None
         else -float_down(-Fraction(at_most, claim.total)),
         "semantics": AccuracyClaim.semantics if claim is None else claim.semantics,
-        "assumptions": [*weights.architecture.conventions, *assumptions],
+        "assumptions": [*weights.architecture.conventions, *assumptions, *claimed],
         "task": None if verdict.task is None else verdict.task.name,
         "distribution": distribution.name,
         "distribution_sha256": distribution.sha256 if distribution.arrays() else None,
@@ -312,6 +318,47 @@ def collect(
         if on_result is not None:
             on_result(path.name, verdict)
     return len(pending)
+
+
+def frontier(
+    weights: Weights,
+    task: AbstractTask,
+    out: Path | str,
+    stem: str,
+    budgets: Sequence[int] = BUDGETS,
+    *,
+    progress: Progress = no_progress,
+) -> list[dict[str, Any]]:
+    """Prove the best bound within each budget into a run folder; returns the rows that no shorter proof matches.
+
+    What the folder holds already is not proved again.
+
+    Raises:
+        Rejected: no budget allows a proof.
+    """
+    run, search = RunFolder(Path(out)), Frontier(weights, task)
+    refusal: Rejected | None = None
+    for done, budget in enumerate(sorted(set(budgets))):
+        name = f"{stem}.{budget}.cert"
+        if all(row.get("certificate") != name for row in run.results()):
+            started = time.monotonic()
+            try:
+                proof = search.within(budget)
+            except Rejected as refused:
+                refusal = refused
+                continue
+            path = save_certificate(proof, run.path / name)
+            verdict = check(path, weights)
+            record(run, stem, weights, name, verdict, time.monotonic() - started)
+        progress(done + 1, len(budgets))
+    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and row["verdict"] == "VERIFIED"]
+    kept: list[dict[str, Any]] = []
+    for row in sorted(mine, key=lambda one: (one["flops"], -int(one["correct"]))):
+        if not kept or int(row["correct"]) > int(kept[-1]["correct"]):
+            kept.append(row)
+    if not kept and refusal is not None:
+        raise refusal
+    return kept
 
 
 def record(run: RunFolder, stem: str, weights: Weights, certificate: str, verdict: Verdict, seconds: float) -> None:

@@ -28,6 +28,7 @@ from pessimal.runs.index import build_index
 from pessimal.spec import MaxOfK, Overrides, Weights
 from pessimal.strategies import PUBLISHED, STRATEGIES, StrategyError, SubCubic, known_strategies
 from pessimal.strategies.sub_cubic import workbench
+from pessimal.strategies.words import make_strategy
 from pessimal.train.seeds import parse_seeds
 
 CONFIG = "sweep.json"
@@ -95,12 +96,15 @@ def checkpoint_paths(config: SweepConfig, config_file: Path) -> list[Path]:
 
 
 def strategy_names(config: SweepConfig) -> list[str]:
-    """The strategies of a configuration, in order, each once."""
+    """The strategies of a configuration, in order, each once; a name may be followed by NAME=VALUE options."""
     names: list[str] = []
     for word in config.strategies:
         for name in PUBLISHED if word == "published" else [word.lower()]:
-            if name not in STRATEGIES:
+            plain, *options = name.split() or [""]
+            if plain not in STRATEGIES:
                 raise StrategyError(f"unknown strategy {word!r}; known: published, {known_strategies()}")
+            if options:
+                make_strategy(plain, options)
             if name not in names:
                 names.append(name)
     return names
@@ -133,21 +137,24 @@ def prove_unit(unit: SweepUnit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, record
 
 
-def _row(unit: SweepUnit, weights: Weights, name: str) -> dict[str, Any]:
+def _row(unit: SweepUnit, weights: Weights, asked: str) -> dict[str, Any]:
     """Prove, check, and describe one strategy on one model."""
     config = unit.config
     task = MaxOfK(config.k, config.d_vocab)
+    name, *words = asked.split()
     kind = STRATEGIES[name]
     options = config.options if name in PUBLISHED else {}
     extra: dict[str, Any] = {"weights": unit.path.stem, "options": dict(options)}
+    if words:
+        extra["asked"] = asked
     if issubclass(kind, SubCubic):
-        words = (kind.direct, kind.attention, kind.attention_error)
-        extra |= dict(zip(("direct", "attention", "attention_error"), words, strict=True))
+        parts = (kind.direct, kind.attention, kind.attention_error)
+        extra |= dict(zip(("direct", "attention", "attention_error"), parts, strict=True))
         if config.as_published:
-            extra["correct_as_published"] = str(count_as_published(workbench(weights), *words))
+            extra["correct_as_published"] = str(count_as_published(workbench(weights), *parts))
     begun = time.monotonic()
     try:
-        proof = api.prove(weights, task, kind(**options))
+        proof = api.prove(weights, task, make_strategy(name, words) if words else kind(**options))
     except Rejected as refusal:
         row = api.refused_row(weights, refusal, strategy=name, seconds=0.0)
         return {**row, **extra, "prove_seconds": 0.0}
@@ -155,7 +162,8 @@ def _row(unit: SweepUnit, weights: Weights, name: str) -> dict[str, Any]:
     verdict = api.check(proof, weights)
     checked = time.monotonic()
     if config.certificates:
-        api.save_certificate(proof, unit.out / "certificates" / f"{unit.path.stem}.{name}.cert")
+        stem = ".".join([unit.path.stem, name, *(word.replace("=", "-").replace("^", "-") for word in words)])
+        api.save_certificate(proof, unit.out / "certificates" / f"{stem}.cert")
     row = api.result_row(weights, verdict, seconds=checked - proved)
     return {**row, **extra, "prove_seconds": round(proved - begun, 3)}
 
@@ -176,7 +184,7 @@ def open_run(config: SweepConfig, out: Path) -> tuple[RunFolder, set[tuple[str, 
     reason = same_config(stored, config)
     if reason is not None:
         raise RunFolderError(f"{out.name} holds a sweep {reason}; choose another folder")
-    return run, {(row["weights"], row["strategy"]) for row in run.results()}
+    return run, {(row["weights"], row.get("asked", row["strategy"])) for row in run.results()}
 
 
 def sweep(

@@ -152,7 +152,7 @@ def test_a_count_that_is_not_a_plain_integer_is_rejected(field, count):
         ("options", {**HEADER["options"], "near": True}, R.MALFORMED_HEADER),
         ("rule", "prayer", R.UNKNOWN_RULE),
         ("rule", "cubic", R.BAD_HINT),
-        ("semantics", "float32", R.BAD_CLAIM),
+        ("semantics", "float16", R.BAD_CLAIM),
         ("task", {"d_vocab": 5, "k": 4, "name": "max-of-k"}, R.TASK_MISMATCH),
         ("task", {"d_vocab": 7, "k": 3, "name": "max-of-k"}, R.TASK_MISMATCH),
         ("task", {"d_vocab": 5, "k": 3, "name": "median-of-k"}, R.TASK_MISMATCH),

@@ -17,7 +17,7 @@ from pessimal.kernel.strata import Strata
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import PUBLISHED, Exact, ExponentialMoment, GridCount, LayerCake
+from pessimal.strategies import PUBLISHED, Band, Exact, ExponentialMoment, GridCount, LayerCake
 
 
 def tables(k: int, v: int, o: int, seed: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
@@ -229,13 +229,14 @@ def test_progress_rises_to_the_total(rule):
         "grid-count": GridCount(cells=16),
         "exact": Exact(),
         "layer-cake": LayerCake("plain", levels=3),
+        "band": Band(budget=2**14),
     }
     question = Question(sizes.task(), quantity=RULES[rule].quantities[0])
     hints = searched[rule].hints(weights, question, no_progress) if rule in searched else Hints()
     with arith.running():
         RULES[rule].bound(weights, question, hints, arith, lambda done, total: seen.append((done, total)))
-    # One step per target, query or level; the sub-cubic rule counts the number of other tokens instead, 1 to K - 1.
-    assert len(set(seen)) == (2 if rule == "sub-cubic" else 3)
+    # A step per target, query or level; the sub-cubic rule counts other tokens, 1 to K - 1, and band has two halves.
+    assert len(set(seen)) == (2 if rule in {"sub-cubic", "band"} else 3)
     assert seen == sorted(seen)
     assert seen[0][0] * len(set(seen)) == seen[-1][0] == seen[-1][1] == seen[0][1]
 

@@ -133,7 +133,7 @@ def test_other_weights_are_rejected():
         ({"distribution": {"name": "zipf"}}, Reason.TASK_MISMATCH),
         ({"distribution": {"name": "uniform", "x": 1}}, Reason.TASK_MISMATCH),
         ({"distribution": {}}, Reason.TASK_MISMATCH),
-        ({"semantics": "float32"}, Reason.BAD_CLAIM),
+        ({"semantics": "float16"}, Reason.BAD_CLAIM),
         ({"claim": {"correct": "1", "kind": "loss", "total": "81"}}, Reason.BAD_CLAIM),
         ({"claim": {"correct": "82", "kind": "correct-count", "total": "81"}}, Reason.BAD_CLAIM),
         ({"claim": {"correct": "1", "kind": "correct-count", "total": "80"}}, Reason.BAD_CLAIM),

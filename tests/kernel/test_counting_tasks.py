@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds import bound, certified
-from counting_cases import CASES, WIDE, grid_hints, hints_of, model_of
+from counting_cases import CASES, grid_hints, hints_of, model_of
 from models import Sizes, build, planted_tensors
 from oracle import RIGHT, TIE, sequences, verdicts
 from pessimal.analysis.accuracy import forward
@@ -28,8 +28,7 @@ from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import GridCount
-
-TASKS_ONCE = [next(task for task in WIDE[::-1] if task.name == name) for name in dict.fromkeys(t.name for t in WIDE)]
+from tasks import TASKS_ONCE
 
 
 def truth_of(weights: Weights, task: AbstractTask) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import pytest
 from pessimal.kernel.arithmetic import ARITHMETICS, ArbArithmetic
 from pessimal.kernel.arithmetic.arb import ArbEnclosure
 from pessimal.kernel.arithmetic.float64 import Float64Enclosure, down, enclose_integers, up
+from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 
 BOTH = sorted(ARITHMETICS)
 
@@ -126,3 +127,38 @@ def test_an_infinite_lower_end_decides_nothing_and_an_infinite_upper_end_does_no
     assert x.positive().tolist() == [False, True, False, False]
     assert x.greater(points(0.5, 0.5, 0.5, 0.5)).tolist() == [False, True, False, False]
     assert points(2.0, 2.0).greater(interval([1.0, 1.0], [1.5, inf])).tolist() == [True, False]
+
+
+def enclosed(arithmetic: str, lo: list[float], hi: list[float]) -> AbstractEnclosure:
+    if arithmetic == "float64":
+        return Float64Enclosure(np.array(lo), np.array(hi))
+    balls = [flint.arb(a).union(flint.arb(b)) for a, b in zip(lo, hi, strict=True)]
+    return ArbEnclosure(np.array(balls, dtype=object))
+
+
+@pytest.mark.parametrize("arithmetic", BOTH)
+def test_widening_reaches_the_radius_on_both_sides_and_little_more(arithmetic):
+    """x - r and x + r for the upper end of r; a radius around zero counts with its upper end; broadcasting."""
+    lo, hi = [1.0, -3.0, 0.0, 1e-310], [1.0, 2.0, 0.0, 1e300]
+    r_lo, r_hi = [0.1, 0.0, -1e-300, 5.0], [0.3, 2.0**-1074, 1e-300, 1e299]
+    with ARITHMETICS[arithmetic]().running():
+        low, high = enclosed(arithmetic, lo, hi).widened(enclosed(arithmetic, r_lo, r_hi)).bounds()
+        one = enclosed(arithmetic, [0.0, 0.0], [0.0, 0.0]).reshape(2, 1).widened(enclosed(arithmetic, [2.0], [2.0]))
+        assert one.shape == (2, 1)
+    for a, b, c, d, r in zip(lo, hi, low.tolist(), high.tolist(), r_hi, strict=True):
+        exact = Fraction(a) - Fraction(r), Fraction(b) + Fraction(r)
+        assert Fraction(c) <= exact[0]
+        assert Fraction(d) >= exact[1]
+        slack = (abs(exact[0]) + abs(exact[1])) / 2**28 + Fraction(1, 2**1060)
+        assert exact[0] - Fraction(c) <= slack
+        assert Fraction(d) - exact[1] <= slack
+
+
+@pytest.mark.parametrize("arithmetic", BOTH)
+def test_a_negative_or_lost_radius_loses_the_entry(arithmetic):
+    """Nothing is within a negative distance; nothing is known within an unknown one."""
+    with ARITHMETICS[arithmetic]().running():
+        for lo, hi in ((-2.0, -1.0), (np.nan, np.nan), (0.0, np.inf)):
+            wide = enclosed(arithmetic, [1.0], [1.0]).widened(enclosed(arithmetic, [lo], [hi]))
+            assert not wide.positive().any()
+            assert wide.upper() == [None]

@@ -54,6 +54,7 @@ BOUNDS = [f"{SOUND}::test_{name}" for name in (
     "hintless_bounds_never_exceed_the_true_count",
 )]  # fmt: skip
 THEOREMS, COUNTING = KERNEL + "test_theorems.py", KERNEL + "test_counting_tasks.py"
+FLOAT32 = KERNEL + "test_float32.py"
 SUB_CUBIC_THEOREM, SUB_CUBIC = KERNEL + "test_sub_cubic_theorem.py", KERNEL + "test_sub_cubic.py"
 ALL_RULES = [SOUND, PLANTED]
 STAGES: tuple[tuple[str, list[list[str]]], ...] = (
@@ -70,13 +71,14 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/tables", [[TABLES], [*EXACT, CHECK]]),
     ("kernel/strata", [[KERNEL + "test_strata.py"]]),
     ("kernel/rules/interface", [[DECODER, CHECK, SUB_CUBIC_THEOREM], [CERTIFICATE]]),
-    ("kernel/heads", [[THEOREMS, *PERFECT], [COUNTING], [COST]]),
-    ("kernel/rules/integer_stratum", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT]]),
-    ("kernel/rules/exact", [[COUNTING], [COST, PLANTED]]),
+    ("kernel/heads", [[THEOREMS, *PERFECT], [COUNTING], [COST], [FLOAT32]]),
+    ("kernel/rounding", [[FLOAT32]]),
+    ("kernel/rules/integer_stratum", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT], [FLOAT32]]),
+    ("kernel/rules/exact", [[COUNTING], [COST, PLANTED], [FLOAT32]]),
     ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
     ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
-    ("kernel/rules/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED]]),
+    ("kernel/rules/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED], [FLOAT32]]),
     ("kernel/rules/sub_cubic", [[SUB_CUBIC_THEOREM], [SUB_CUBIC]]),
     ("kernel/rules", [[THEOREMS, *PERFECT], [CHECK, DECODER], ALL_RULES]),
 )  # fmt: skip

@@ -15,7 +15,7 @@ def cases():
     for path in CERTIFICATES:
         for arithmetic in ("float64", "arb"):
             slow = path.stem.endswith("brute-force") or (arithmetic == "arb" and path.stem.endswith(SLOW_IN_ARB))
-            slow = slow or path.stem.endswith("position-minima")
+            slow = slow or path.stem.endswith(("position-minima", "exact-float32"))
             name = f"{path.stem}-{arithmetic}"
             yield pytest.param(path, arithmetic, id=name, marks=[pytest.mark.slow] if slow else [])
 

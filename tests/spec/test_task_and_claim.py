@@ -11,6 +11,7 @@ from models import Sizes, build, random_tensors
 from oracle import sequences
 from pessimal.spec import AccuracyClaim, MaxOfK, TaskError, Uniform, task_from_record
 from pessimal.spec.claim import decimal_down
+from pessimal.spec.semantics import assumptions
 
 
 def test_the_target_is_the_largest_token():
@@ -77,10 +78,10 @@ def test_impossible_counts_are_not_claims(correct, total):
         AccuracyClaim(correct, total)
 
 
-def test_only_real_semantics_can_be_claimed():
-    """float32 executions are another claim."""
+def test_only_known_semantics_can_be_claimed():
+    """Real arithmetic, or every float32 execution."""
     with pytest.raises(ValueError, match="semantics"):
-        AccuracyClaim(1, 2, "float32")
+        AccuracyClaim(1, 2, "float16")
     assert AccuracyClaim(0, 5).accuracy == 0
     assert AccuracyClaim(5, 5).accuracy == 1
 
@@ -105,6 +106,16 @@ def test_the_sentence_states_the_claim():
     sentence = AccuracyClaim(2, 3).sentence("max-of-k", "ab12")
     for part in ("sha256:ab12", "at least 2 of all 3", "max-of-k", "strictly larger", "0.666666"):
         assert part in sentence
+
+
+def test_the_sentence_of_a_float32_claim_states_its_assumptions():
+    """Order of sums, exp, shift, TF32, flushing; and nothing of the kind for real arithmetic."""
+    sentence = AccuracyClaim(2, 3, "float32").sentence("max-of-k", "ab12")
+    for part in ("every float32 execution", "any order", "32 ulp", "within 64", "no TF32", "no flush to zero"):
+        assert part in sentence
+    assert "float32" not in AccuracyClaim(2, 3).sentence("max-of-k", "ab12")
+    assert assumptions("real") == ()
+    assert all(line.startswith("float32: ") for line in assumptions("float32"))
 
 
 def test_the_uniform_distribution():

@@ -9,6 +9,7 @@ import tyro
 from pessimal.cli.analyse import Analyse
 from pessimal.cli.check import Check
 from pessimal.cli.demo import Demo
+from pessimal.cli.frontier import Frontier
 from pessimal.cli.info import Info
 from pessimal.cli.prove import Prove
 from pessimal.cli.report import Report
@@ -25,6 +26,7 @@ Command = (
     | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Strategies, tyro.conf.subcommand("strategies")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[Frontier, tyro.conf.subcommand("frontier")]
     | Annotated[Analyse, tyro.conf.subcommand("analyse")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]

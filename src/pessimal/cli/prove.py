@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import tyro
 
@@ -12,8 +12,12 @@ from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say, say_claim
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec import SEMANTICS
 from pessimal.spec.claim import ACCURACY
-from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError, known_strategies
+from pessimal.strategies import AbstractStrategy, StrategyError
+from pessimal.strategies.words import make_strategy, read_budget
+
+DEFAULT, SOFTMAX_DEFAULT = "exponential-moment", "layer-cake"
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,11 @@ class Prove:
     out: Path
     """where to write the certificate"""
     strategy: str | None = None
-    """name of a strategy (see `pessimal strategies`; default: exponential-moment)"""
+    """name of a strategy (see `pessimal strategies`); left out: exponential-moment, or with a budget the best of all"""
     option: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """option of the strategy as NAME=VALUE; may be repeated"""
-    budget: int | None = None
-    """largest number of flops of the proof"""
+    budget: str | None = None
+    """largest number of flops of the proof, such as 1048576 or 2^20"""
     task: str | None = None
     """task name (default: what the file states)"""
     claim: Literal["accuracy", "mean-probability", "loss"] = "accuracy"
@@ -37,7 +41,7 @@ class Prove:
     distribution: Path | None = None
     """JSON or TOML file with integer weights: product or markov (default: all inputs alike)"""
     semantics: str = "real"
-    """arithmetic of the claim: real"""
+    """arithmetic of the claim: real, or float32 for every float32 execution"""
     max_ops: int = Limits.max_ops
     """largest number of checker operations"""
     max_bytes: int = Limits.max_bytes
@@ -50,10 +54,11 @@ class Prove:
 
     def run(self) -> int:
         """Prove, check what was proved, write it."""
-        if self.semantics != "real":
-            raise StrategyError(f"semantics {self.semantics!r} is not available; the only one so far is real")
-        default = "exponential-moment" if self.claim == ACCURACY else "layer-cake"
-        strategy = make_strategy(self.strategy or default, self.option, self.budget)
+        if self.semantics not in SEMANTICS:
+            raise StrategyError(f"semantics {self.semantics!r} is not one of {', '.join(SEMANTICS)}")
+        budget = None if self.budget is None else read_budget(self.budget)
+        strategy = self._strategy(budget)
+        label = "the best strategy" if strategy is None else strategy.name
         weights = read_model(self.weights, self.model)
         task, assumed = api.task_of(weights, self.task)
         for line in assumed:
@@ -62,20 +67,28 @@ class Prove:
         limits = Limits(self.max_ops, self.max_bytes)
         started = time.monotonic()
         try:
-            with Watch(f"proving {strategy.name}") as watch:
-                proof = api.prove(
-                    weights, task, strategy, distribution=distribution, claim=self.claim, limits=limits, progress=watch
-                )
-            if self.budget is not None and proof.cost.flops > self.budget:
+            with Watch(f"proving {label}") as watch:
+                words: dict[str, Any] = {
+                    "distribution": distribution,
+                    "semantics": self.semantics,
+                    "limits": limits,
+                    "progress": watch,
+                }
+                if strategy is not None:
+                    proof = api.prove(weights, task, strategy, claim=self.claim, **words)
+                else:
+                    proof = api.within(weights, task, budget or 0, **words)
+            if budget is not None and proof.cost.flops > budget:
                 raise Rejected(
                     Reason.RESOURCES,
-                    f"the proof needs {proof.cost.flops} flops, over the budget of {self.budget}",
+                    f"the proof needs {proof.cost.flops} flops, over the budget of {budget}",
                 )
         except Rejected as refusal:
-            say(f"pessimal: {self.weights.name}: {strategy.name} refuses: {refusal.detail}")
+            say(f"pessimal: {self.weights.name}: {label} refuses: {refusal.detail}")
             if self.json:
                 seconds = time.monotonic() - started
-                print_json(api.refused_row(weights, refusal, strategy=strategy.name, seconds=seconds))
+                row = api.refused_row(weights, refusal, strategy=label, seconds=seconds)
+                print_json({**row, "semantics": self.semantics})
             return RESOURCES if refusal.reason is Reason.RESOURCES else USAGE
         seconds = time.monotonic() - started
         with Watch("checking it") as watch:
@@ -92,23 +105,10 @@ class Prove:
             print_json(api.result_row(weights, verdict, seconds=seconds, assumptions=assumed))
         return VERIFIED
 
-
-def make_strategy(name: str, options: tuple[str, ...], budget: int | None) -> AbstractStrategy:
-    """A strategy from its name and NAME=VALUE words; the messages list what is valid."""
-    kind = STRATEGIES.get(name.lower())
-    if kind is None:
-        raise StrategyError(f"unknown strategy {name!r}; known: {known_strategies()}")
-    valid = kind.option_names()
-    values: dict[str, int | str] = {}
-    for word in options:
-        key, equals, value = word.partition("=")
-        if not equals or key not in valid:
-            known = ", ".join(valid) or "none"
-            raise StrategyError(f"strategy {name} has no option {key!r}; its options: {known}")
-        is_number = int in (get_type_hints(kind)[key], *get_args(get_type_hints(kind)[key]))
-        if is_number and not (value.isascii() and value.isdigit() and len(value) < 19):
-            raise StrategyError(f"option {key}={value!r} is not a number")
-        values[key] = int(value) if is_number else value
-    if budget is not None and "budget" in valid:
-        values["budget"] = budget
-    return kind(**values)
+    def _strategy(self, budget: int | None) -> AbstractStrategy | None:
+        """The one to use, or None for the best of all within a budget; claims about the softmax have one."""
+        if self.claim != ACCURACY:
+            return make_strategy(self.strategy or SOFTMAX_DEFAULT, self.option, budget)
+        if self.strategy is None and budget is not None and not self.option:
+            return None
+        return make_strategy(self.strategy or DEFAULT, self.option, budget)

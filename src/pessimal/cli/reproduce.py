@@ -16,11 +16,12 @@ class Reproduce:
 
     name: tyro.conf.Positional[str]
     """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, gap-histograms, error-ladder,
-    resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles, backdoor"""
+    resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles, backdoor,
+    counting-frontier"""
     smoke: bool = False
     """four shipped models instead of the published seeds"""
     config: Path | None = None
-    """sweep configuration (default: experiments/sweeps/k4.toml)"""
+    """sweep configuration (default: the one of the reproduction, experiments/sweeps/k4.toml for most)"""
     out: Path | None = None
     """folder for results.json, tables, figures (default: reproduce-out/NAME)"""
     engine: str = "local"
@@ -39,12 +40,13 @@ class Reproduce:
 
         if self.name not in REPRODUCTIONS:
             raise ReproductionError(f"unknown reproduction {self.name!r}; known: {', '.join(REPRODUCTIONS)}")
-        config = self.config or find_config("smoke" if self.smoke else "k4")
+        reproduction = REPRODUCTIONS[self.name]
+        config = self.config or find_config(reproduction.smoke_sweep if self.smoke else reproduction.sweep)
         out = self.out or Path("reproduce-out") / self.name
         started = time.monotonic()
         with Watch("proving") as watch:
             paths = reproduce(
-                REPRODUCTIONS[self.name],
+                reproduction,
                 config,
                 out,
                 engine=self.engine,

@@ -24,6 +24,7 @@ from pessimal.kernel.weighing import weighing_of
 from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import DistributionError, Uniform, distribution_from
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import SEMANTICS
 from pessimal.spec.task import AbstractTask, TaskError
 from pessimal.spec.tasks import task_from_record
 from pessimal.spec.weights import Weights
@@ -224,13 +225,13 @@ def _require_about(certificate: Certificate, weights: Weights) -> Question:
         distribution.require_fits(task)
     except DistributionError as error:
         raise Rejected(Reason.TASK_MISMATCH, str(error)) from None
-    if certificate.semantics != "real":
-        raise Rejected(Reason.BAD_CLAIM, "the only semantics is real")
+    if certificate.semantics not in SEMANTICS:
+        raise Rejected(Reason.BAD_CLAIM, f"the semantics are {', '.join(SEMANTICS)}")
     kinds = (distribution.claim_kind, MEAN_PROBABILITY, LOSS)
     if certificate.claim_kind not in kinds:
         raise Rejected(Reason.BAD_CLAIM, f"a claim under {distribution.name} has one of the kinds {', '.join(kinds)}")
     claim = CLAIMS[certificate.claim_kind]
-    question = Question(task, distribution, quantity=claim.quantity)
+    question = Question(task, distribution, certificate.semantics, claim.quantity)
     if certificate.total != claim.scale * question.total():
         raise Rejected(Reason.BAD_CLAIM, "claim total is not that of all sequences")
     try:

@@ -44,6 +44,11 @@ class Cost:
     unexplained_dims: int
     bytes_needed: int
 
+    def plus(self, flops: int, exps: int) -> "Cost":
+        """The same with further operations on enclosures, `exps` of them exponentials."""
+        ops = OPS_PER_FLOP * (flops - exps) + OPS_PER_EXP * exps
+        return Cost(self.flops + flops, self.checker_ops + ops, self.unexplained_dims, self.bytes_needed)
+
 
 def n_strata(d_vocab: int) -> int:
     """Number of pairs q <= y."""

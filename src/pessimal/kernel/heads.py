@@ -4,6 +4,9 @@ For one head and query q every position i and token t has a positive weight $w_i
 head's output is $\sum_i w_i(q, t_i)\,V_i(t_i) / \sum_i w_i(q, t_i)$ (`tables.py`). Without LayerNorm before attention
 the weight is a token factor times a position factor; with it, weights are a table of their own.
 
+Under `float32` the same tables enclose those of every execution (`rounding.py`): weights, values and the direct path
+are widened by their rounding radii, once, here. Everything built on them then speaks about every execution.
+
 Contents:
     Head — weights by query, values.
     separable_heads — the heads of a model and its direct path.
@@ -12,12 +15,17 @@ Contents:
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
+from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import additive_tables_flops, path_tables_flops
+from pessimal.kernel.cost import additive_tables_flops, blank_weights, path_tables_flops
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rounding import HeadRounding, float32_complaints, rounding
 from pessimal.kernel.tables import additive_tables, has_final_bias, path_tables
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
 
@@ -72,11 +80,35 @@ def _both(
     return factors
 
 
-def separable_heads(weights: Weights, arith: AbstractArithmetic) -> tuple[list[Head], AbstractEnclosure]:
+def separable_heads(
+    weights: Weights, arith: AbstractArithmetic, semantics: str
+) -> tuple[list[Head], AbstractEnclosure]:
     """The heads and D, `[d_vocab, d_vocab_out]`, of a model that `require_separable` accepts.
 
     Cost: `separable_heads_flops`.
     """
+    heads, direct = _real_heads(weights, arith)
+    if semantics == REAL:
+        return heads, direct
+    radii = rounding(weights, arith)
+    executed = [_executed(*pair, arith) for pair in zip(heads, radii.heads, strict=True)]
+    return executed, direct.widened(radii.direct)
+
+
+def _executed(head: Head, radii: HeadRounding, arith: AbstractArithmetic) -> Head:
+    """The tables that some execution may have."""
+    zero = arith.fraction(Fraction(0))
+    token, position = zero.widened(radii.token_log).exp(), zero.widened(radii.position_log).exp()
+    (k, n_out), v = radii.position_value.shape, radii.token_value.shape[0]
+    value = head.value.widened(radii.token_value + radii.position_value.reshape(k, 1, n_out))
+    if head.table is None:
+        own_token, own_position = _both(head.factors)
+        return Head(value, (own_token * token, own_position * position), None)
+    return Head(value, None, head.table * (token.reshape(v, 1, v) * position.reshape(v, k, 1)))
+
+
+def _real_heads(weights: Weights, arith: AbstractArithmetic) -> tuple[list[Head], AbstractEnclosure]:
+    """The same in real arithmetic."""
     arch = weights.architecture
     if arch.ln1 or arch.shape.n_heads > 1:
         tables = path_tables(weights, arith)
@@ -88,8 +120,12 @@ def separable_heads(weights: Weights, arith: AbstractArithmetic) -> tuple[list[H
     return [Head(value, (one.token_weight, one.position_weight), None)], one.direct
 
 
-def separable_heads_flops(arch: Architecture) -> tuple[int, int]:
-    """Operations of `separable_heads`, and how many of them are exponentials."""
+def separable_heads_flops(arch: Architecture, semantics: str) -> tuple[int, int]:
+    """Operations of `separable_heads`, and how many of them are exponentials; with rounding, counted over shapes."""
+    if semantics != REAL:
+        arith = CountingArithmetic()
+        separable_heads(blank_weights(arch), arith, semantics)
+        return arith.tally.flops, arith.tally.exps
     s = arch.shape
     if arch.ln1 or s.n_heads > 1:
         return path_tables_flops(arch)
@@ -97,7 +133,7 @@ def separable_heads_flops(arch: Architecture) -> tuple[int, int]:
     return flops + s.k * s.d_vocab * s.d_vocab_out, exps
 
 
-def require_separable(weights: Weights, *, one_head: bool) -> None:
+def require_separable(weights: Weights, question: Question, *, one_head: bool) -> None:
     """Raise `Rejected(unsupported-model)` with every reason why the margin is not a sum of one term per position."""
     arch = weights.architecture
     reasons = []
@@ -109,5 +145,7 @@ def require_separable(weights: Weights, *, one_head: bool) -> None:
         reasons.append("W_U has a single output, so there is no rival")
     if arch.shape.k < 2:
         reasons.append("a single position attends to nothing; use brute-force")
+    if question.semantics != REAL:
+        reasons.extend(float32_complaints(weights))
     if reasons:
         raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))

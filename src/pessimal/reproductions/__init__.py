@@ -4,7 +4,8 @@ Contents:
     interface.py — what a reproduction is.
     run.py — sweep, numbers, tables, figures, in that order.
     groups.py — the rows of the published tables.
-    main_table.py, lengths.py, singular_ratio.py, percentiles.py — from the ledger alone.
+    main_table.py, lengths.py, singular_ratio.py, percentiles.py, counting_frontier.py — from the ledger
+        alone.
     qk_residual.py, gap_histograms.py, faithfulness.py, ablations.py, improvements.py — from the models as well.
     transfer.py, matrices.py, backdoor.py — from the shipped models, without a sweep.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
@@ -12,6 +13,7 @@ Contents:
 
 from pessimal.reproductions.ablations import CircuitAblations
 from pessimal.reproductions.backdoor import Backdoor
+from pessimal.reproductions.counting_frontier import CountingFrontier
 from pessimal.reproductions.faithfulness import Faithfulness
 from pessimal.reproductions.gap_histograms import GapHistograms
 from pessimal.reproductions.improvements import Improvements
@@ -44,5 +46,6 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         Matrices(),
         Percentiles(),
         Backdoor(),
+        CountingFrontier(),
     )
 }

@@ -2,10 +2,11 @@
 
 Contents:
     figure — axes to draw on, saved when done.
+    panels — several axes side by side.
     picture — several matrices as heat maps.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,18 @@ def figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
         axes.set(title=title, xlabel=x, ylabel=y)
         axes.grid(alpha=0.25)
         yield axes
+
+
+@contextmanager
+def panels(path: Path, titles: Sequence[str], x: str, y: str) -> Iterator[list[Any]]:
+    """As `figure`, one panel per title, with a common vertical axis."""
+    with _canvas(path, (3.4 * len(titles), 3.8)) as canvas:
+        grid = canvas.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+        for axes, title in zip(grid, titles, strict=True):
+            axes.set(title=title, xlabel=x)
+            axes.grid(alpha=0.25)
+        grid[0].set_ylabel(y)
+        yield list(grid)
 
 
 @contextmanager

@@ -30,12 +30,16 @@ class Swept:
         models: what it recorded about each model, by file stem.
         config: its configuration.
         checkpoints: the models' files, in the order of the configuration.
+        folder: where its configuration lies, or None.
+        others: what the reproduction's other sweeps left.
     """
 
     rows: list[dict[str, Any]]
     models: dict[str, dict[str, Any]]
     config: dict[str, Any]
     checkpoints: list[Path]
+    folder: Path | None = None
+    others: tuple["Swept", ...] = ()
 
     def truth(self) -> dict[str, int]:
         """Exact number of right sequences per model, where brute force was asked for."""
@@ -49,11 +53,16 @@ class AbstractReproduction(ABC):
         name: kebab-case name, also of its folder.
         question: what it answers.
         needs_sweep: whether it reads a ledger; if not, it starts from the shipped models.
+        sweep, smoke_sweep: stems of its configurations, unless another is asked for.
+        others: further configurations that it reads when it reads `sweep`.
     """
 
     name: ClassVar[str]
     question: ClassVar[str]
     needs_sweep: ClassVar[bool] = True
+    sweep: ClassVar[str] = "k4"
+    smoke_sweep: ClassVar[str] = "smoke"
+    others: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def results(self, swept: Swept) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Contents:
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,14 @@ def reproduce(
         progress: called with (proofs done, proofs asked for).
     """
     if reproduction.needs_sweep:
-        folder = config.parent / "runs" / config.stem
-        run = sweep(config, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
-        checkpoints = checkpoint_paths(read_config(config), config)
-        swept = Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints)
+        stems = reproduction.others if config.stem == reproduction.sweep else ()
+        found = []
+        for path in (config, *(config.with_name(f"{stem}.toml") for stem in stems)):
+            folder = path.parent / "runs" / path.stem
+            run = sweep(path, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
+            checkpoints = checkpoint_paths(read_config(path), path)
+            found.append(Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints, path.parent))
+        swept = replace(found[0], others=tuple(found[1:]))
     else:
         swept = Swept([], {}, {}, sorted((config.parents[2] / "weights").glob("*.safetensors")))
     results = reproduction.results(swept)

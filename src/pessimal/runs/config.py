@@ -30,7 +30,8 @@ class SweepConfig:
         checkpoints: folder of `<stem>_seed<seed>.safetensors`, relative to the configuration file.
         stem: what file names begin with, such as `max4_v64`.
         seeds: seeds as `pessimal train` reads them.
-        strategies: names; `published` stands for the hundred sub-cubic ones.
+        strategies: names, each with NAME=VALUE options after it if need be, such as `band budget=2^20`; `published`
+            stands for the hundred sub-cubic ones.
         options: options of the sub-cubic strategies.
         as_published: also compute the published number, which is not a proof.
         certificates: keep the certificate files.

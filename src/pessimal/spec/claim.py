@@ -13,14 +13,18 @@ least p/W.
 -log p(right output) in nats, over the distribution is at least, or at most, `correct / total`.
 
 `logit` is `spec.model.logits`: real arithmetic on the exact values of the stored floats. A tie counts as wrong.
-What is *not* said: anything about another input distribution, about a floating-point execution of the model
-(`semantics=real`), or that the count is the largest provable one.
+With `semantics=float32` the logits are those of a float32 execution, and the n sequences are right in every execution
+that `spec.semantics.assumptions` allows.
+What is *not* said: anything about another input distribution, with `semantics=real` anything about a floating-point
+execution of the model, or that the count is the largest provable one.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 from typing import ClassVar
+
+from pessimal.spec.semantics import EXP_ULPS, FLOAT32, REAL, SHIFT, require_known
 
 ACCURACY, MEAN_PROBABILITY, LOSS = "accuracy", "mean-probability", "loss"
 # Sums of real numbers are claimed in units of this share of a sequence's weight.
@@ -34,7 +38,7 @@ class AccuracyClaim:
     Attributes:
         correct: claimed number of correct sequences, 0 <= correct <= total.
         total: number of sequences.
-        semantics: `"real"`: real arithmetic on the stored values.
+        semantics: `"real"`: real arithmetic on the stored values; `"float32"`: every float32 execution.
     """
 
     kind: ClassVar[str] = "correct-count"
@@ -43,14 +47,13 @@ class AccuracyClaim:
     scale: ClassVar[int] = 1
     correct: int
     total: int
-    semantics: str = "real"
+    semantics: str = REAL
 
     def __post_init__(self) -> None:
         """Refuse counts that no model could have."""
         if not 0 <= self.correct <= self.total:
             raise ValueError("a claim needs 0 <= correct <= total")
-        if self.semantics != "real":
-            raise ValueError("the only semantics so far is real")
+        require_known(self.semantics)
 
     @property
     def accuracy(self) -> Fraction:
@@ -74,7 +77,7 @@ class AccuracyClaim:
     def sentence(self, task: str, weights_sha256: str) -> str:
         """The claim in English, written by whoever checked it."""
         return (
-            f"The model with weights sha256:{weights_sha256}, in real arithmetic on its stored values, gives the "
+            f"The model with weights sha256:{weights_sha256}, in {arithmetic_of(self.semantics)}, gives the "
             f"right answer a strictly larger logit than every other on at least {self.correct} of all {self.total} "
             f"inputs of {task} (at least {decimal_down(self.accuracy)} of them)."
         )
@@ -96,7 +99,7 @@ class ProbabilityClaim(AccuracyClaim):
     def sentence(self, task: str, weights_sha256: str) -> str:
         """The claim in English; `task` names the distribution as well."""
         return (
-            f"The model with weights sha256:{weights_sha256}, in real arithmetic on its stored values, gives the "
+            f"The model with weights sha256:{weights_sha256}, in {arithmetic_of(self.semantics)}, gives the "
             f"right answer a strictly larger logit than every other with probability at least "
             f"{decimal_down(self.accuracy)} on inputs of {task}; exactly: {self.correct}/{self.total}."
         )
@@ -116,6 +119,11 @@ class MeanProbabilityClaim(AccuracyClaim):
     head: ClassVar[str] = MEAN_PROBABILITY
     quantity: ClassVar[str] = MEAN_PROBABILITY
     scale: ClassVar[int] = FINE
+
+    def __post_init__(self) -> None:
+        """Nor with rounding."""
+        super().__post_init__()
+        _require_real(self)
 
     @classmethod
     def most(cls, wrong_at_most: Fraction, weight: int) -> int:
@@ -151,8 +159,9 @@ class LossClaim(AccuracyClaim):
 
     def __post_init__(self) -> None:
         """A loss may exceed one, not be negative."""
-        if self.correct < 0 or self.total < 1 or self.semantics != "real":
-            raise ValueError("a loss is not negative, and real")
+        if self.correct < 0 or self.total < 1:
+            raise ValueError("a loss is not negative")
+        _require_real(self)
 
     @classmethod
     def most(cls, wrong_at_most: Fraction, weight: int) -> int:
@@ -176,9 +185,24 @@ class LossClaim(AccuracyClaim):
         )
 
 
+def _require_real(claim: AccuracyClaim) -> None:
+    if claim.semantics != REAL:
+        raise ValueError(f"a claim of kind {claim.kind} is about real arithmetic, not semantics {claim.semantics[:20]}")
+
+
 CLAIMS: dict[str, type[AccuracyClaim]] = {
     one.kind: one for one in (AccuracyClaim, ProbabilityClaim, MeanProbabilityClaim, LossClaim)
 }
+
+
+def arithmetic_of(semantics: str) -> str:
+    """How the model is run, in English."""
+    if semantics != FLOAT32:
+        return "real arithmetic on its stored values"
+    return (
+        f"every float32 execution (sums in any order, exp within {EXP_ULPS} ulp, softmax shifted to within "
+        f"{SHIFT} of its largest score, no TF32, no flush to zero)"
+    )
 
 
 def decimal_down(value: Fraction, digits: int = 6) -> str:

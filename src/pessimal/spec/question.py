@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.distribution import AbstractDistribution, Uniform
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 
 
@@ -14,13 +15,13 @@ class Question:
     Attributes:
         task: the right output of every sequence.
         distribution: how often every sequence occurs.
-        semantics: `"real"`: real arithmetic on the stored values.
+        semantics: one of `semantics.SEMANTICS`.
         quantity: `"accuracy"`, `"mean-probability"` or `"loss"` (`claim.py`).
     """
 
     task: AbstractTask
     distribution: AbstractDistribution = field(default_factory=Uniform)
-    semantics: str = "real"
+    semantics: str = REAL
     quantity: str = ACCURACY
 
     def total(self) -> int:

@@ -3,16 +3,23 @@
 Contents:
     interface.py — what a strategy is.
     proof.py — run the rule, state the claim, encode the certificate.
-    brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, exact.py — one strategy each.
+    brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, band.py, exact.py — one
+        strategy each.
     layer_cake.py — for claims about the softmax.
+    frontier.py — the best of all within a budget.
+    recipes.py — where the search for band proofs begins.
+    words.py — strategies as people write them.
+    plain.py — float64 without enclosures, for search.
     sub_cubic.py — the hundred published sub-cubic compositions.
     midpoints.py — enclosures as plain floats.
 """
 
+from pessimal.strategies.band import Band
 from pessimal.strategies.brute_force import BruteForce
 from pessimal.strategies.cubic import Cubic
 from pessimal.strategies.exact import Exact
 from pessimal.strategies.exponential_moment import ExponentialMoment
+from pessimal.strategies.frontier import BUDGETS, Frontier, within
 from pessimal.strategies.grid_count import GridCount
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.layer_cake import LayerCake
@@ -26,6 +33,7 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
     "position-minima": PositionMinima,
     "exponential-moment": ExponentialMoment,
     "grid-count": GridCount,
+    "band": Band,
     "exact": Exact,
     "layer-cake": LayerCake,
     **PUBLISHED,
@@ -39,13 +47,16 @@ def known_strategies() -> str:
 
 
 __all__ = [
+    "BUDGETS",
     "PUBLISHED",
     "STRATEGIES",
     "AbstractStrategy",
+    "Band",
     "BruteForce",
     "Cubic",
     "Exact",
     "ExponentialMoment",
+    "Frontier",
     "GridCount",
     "LayerCake",
     "PositionMinima",
@@ -54,4 +65,5 @@ __all__ = [
     "SubCubic",
     "known_strategies",
     "prove",
+    "within",
 ]

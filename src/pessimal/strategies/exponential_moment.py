@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.heads import separable_heads
+from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress
@@ -25,6 +25,7 @@ from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import Markov, Product
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -98,9 +99,13 @@ class ExponentialMoment(AbstractStrategy):
 
     def _affordable(self, arch: Architecture, question: Question) -> list[tuple[str, str, int]]:
         """Option triples within the budget; for an open `near`, the widest that fits."""
+        task = question.task
         default = CHAIN_BUDGET if isinstance(question.distribution, Markov) else DEFAULT_BUDGET
         budget = default if self.budget is None and self.rival is None else self.budget
-        widest = question.task.d_vocab if self.near is None else min(self.near, question.task.d_vocab)
+        if budget is not None and self.budget is None:
+            # Rounding comes on top: the same options for either semantics.
+            budget += separable_heads_flops(arch, question.semantics)[0] - separable_heads_flops(arch, REAL)[0]
+        widest = task.d_vocab if self.near is None else min(self.near, task.d_vocab)
         narrowest = 1 if self.near is None and _has_far(question) else widest
         rivals = [self.rival] if self.rival else ["centred", "joint", "every"]
         if arch.shape.n_heads > 1 and not self.rival:
@@ -178,14 +183,14 @@ def search_tilts(
     task, shape = question.task, weights.architecture.shape
     hints = blank_hints(weights.architecture, task, options)
     if shape.n_heads > 1:
-        hints = Hints(options, {**hints.arrays, **_thresholds(weights, arith, task, options)})
+        hints = Hints(options, {**hints.arrays, **_thresholds(weights, arith, question, options)})
     read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
     mantissa, exponent = (hints.arrays[name] for name in TILTS)
     wrong = np.zeros(mantissa.shape)
     chances = log_chances(question)
     whole = 0.0 if chances is not None else task.k * np.log(task.d_vocab)
     lowered = None if level is None else arith.dyadic(*(np.array([part]) for part in level)).reshape(1, 1)
-    terms = all_terms(TermBuilder(weights, task, read, arith), lowered)
+    terms = all_terms(TermBuilder(weights, question, read, arith), lowered)
     for head, number, problem in _joined(terms, chances):
         tilts, log_bound = (coarse_tilts if coarse else best_tilts)(problem)
         place = (slice(head * read.problems, (head + 1) * read.problems), number)
@@ -196,10 +201,11 @@ def search_tilts(
 
 
 def _thresholds(
-    weights: Weights, arith: Float64Arithmetic, task: AbstractTask, options: dict[str, str | int]
+    weights: Weights, arith: Float64Arithmetic, question: Question, options: dict[str, str | int]
 ) -> dict[str, np.ndarray]:
     """Thresholds of all heads but the last, with the same slack for each."""
-    heads, direct = separable_heads(weights, arith)
+    task = question.task
+    heads, direct = separable_heads(weights, arith, question.semantics)
     strata = strata_of(task)
     rivals = make_rivals(
         str(options["rival"]), [head.value for head in heads], direct, task.n_outputs, arith, pooled=False

@@ -68,7 +68,7 @@ class GridCount(AbstractStrategy):
             active = _active(wrong, self.negligible if self.negligible is not None else 1e-5 if small else 1e-4)
             read = TermOptions.read(hints, task, heads, weights.architecture.shape.d_vocab_out)
             mantissa, exponent = np.zeros(wrong.shape, dtype=np.int64), np.zeros(wrong.shape, dtype=np.int64)
-            for head, terms in stratum_terms(weights, task, read, arith):
+            for head, terms in stratum_terms(weights, question, read, arith):
                 place = (slice(head * read.problems, (head + 1) * read.problems), terms.number)
                 mantissa[place], exponent[place] = quantised_up(_steps(terms, cells))
                 progress(terms.q + 1, task.d_vocab)

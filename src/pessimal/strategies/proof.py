@@ -26,6 +26,7 @@ from pessimal.kernel.rules.interface import Hints, Progress, no_progress, requir
 from pessimal.spec.claim import ACCURACY, CLAIMS, AccuracyClaim
 from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL, require_known
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy
@@ -54,13 +55,14 @@ class Proof:
     rule: str
 
 
-def prove(
+def prove(  # noqa: PLR0913 - the words of a question, and two of the run
     weights: Weights,
     task: AbstractTask,
     strategy: AbstractStrategy,
     *,
     distribution: AbstractDistribution | None = None,
     claim: str = ACCURACY,
+    semantics: str = REAL,
     limits: Limits | None = None,
     progress: Progress = no_progress,
 ) -> Proof:
@@ -72,6 +74,7 @@ def prove(
         strategy: how to prove it.
         distribution: how often every input occurs (default: all alike).
         claim: what to bound: `accuracy`, `mean-probability` or `loss`.
+        semantics: `real`, or `float32` for every float32 execution (`docs/float32.md`).
         limits: what the proof may cost to check.
         progress: called with (done, total).
 
@@ -79,13 +82,20 @@ def prove(
         Rejected: the rule does not cover the model, or the proof would be too long.
         TaskError: the task does not fit the model.
         DistributionError: the distribution does not fit the task.
+        ValueError: unknown semantics.
         StrategyError: the strategy's options do not fit.
     """
-    limits = limits or Limits()
     task.require_fits(weights.architecture)
-    rule = RULES[strategy.rule]
-    question = Question(task, distribution or Uniform(), quantity=claim)
+    question = Question(task, distribution or Uniform(), require_known(semantics), claim)
     question.distribution.require_fits(task)
+    return _answer(weights, question, strategy, limits or Limits(), progress)
+
+
+def _answer(
+    weights: Weights, question: Question, strategy: AbstractStrategy, limits: Limits, progress: Progress
+) -> Proof:
+    """Hints, cost, bound, claim, bytes."""
+    rule = RULES[strategy.rule]
     require_weighs(rule, question)
     rule.require_covers(weights, question)
     require_sound_floats()
@@ -102,8 +112,8 @@ def prove(
         bound = rule.bound(weights, question, hints, arith, progress)
     wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK)
     total = question.total()
-    kind = CLAIMS[question.distribution.claim_kind if claim == ACCURACY else claim]
-    claimed = kind(max(0, kind.most(wrong, total)), kind.scale * total)
+    kind = CLAIMS[question.distribution.claim_kind if question.quantity == ACCURACY else question.quantity]
+    claimed = kind(max(0, kind.most(wrong, total)), kind.scale * total, question.semantics)
     at_least = bound.wrong_at_least
     return Proof(
         data=encode(weights, question, strategy, hints, claimed),

@@ -35,6 +35,7 @@ _minimum = np.frompyfunc(lambda x, y: x.min(y), 2, 1)
 _greater = np.frompyfunc(lambda x, y: bool(x > y) and x.is_finite(), 2, 1)
 _lower_end = np.frompyfunc(lambda x: x.lower(), 1, 1)
 _upper_end = np.frompyfunc(lambda x: x.upper(), 1, 1)
+_radius = np.frompyfunc(lambda r: r.upper() if r.upper() >= 0 else flint.arb("nan"), 1, 1)
 _hull = np.frompyfunc(lambda x, y: x.union(y), 2, 1)
 _float = np.frompyfunc(float, 1, 1)
 
@@ -108,6 +109,11 @@ class ArbEnclosure(AbstractEnclosure):
         """Entrywise absolute value."""
         return self._like(np.abs(self.balls))
 
+    def widened(self: Some, radius: Some) -> Some:
+        """The hull of both ends."""
+        reach = _radius(radius.balls)
+        return self._like(_hull(self.balls - reach, self.balls + reach))
+
     def maximum(self: Some, other: Some) -> Some:
         """Entrywise larger."""
         return self._like(_maximum(self.balls, other.balls))
@@ -138,6 +144,10 @@ class ArbEnclosure(AbstractEnclosure):
     def cumulative_min(self: Some, axis: int) -> Some:
         """Running minimum."""
         return self._like(_minimum.accumulate(self.balls, axis))
+
+    def cumulative_sum(self: Some, axis: int) -> Some:
+        """Running sum."""
+        return self._like(np.add.accumulate(self.balls, axis))
 
     def sort(self: Some) -> Some:
         """Order statistics: lower ends sorted and upper ends sorted, joined; a lost row stays lost."""

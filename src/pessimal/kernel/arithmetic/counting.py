@@ -94,6 +94,10 @@ class Counted(AbstractMatrix, AbstractEnclosure):
         """1 per entry."""
         return self._new(self.shape, prod(self.shape))
 
+    def widened(self: Some, radius: Some) -> Some:
+        """2 per entry: a sum and a difference."""
+        return self._entrywise(radius)._entrywise(radius)  # noqa: SLF001
+
     def maximum(self: Some, other: Some) -> Some:
         """1 per entry."""
         return self._entrywise(other)
@@ -154,6 +158,10 @@ class Counted(AbstractMatrix, AbstractEnclosure):
         """N - 1 per row."""
         return self._scanned(axis)
 
+    def cumulative_sum(self: Some, axis: int) -> Some:
+        """N - 1 per row."""
+        return self._scanned(axis)
+
     def sort(self: Some) -> Some:
         """N - 1 per row: the cost of checking an order."""
         return self._scanned(-1)
@@ -175,6 +183,16 @@ class Counted(AbstractMatrix, AbstractEnclosure):
     def positive(self) -> Bool[np.ndarray, "..."]:
         """1 per entry."""
         return np.zeros(self._new(self.shape, prod(self.shape)).shape, dtype=bool)
+
+    def integer_above(self, most: int) -> Int[np.ndarray, "..."]:
+        """1 per entry."""
+        self._new(self.shape, prod(self.shape))
+        return super().integer_above(most)
+
+    def integer_below(self, most: int) -> Int[np.ndarray, "..."]:
+        """1 per entry."""
+        self._new(self.shape, prod(self.shape))
+        return super().integer_below(most)
 
     def bounds(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
         """Free, and without content."""
@@ -209,6 +227,11 @@ class CountingArithmetic(AbstractArithmetic):
         """Free: a hint."""
         del exponent
         return Counted(mantissa.shape, self.tally)
+
+    def histogram(self, cells: Int[np.ndarray, "S n"], width: int, zeros: Int[np.ndarray, " S"]) -> Counted:
+        """1 per entry, and per row for the zeros."""
+        self.tally.flops += cells.size + zeros.size
+        return Counted((cells.shape[0], width), self.tally)
 
     def stack(self, parts: Sequence[Counted], axis: int = 0) -> Counted:
         """Free."""

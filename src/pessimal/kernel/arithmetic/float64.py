@@ -117,6 +117,11 @@ class Float64Enclosure(AbstractEnclosure):
         lo = np.maximum(np.maximum(self.lo, -self.hi), 0.0)
         return self._both(lo, np.maximum(-self.lo, self.hi))
 
+    def widened(self: Some, radius: Some) -> Some:
+        """Both ends moved outward by the upper end of the radius."""
+        reach = np.where(radius.hi >= 0, radius.hi, np.nan)
+        return self._both(down(self.lo - reach), up(self.hi + reach))
+
     def maximum(self: Some, other: Some) -> Some:
         """Entrywise larger."""
         return self._both(np.maximum(self.lo, other.lo), np.maximum(self.hi, other.hi))
@@ -153,6 +158,13 @@ class Float64Enclosure(AbstractEnclosure):
     def cumulative_min(self: Some, axis: int) -> Some:
         """Running minimum."""
         return self._both(np.minimum.accumulate(self.lo, axis), np.minimum.accumulate(self.hi, axis))
+
+    def cumulative_sum(self: Some, axis: int) -> Some:
+        """Running sum, one outward addition after the other."""
+        lo, hi = np.moveaxis(self.lo, axis, 0).copy(), np.moveaxis(self.hi, axis, 0).copy()
+        for i in range(1, lo.shape[0]):
+            lo[i], hi[i] = down(lo[i - 1] + lo[i]), up(hi[i - 1] + hi[i])
+        return self._both(np.moveaxis(lo, 0, axis), np.moveaxis(hi, 0, axis))
 
     def sort(self: Some) -> Some:
         """Order statistics: the i-th smallest lies between the i-th smallest bounds; a lost row stays lost."""

@@ -116,6 +116,10 @@ class AbstractEnclosure(ABC):
         """Entrywise absolute value."""
 
     @abstractmethod
+    def widened(self: SomeEnclosure, radius: SomeEnclosure) -> SomeEnclosure:
+        """Every real within the upper end of `radius` of an entry, broadcasting; lost where that end is negative."""
+
+    @abstractmethod
     def maximum(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise larger of two numbers, broadcasting."""
 
@@ -144,6 +148,10 @@ class AbstractEnclosure(ABC):
         """Running minimum along an axis."""
 
     @abstractmethod
+    def cumulative_sum(self: SomeEnclosure, axis: int) -> SomeEnclosure:
+        """Running sum along an axis."""
+
+    @abstractmethod
     def sort(self: SomeEnclosure) -> SomeEnclosure:
         """Order statistics along the last axis, ascending."""
 
@@ -162,6 +170,18 @@ class AbstractEnclosure(ABC):
     @abstractmethod
     def positive(self) -> Bool[np.ndarray, "..."]:
         """Where self > 0 is certain."""
+
+    def integer_above(self, most: int) -> Int[np.ndarray, "..."]:
+        """The smallest integer 0 .. most that is certainly no smaller; `most` where there is none."""
+        hi = self.bounds()[1]
+        known = np.isfinite(hi) & (hi <= most)
+        return np.where(known, np.ceil(np.maximum(np.where(known, hi, 0.0), 0.0)), most).astype(np.int64)
+
+    def integer_below(self, most: int) -> Int[np.ndarray, "..."]:
+        """The largest integer -1 .. most that is certainly strictly smaller; -1 where there is none."""
+        lo = self.bounds()[0]
+        known = np.isfinite(lo) & (lo > 0)
+        return np.where(known, np.ceil(np.minimum(np.where(known, lo, 0.0), most + 1)) - 1, -1).astype(np.int64)
 
     @abstractmethod
     def bounds(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
@@ -196,6 +216,17 @@ class AbstractArithmetic(ABC):
     @abstractmethod
     def stack(self, parts: Sequence[Any], axis: int = 0) -> AbstractEnclosure:
         """Enclosures of equal shape joined along a new axis."""
+
+    def histogram(self, cells: Int[np.ndarray, "S n"], width: int, zeros: Int[np.ndarray, " S"]) -> AbstractMatrix:
+        """How many entries of every row are 0, 1, .. width - 1, `[S, width]`; larger ones are left out.
+
+        `zeros`: further entries that are 0.
+        """
+        rows = np.broadcast_to(np.arange(cells.shape[0])[:, np.newaxis], cells.shape)
+        counts = np.zeros((cells.shape[0], width + 1), dtype=np.int64)
+        np.add.at(counts, (rows, np.minimum(cells, width)), 1)
+        counts[:, 0] += zeros
+        return self.integers(counts[:, :width])
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -8,12 +8,14 @@ Contents:
     position_minima.py — R1: the worst token at every position.
     exponential_moment.py — R2: Chernoff with hinted tilts.
     grid_count.py — R3: exact polynomial counting on a grid, both sides.
+    band/ — counting on a coarse grid in a band of tokens below each target.
     layer_cake.py — mean probability and cross-entropy from R2 at several margins.
     exact.py — R1 and R4 as a search: the exact count.
     terms.py, rivals.py — R4 to R6 and R8: the terms of the separable margin.
     integer_stratum.py, undecided.py — exact sums, and what they leave open.
 """
 
+from pessimal.kernel.rules.band import BandRule
 from pessimal.kernel.rules.brute_force import BruteForceRule
 from pessimal.kernel.rules.cubic import CubicRule
 from pessimal.kernel.rules.exact import ExactRule
@@ -33,6 +35,7 @@ RULES: dict[str, AbstractRule] = {
         PositionMinimaRule(),
         ExponentialMomentRule(),
         GridCountRule(),
+        BandRule(),
         ExactRule(),
         LayerCakeRule(),
     )
@@ -41,6 +44,7 @@ RULES: dict[str, AbstractRule] = {
 __all__ = [
     "RULES",
     "AbstractRule",
+    "BandRule",
     "BruteForceRule",
     "CountBound",
     "CubicRule",

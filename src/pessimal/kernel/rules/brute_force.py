@@ -11,6 +11,7 @@ the enumeration is integer addition and comparison. Otherwise (several heads, fi
 sequence by sequence, in the rule's arithmetic.
 
 A wrong sequence adds its weight (`spec.distribution`), one if all are equally likely.
+Under `float32` the tables enclose those of every execution (`heads.py`); nothing is passed on to Arb.
 
 Soundness: for all weights and distributions, every architecture of `spec.model`; there are no hints. A stratum whose
     tables are lost (overflow) is left to the exact pass.
@@ -28,8 +29,10 @@ from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, brute_force_cost
+from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.integer_stratum import IntegerStratum, boxes
+from pessimal.kernel.rounding import float32_complaints
+from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, boxes
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_weighs
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import strata_of
@@ -38,6 +41,7 @@ from pessimal.kernel.weighing import weighed
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
@@ -96,12 +100,19 @@ class BruteForceRule(AbstractRule):
         if shape.d_vocab**shape.k > MAX_SEQUENCES:
             has = f"{shape.d_vocab}**{shape.k}"
             raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {has}")
-        return weighed(brute_force_cost(architecture), question, decisions=shape.d_vocab**shape.k)
+        cost = brute_force_cost(architecture)
+        if question.semantics != REAL:
+            flops, exps = separable_heads_flops(architecture, question.semantics)
+            bias = 2 * strata_of(question.task).number * shape.k * shape.d_vocab * shape.d_vocab_out
+            cost = cost.plus(flops + bias, exps)
+        return weighed(cost, question, decisions=shape.d_vocab**shape.k)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
-        """Everything the specification describes."""
-        del weights
+        """Everything the specification describes; under `float32` what its rounding bound covers."""
         require_weighs(self, question)
+        reasons = [] if question.semantics == REAL else float32_complaints(weights)
+        if reasons:
+            raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))
 
     def bound(
         self,
@@ -116,14 +127,14 @@ class BruteForceRule(AbstractRule):
         del hints
         if weights.architecture.shape.d_vocab_out == 1:
             return CountBound(Fraction(0), 0, decided=True)
-        tables = path_tables(weights, arith)
+        tables = _tables(weights, arith, question.semantics)
         undecided = Undecided(weights, question)
         separable = len(tables.weight) == 1 and tables.final_bias is None
         done, total = 0, task.total()
         wrong: Counter[tuple[int, int]] = Counter()
         for q in range(task.d_vocab):
             if separable:
-                wrong.update(_separable_query(tables, task, q, undecided))
+                wrong.update(_separable_query(tables, question, q, undecided))
             else:
                 wrong.update(_general_query(tables, task, q, undecided, arith))
             done += task.d_vocab ** (task.k - 1)
@@ -133,21 +144,29 @@ class BruteForceRule(AbstractRule):
         return CountBound(Fraction(total), total - undecided.ties, decided=True, strata=wrong)
 
 
+def _tables(weights: Weights, arith: AbstractArithmetic, semantics: str) -> PathTables:
+    """Tables of the model, or enclosures of those of its executions."""
+    if semantics == REAL:
+        return path_tables(weights, arith)
+    heads, direct = separable_heads(weights, arith, semantics)
+    weight = [arith.stack([head.weight(q) for q in range(direct.shape[0])]) for head in heads]
+    return PathTables(weight, [head.value for head in heads], direct, None, arith.fraction(Fraction(0)))
+
+
 def _separable_query(
-    tables: PathTables, task: AbstractTask, q: int, undecided: Undecided
+    tables: PathTables, question: Question, q: int, undecided: Undecided
 ) -> dict[tuple[int, int], int]:
     """Weight of the certainly wrong sequences with query q, by stratum; the undecided ones are passed on."""
-    k, d_vocab = task.k, task.d_vocab
-    weight = tables.weight[0][q]
-    logits = (tables.value[0] + tables.direct[q]) * weight.reshape(k, d_vocab, 1)
-    lo, hi = logits.bounds()
+    task = question.task
+    weight = tables.weight[0][q].reshape(task.k, task.d_vocab, 1)
+    bounds = RivalBounds(tables.value[0] + tables.direct[q], weight, question.semantics)
     wrong: Counter[tuple[int, int]] = Counter()
     strata = strata_of(task)
     for y in range(task.n_outputs):
         program = strata.program(q, y)
         if program.empty:
             continue
-        stratum = IntegerStratum(lo, hi, q, y, strata.letter[y])
+        stratum = IntegerStratum(*bounds.of(y), q, y, strata.letter[y])
         for allowed in boxes(program, strata.letter[y]):
             if stratum.lost:
                 undecided.add_box(allowed, q)

@@ -11,8 +11,8 @@ stratum's program (`strata.py`) to a state may be completed by the paths from th
 * otherwise every next token is tried.
 
 What is open after the last token is evaluated in Arb at rising precision (`undecided.py`); an exact tie counts as
-wrong. *Proof.* The prefixes of a stratum partition it at every depth; extremes over completions are extremes over
-paths.
+wrong. Under `float32` all of it counts as wrong below and as undecided above. *Proof.* The prefixes of a stratum
+partition it at every depth; extremes over completions are extremes over paths.
 
 Hint `nodes`: how many prefixes may be tried. Past that, every open completion counts as wrong, and as undecided.
 
@@ -32,7 +32,7 @@ from jaxtyping import Int
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost
 from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
-from pessimal.kernel.rules.integer_stratum import IntegerStratum, token_sets
+from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, token_sets
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_weighs
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import Letters, Program, strata_of
@@ -40,7 +40,7 @@ from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
 MAX_NODES = 1 << 40
@@ -151,14 +151,19 @@ def search_stratum(
     return search.leaves
 
 
-def exact_cost(arch: Architecture, task: AbstractTask, nodes: int) -> Cost:
-    """Tables, G (2 per entry), differences and extremes (6 per entry of a stratum), and 6 per prefix and rival."""
-    s = arch.shape
+def exact_cost(arch: Architecture, question: Question, nodes: int) -> Cost:
+    """Tables, G (2 per entry), differences and extremes (6 per entry of a stratum), and 6 per prefix and rival.
+
+    With rounding G is taken target by target: 2 more per entry and stratum.
+    """
+    s, task = arch.shape, question.task
     strata = strata_of(task)
     r = s.d_vocab_out - 1
-    flops, exps = separable_heads_flops(arch)
+    flops, exps = separable_heads_flops(arch, question.semantics)
     tokens = sum(sum(strata.letter_counts[y]) for q, y in zip(*np.nonzero(strata.place >= 0), strict=True) for _ in [q])
     work = 3 * s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + 6 * tokens * s.k * r + 6 * nodes * r
+    if question.semantics != REAL:
+        work += 2 * strata.number * s.k * s.d_vocab * s.d_vocab_out
     ops = s.n_parameters() + 1 + OPS_PER_FLOP * (flops + work - exps) + OPS_PER_EXP * exps
     held = s.k * s.d_vocab * s.d_vocab_out * 8 + 8 * s.k * CHUNK * s.d_vocab * r
     dims = s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + nodes
@@ -175,13 +180,13 @@ class ExactRule(AbstractRule):
         """From shapes and the number of prefixes."""
         hints.only({"nodes"}, set())
         nodes = hints.number("nodes", 0, MAX_NODES)
-        cost = exact_cost(architecture, question.task, nodes)
+        cost = exact_cost(architecture, question, nodes)
         return weighed(cost, question, decisions=nodes, passes=question.task.d_vocab)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
         require_weighs(self, question)
-        require_separable(weights, one_head=True)
+        require_separable(weights, question, one_head=True)
 
     def bound(
         self,
@@ -202,15 +207,15 @@ def count_wrong(
     weights: Weights, question: Question, arith: AbstractArithmetic, tally: Tally, progress: Progress
 ) -> tuple[Counter[tuple[int, int]], Undecided]:
     """Search all strata, decide what is left one by one: weight of what is not right by stratum."""
-    (head,), direct = separable_heads(weights, arith)
+    (head,), direct = separable_heads(weights, arith, question.semantics)
     weighing, undecided = weighing_of(question), Undecided(weights, question)
     strata, wrong = weighing.strata, Counter[tuple[int, int]]()
     k, d_vocab, _ = head.value.shape
     for q in range(d_vocab):
-        lo, hi = ((head.value + direct[q]) * head.weight(q).reshape(k, d_vocab, 1)).bounds()
+        bounds = RivalBounds(head.value + direct[q], head.weight(q).reshape(k, d_vocab, 1), question.semantics)
         for _, outputs in strata.by_program(q):
             for y in outputs.tolist():
-                stratum = IntegerStratum(lo, hi, q, y, strata.letter[y])
+                stratum = IntegerStratum(*bounds.of(y), q, y, strata.letter[y])
                 before = tally.wrong + tally.open
                 if stratum.lost:
                     tally.open += weighing.stratum(q, y)

@@ -90,7 +90,7 @@ class ExponentialMomentRule(AbstractRule):
     def require_covers(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
         require_weighs(self, question)
-        require_separable(weights, one_head=False)
+        require_separable(weights, question, one_head=False)
 
     def bound(
         self,
@@ -108,7 +108,7 @@ class ExponentialMomentRule(AbstractRule):
         require_no_far(question, options)
         moments, problems = moments_of(question, arith), options.problems
         wrong: dict[tuple[int, int], Fraction | None] = {}
-        for head, terms in stratum_terms(weights, task, options, arith):
+        for head, terms in stratum_terms(weights, question, options, arith):
             rows = slice(head * problems, (head + 1) * problems)
             place = (rows, terms.number)
             tilt = arith.dyadic(-mantissa[place].ravel(), exponent[place].ravel())

@@ -243,7 +243,7 @@ class GridCountRule(AbstractRule):
     def require_covers(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
         require_weighs(self, question)
-        require_separable(weights, one_head=False)
+        require_separable(weights, question, one_head=False)
 
     def bound(
         self,
@@ -261,7 +261,7 @@ class GridCountRule(AbstractRule):
         weighing, problems, moments = weighing_of(question), options.problems, _moments(question, arith)
         strata = weighing.strata
         upper, lower = [Fraction(0)] * strata.number, 0
-        for head, terms in stratum_terms(weights, task, options, arith):
+        for head, terms in stratum_terms(weights, question, options, arith):
             rows = slice(head * problems, (head + 1) * problems)
             place = (rows, terms.number)
             tilt = arith.dyadic(-tilt_mantissa[place].ravel(), tilt_exponent[place].ravel()).reshape(problems, -1)

@@ -4,6 +4,7 @@ $G_i(t)_o = w_i(q,t)(V_i(t)_o + D(q)_o)$; a sequence is wrong against o exactly 
 $\sum_i (G_i(t_i)_o - G_i(t_i)_y) \ge 0$.
 
 Contents:
+    RivalBounds — bounds of G of one query.
     IntegerStratum — the tables of one query and output.
     boxes — the stratum as disjoint products of token sets.
     token_sets — tokens by set of letters.
@@ -14,10 +15,33 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Int
 
+from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 from pessimal.kernel.strata import Letters, Program
 from pessimal.spec.machine import DEAD
+from pessimal.spec.semantics import REAL
 
 BITS = 58
+
+
+class RivalBounds:
+    r"""Bounds of $G_i(t)_o$ of one query, `[k, d_vocab, d_vocab_out]`, up to a summand shared by all outputs.
+
+    Only differences over outputs are used. The weights of a float32 execution are known up to a relative error, which
+    multiplies all of G; so the logit of the target is taken off before the product, target by target.
+    """
+
+    def __init__(self, logits: AbstractEnclosure, weight: AbstractEnclosure, semantics: str) -> None:
+        """`logits` are V_i(t) + D(q); `weight` is `[k, d_vocab, 1]`."""
+        self._logits, self._weight = logits, weight
+        self._shared = (logits * weight).bounds() if semantics == REAL else None
+
+    def of(self, y: int) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bounds for target y."""
+        if self._shared is not None:
+            return self._shared
+        others = np.arange(self._logits.shape[2]) != y
+        margin = (self._logits - self._logits[:, :, y : y + 1]).where(others, 0)
+        return (margin * self._weight).bounds()
 
 
 class IntegerStratum:

@@ -9,7 +9,7 @@ Contents:
     AbstractRule — the interface.
     no_progress — for callers who do not watch.
     require_weighs — for rules that do not cover a distribution.
-    require_max_of_k — for rules about one task.
+    require_max_of_k, require_real — for rules about one task, or one semantics.
 """
 
 from abc import ABC, abstractmethod
@@ -28,6 +28,7 @@ from pessimal.spec.architecture import Architecture
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -135,6 +136,16 @@ def require_max_of_k(task: AbstractTask) -> None:
     """Raise `Rejected(unsupported-model)` for other tasks."""
     if not isinstance(task, MaxOfK):
         raise Rejected(Reason.UNSUPPORTED_MODEL, f"the rule covers the task {MaxOfK.name}, not {task.name}")
+
+
+def require_real(question: Question) -> None:
+    """Raise `Rejected(unsupported-model)` for other semantics."""
+    if question.semantics != REAL:
+        raise Rejected(
+            Reason.UNSUPPORTED_MODEL,
+            f"the rule speaks about real arithmetic, not semantics {question.semantics}; brute-force, position-minima,"
+            " exponential-moment, grid-count and exact cover both",
+        )
 
 
 class AbstractRule(ABC):

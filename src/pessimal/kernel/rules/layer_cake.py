@@ -66,6 +66,7 @@ from pessimal.spec.architecture import Architecture
 from pessimal.spec.claim import LOSS, MEAN_PROBABILITY
 from pessimal.spec.distribution import DISTRIBUTIONS, Markov
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
 LEVELS = ("level_mantissa", "level_exponent")
@@ -121,9 +122,16 @@ class LayerCakeRule(AbstractRule):
         return weighed(cost, question, decisions=len(mantissa) * strata_of(task).number)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
-        """No final LayerNorm, at least two positions; every task, any number of heads."""
+        """Real arithmetic, no final LayerNorm, at least two positions; every task, any number of heads."""
         require_weighs(self, question)
-        require_separable(weights, one_head=False)
+        if question.semantics != REAL:
+            # SOUND: the layers are margins in nats, and how far rounding moves those is not proved.
+            raise Rejected(
+                Reason.UNSUPPORTED_MODEL,
+                f"{self.name} is proved for real arithmetic, not semantics {question.semantics}: how far rounding moves"
+                " a margin in nats is not",
+            )
+        require_separable(weights, question, one_head=False)
         if weights.architecture.ln_final:
             # SOUND: the tables then hold the logits times a positive number that differs between sequences.
             raise Rejected(
@@ -204,7 +212,7 @@ class _Sums:
         mantissa, exponent, values = levels(hints)
         tilts = _tilts(hints, question, options, len(mantissa), shape.n_heads)
         require_no_far(question, options)
-        builder = TermBuilder(weights, question.task, options, arith)
+        builder = TermBuilder(weights, question, options, arith)
         moments, problems = moments_of(question, arith), options.problems
         self.ways = [(shape.d_vocab_out, 1), *([(2, problems)] if problems > 1 else [])]
         self.at_most: dict[Place, list[Fraction | None]] = {}
@@ -254,7 +262,7 @@ def _odds_and_loss(level: AbstractEnclosure, value: Fraction, n: int, arith: Abs
 
 def _logit_ranges(weights: Weights, arith: AbstractArithmetic) -> list[Fraction | None]:
     """Upper bounds of the largest difference of two logits, by query."""
-    heads, direct = separable_heads(weights, arith)
+    heads, direct = separable_heads(weights, arith, REAL)
     reach = direct.max(-1) - direct.min(-1)
     for head in heads:
         spread = (head.value.max(-1) - head.value.min(-1)).reshape(-1)

@@ -33,7 +33,6 @@ from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
-from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
 
@@ -113,12 +112,12 @@ def _program_cost(program: Program) -> int:
     return flops + sum(moves) + sum(moves[:-1]) + sum(moves)
 
 
-def position_minima_cost(arch: Architecture, task: AbstractTask) -> Cost:
+def position_minima_cost(arch: Architecture, question: Question) -> Cost:
     """Three operations per (y, q, t, i, o), plus the passes over the programs."""
-    s = arch.shape
+    s, task = arch.shape, question.task
     strata = strata_of(task)
     v, n, r = s.d_vocab, s.k - 1, s.d_vocab_out - 1
-    flops, exps = separable_heads_flops(arch)
+    flops, exps = separable_heads_flops(arch, question.semantics)
     flops += (not arch.ln1) * v * (s.k * v)
     for y in range(task.n_outputs):
         w = sum(strata.letter_counts[y])
@@ -144,14 +143,14 @@ class PositionMinimaRule(AbstractRule):
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """From shapes alone."""
         hints.only(set(), set())
-        task = question.task
-        moves = sum(len(layer) for program in strata_of(task).programs() for layer in program.layers)
-        return weighed(position_minima_cost(architecture, task), question, decisions=moves, passes=task.d_vocab)
+        moves = sum(len(layer) for program in strata_of(question.task).programs() for layer in program.layers)
+        cost = position_minima_cost(architecture, question)
+        return weighed(cost, question, decisions=moves, passes=question.task.d_vocab)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
         require_weighs(self, question)
-        require_separable(weights, one_head=True)
+        require_separable(weights, question, one_head=True)
 
     def bound(
         self,
@@ -164,7 +163,7 @@ class PositionMinimaRule(AbstractRule):
         """The sequences that no move certifies."""
         task = question.task
         del hints
-        (head,), direct = separable_heads(weights, arith)
+        (head,), direct = separable_heads(weights, arith, question.semantics)
         weighing = weighing_of(question)
         strata = weighing.strata
         k, d_vocab, n_out = head.value.shape

@@ -35,6 +35,7 @@ from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.rivals import RIVALS, AbstractRivals, make_rivals, n_problems
 from pessimal.kernel.strata import Program, Strata, strata_of
 from pessimal.spec.machine import DEAD
+from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
@@ -154,8 +155,9 @@ def near_tokens(strata: Strata, outputs: np.ndarray, near: int) -> tuple[np.ndar
 class TermBuilder:
     """Tables of a model, and the terms of one query at a time."""
 
-    def __init__(self, weights: Weights, task: AbstractTask, options: TermOptions, arith: AbstractArithmetic) -> None:
-        self.heads, self.direct = separable_heads(weights, arith)
+    def __init__(self, weights: Weights, question: Question, options: TermOptions, arith: AbstractArithmetic) -> None:
+        task = question.task
+        self.heads, self.direct = separable_heads(weights, arith, question.semantics)
         self.strata, self.task, self.options, self.arith = strata_of(task), task, options, arith
         values = [head.value for head in self.heads]
         self.rivals: AbstractRivals = make_rivals(
@@ -239,10 +241,10 @@ class TermBuilder:
 
 
 def stratum_terms(
-    weights: Weights, task: AbstractTask, options: TermOptions, arith: AbstractArithmetic
+    weights: Weights, question: Question, options: TermOptions, arith: AbstractArithmetic
 ) -> Iterator[tuple[int, StratumTerms]]:
     """Heads and terms of all strata, query by query, head by head, program by program."""
-    yield from all_terms(TermBuilder(weights, task, options, arith))
+    yield from all_terms(TermBuilder(weights, question, options, arith))
 
 
 def all_terms(builder: TermBuilder, level: AbstractEnclosure | None = None) -> Iterator[tuple[int, StratumTerms]]:

@@ -1,5 +1,8 @@
 """Sequences that the fast pass of brute force cannot decide: straight from the specification, in Arb.
 
+Under `float32` nothing is evaluated: what the enclosures leave open may fall either way from one execution to the next,
+so it counts as wrong below and as undecided above.
+
 Contents:
     Undecided — collects, evaluates, counts.
 """
@@ -18,6 +21,7 @@ from jaxtyping import Int
 from pessimal.kernel.weighing import weighing_of
 from pessimal.spec.model import AbstractReals, logits
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
 PRECISIONS = (128, 512, 2048)
@@ -46,12 +50,14 @@ class Undecided:
     Attributes:
         by_stratum: weight of the sequences counted as wrong here, ties among them, by last token and right output.
         ties: weight of those that stayed undecided at every precision, or came after the evaluation limit.
+        limit: how many may be evaluated.
     """
 
     def __init__(self, weights: Weights, question: Question) -> None:
         self.weights = weights
         self.task = question.task
         self.weighing = weighing_of(question)
+        self.limit = MAX_EVALUATIONS if question.semantics == REAL else 0
         self.by_stratum: Counter[tuple[int, int]] = Counter()
         self.ties = 0
         self.evaluations = 0
@@ -86,7 +92,7 @@ class Undecided:
         return self.task.target(np.concatenate([others, np.full((len(others), 1), q)], axis=1))
 
     def _room_for(self, count: int) -> bool:
-        return self.evaluations + count <= MAX_EVALUATIONS
+        return self.evaluations + count <= self.limit
 
     def _give_up(self, weight: int, q: int, y: int) -> None:
         """Past the evaluation limit, count everything as wrong and undecided."""

@@ -31,7 +31,15 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, n_strata
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_max_of_k, require_weighs
+from pessimal.kernel.rules.interface import (
+    AbstractRule,
+    CountBound,
+    Hints,
+    Progress,
+    require_max_of_k,
+    require_real,
+    require_weighs,
+)
 from pessimal.kernel.rules.sub_cubic.attention import Cells, attention_flops, cells_flops, odds, odds_flops
 from pessimal.kernel.rules.sub_cubic.averaging import Lines, make_averaging
 from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS, AbstractDirectPath, DirectBound
@@ -137,6 +145,7 @@ class SubCubicRule(AbstractRule):
     def require_covers(self, weights: Weights, question: Question) -> None:
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
         require_max_of_k(question.task)
+        require_real(question)
         require_weighs(self, question)
         require_single_additive_head(weights)
 

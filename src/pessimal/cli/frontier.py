@@ -1,0 +1,51 @@
+"""`pessimal frontier`: the best bound at each length."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from pessimal import api
+from pessimal.cli.model_flags import ModelFlags, read_model
+from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.strategies.words import read_budget
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """Prove the best bound within each budget; run again to resume. The folder feeds `pessimal report`."""
+
+    weights: tyro.conf.Positional[Path]
+    """safetensors file of the model"""
+    out: Path
+    """run folder: certificates and the ledger of their checks"""
+    budgets: tuple[str, ...] = ()
+    """budgets in flops, such as 2^20 (default: 2^18 to 2^26 in steps of the square root of two)"""
+    task: str | None = None
+    """task name (default: what the file states)"""
+    json: bool = False
+    """print one JSON object as the last line of stdout"""
+    model: ModelFlags = field(default_factory=ModelFlags)
+
+    def run(self) -> int:
+        """Prove what is missing, print the proofs that no shorter one matches."""
+        budgets = tuple(read_budget(word) for word in self.budgets) or api.BUDGETS
+        weights = read_model(self.weights, self.model)
+        task, assumed = api.task_of(weights, self.task)
+        for line in assumed:
+            say(f"pessimal: assumed {line}")
+        with Watch("proving") as watch:
+            rows = api.frontier(weights, task, self.out, self.weights.stem, budgets, progress=watch)
+        table = Table(box=None, pad_edge=False)
+        for heading in ("flops", "accuracy >=", "strategy", "bytes", "certificate"):
+            table.add_column(heading, no_wrap=True)
+        for row in rows:
+            bound = f"{row['accuracy_lower_bound']:.6f}"
+            size = str(row["certificate_bytes"])
+            table.add_row(str(row["flops"]), bound, row["strategy"], size, row["certificate"])
+        Console().print(table)
+        if self.json:
+            print_json({"frontier": rows})
+        return VERIFIED

@@ -1,0 +1,13 @@
+"""The band proof.
+
+Contents:
+    options.py — its hints.
+    scores.py — attention weights: exact in the band, bounded elsewhere.
+    values.py — margins over near and far rivals.
+    polynomials.py — products on the grid.
+    rule.py — the theorem.
+"""
+
+from pessimal.kernel.rules.band.rule import BandRule
+
+__all__ = ["BandRule"]

@@ -1,0 +1,96 @@
+"""Hints of the band proof.
+
+Contents:
+    BandOptions — the hints, read and checked.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules.interface import Hints
+from pessimal.spec.architecture import ModelShape
+
+WORDS = {"position_scores": ("exact", "rank-one"), "rival": ("centred", "joint")}
+NUMBERS = ("first", "near", "cells", "rivals_from", "rivals_below", "rivals_above")
+ARRAYS = ("classes", "query_direction", "key_direction")
+MAX_CELLS = 1 << 10
+MAX_RIVALS = 1 << 10
+
+
+@dataclass(frozen=True)
+class BandOptions:
+    """What a band proof looks at.
+
+    Attributes:
+        first: targets below this one are given up.
+        near: G; tokens closer to the target than this are treated one by one.
+        cells: B; resolution of the grid.
+        rivals_from: c; rivals below this token are bounded by norms on the direct path.
+        rivals_below, rivals_above: rivals from that many below the target to that many above it are looked at one by
+            one, unless they are below `rivals_from`.
+        position_scores: `exact`, or `rank-one` with a bounded residual.
+        rival: `centred`, or `joint` with the direct path.
+        classes: positions before the last that share their terms, by number, `[k - 1]`.
+        directions: a and b of the rank-one score, `[2, d_model]`.
+        d_vocab: v.
+    """
+
+    first: int
+    near: int
+    cells: int
+    rivals_from: int
+    rivals_below: int
+    rivals_above: int
+    position_scores: str
+    rival: str
+    classes: Int[np.ndarray, " k_1"]
+    directions: Float[np.ndarray, "2 m"]
+    d_vocab: int
+
+    @staticmethod
+    def read(hints: Hints, shape: ModelShape) -> "BandOptions":
+        """The hints, or `Rejected(bad-hint)`."""
+        hints.only({*NUMBERS, *WORDS}, set(ARRAYS))
+        v = shape.d_vocab
+        first = hints.number("first", 0, v - 1)
+        classes = hints.integers("classes", (shape.k - 1,))
+        present = np.unique(classes)
+        if not np.array_equal(present, np.arange(present.size)):
+            raise Rejected(Reason.BAD_HINT, "array classes must number the classes of positions 0, 1, .. without a gap")
+        directions = np.stack([hints.floats(name, (shape.d_model,)) for name in ARRAYS[1:]])
+        return BandOptions(
+            first=first,
+            near=hints.number("near", 1, v),
+            cells=hints.number("cells", 1, MAX_CELLS),
+            rivals_from=hints.number("rivals_from", 0, min(first, shape.d_vocab_out - 2)),
+            rivals_below=hints.number("rivals_below", 0, MAX_RIVALS),
+            rivals_above=hints.number("rivals_above", 0, MAX_RIVALS),
+            position_scores=hints.word("position_scores", WORDS["position_scores"]),
+            rival=hints.word("rival", WORDS["rival"]),
+            classes=classes,
+            directions=directions,
+            d_vocab=v,
+        )
+
+    @property
+    def window(self) -> list[int]:
+        """Offsets of the rivals that are looked at one by one."""
+        return [*range(-self.rivals_below, 0), *range(1, self.rivals_above + 1)]
+
+    @property
+    def row(self) -> int:
+        """The first token whose scores and values are computed."""
+        return max(0, self.first - self.near + 1)
+
+    @property
+    def n_far(self) -> int:
+        """Tokens 0 .. n_far - 1 are far from some target."""
+        return max(0, self.d_vocab - self.near)
+
+    @property
+    def members(self) -> list[Int[np.ndarray, " n"]]:
+        """Positions of every class."""
+        return [np.flatnonzero(self.classes == c) for c in range(int(self.classes.max()) + 1)]

@@ -1,0 +1,46 @@
+"""Strategies as people write them: a name and NAME=VALUE words.
+
+Contents:
+    read_budget — a number of flops, plain or as a power.
+    make_strategy — a strategy from its name and options.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import get_args, get_type_hints
+
+from pessimal.strategies import STRATEGIES, AbstractStrategy, StrategyError, known_strategies
+
+
+def read_budget(text: str) -> int:
+    """A number of flops, plain or as a power."""
+    found = re.fullmatch(r"([0-9]{1,18})(?:\^([0-9]{1,2})(\.[0-9]{1,3})?)?", text)
+    if found is None:
+        raise StrategyError(f"budget {text!r} is not a number of flops such as 1048576, 2^20 or 2^20.5")
+    base, whole, part = int(found[1]), int(found[2] or 1), float(found[3] or 0)
+    return int(base**whole * base**part) if part else base**whole
+
+
+def make_strategy(name: str, options: Sequence[str], budget: int | None = None) -> AbstractStrategy:
+    """A strategy from its name and NAME=VALUE words; the messages list what is valid."""
+    kind = STRATEGIES.get(name.lower())
+    if kind is None:
+        raise StrategyError(f"unknown strategy {name!r}; known: {known_strategies()}")
+    valid = kind.option_names()
+    values: dict[str, int | str] = {}
+    for word in options:
+        key, equals, value = word.partition("=")
+        if not equals or key not in valid:
+            known = ", ".join(valid) or "none"
+            raise StrategyError(f"strategy {name} has no option {key!r}; its options: {known}")
+        hint = get_type_hints(kind)[key]
+        is_number = int in get_args(hint) or hint is int
+        if key == "budget":
+            values[key] = read_budget(value)
+            continue
+        if is_number and not (value.isascii() and value.isdigit() and len(value) < 19):
+            raise StrategyError(f"option {key}={value!r} is not a number")
+        values[key] = int(value) if is_number else value
+    if budget is not None and "budget" in valid:
+        values["budget"] = budget
+    return kind(**values)
