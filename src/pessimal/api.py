@@ -245,6 +245,12 @@ def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: 
     return {**result_row(weights, verdict, seconds=seconds), "strategy": strategy}
 
 
+def _counts_all_alike(row: dict[str, Any]) -> bool:
+    """Whether a row is a verified count of equally likely sequences, so that two of them compare."""
+    alike = row["distribution"] == Uniform.name and row["accuracy_lower_bound"] is not None
+    return alike and row["verdict"] == "VERIFIED"
+
+
 def float_down(value: Fraction) -> float:
     """The largest float64 not above a fraction."""
     nearest = value.numerator / value.denominator
@@ -351,7 +357,7 @@ def frontier(
             verdict = check(path, weights)
             record(run, stem, weights, name, verdict, time.monotonic() - started)
         progress(done + 1, len(budgets))
-    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and row["verdict"] == "VERIFIED"]
+    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and _counts_all_alike(row)]
     kept: list[dict[str, Any]] = []
     for row in sorted(mine, key=lambda one: (one["flops"], -int(one["correct"]))):
         if not kept or int(row["correct"]) > int(kept[-1]["correct"]):

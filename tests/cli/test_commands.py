@@ -272,6 +272,30 @@ def test_float32_is_said_everywhere(capsys, model, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_budget_distribution_and_semantics_go_together(capsys, model, tmp_path):
+    """The best of all under a distribution, for every execution; a softmax claim takes layer-cake, and refuses."""
+    path, cert = tmp_path / "d.json", tmp_path / "a.cert"
+    path.write_text('{"name": "product", "weights": [[1, 2, 3, 4, 5]]}')
+    words = ["prove", model, "--distribution", path, "--semantics", "float32", "--strata", tmp_path / "s.csv"]
+    code, out, err = run(capsys, *words, "--budget", "2^24", "--out", cert, "--json")
+    assert code == 0
+    row = json.loads(out[-1])
+    assert (row["claim"], row["semantics"], row["distribution"]) == ("probability", "float32", "product")
+    assert row["rule"] not in ("cubic", "band")
+    assert "every float32 execution" in err
+    assert (tmp_path / "s.csv").exists()
+    assert run(capsys, "check", cert, "--weights", model)[1] == out[:1]
+    for more in ([], ["--budget", "2^24"]):
+        code, _, err = run(capsys, "prove", model, "--claim", "loss", "--semantics", "float32", "--out", "b", *more)
+        assert code == 2
+        assert "layer-cake refuses" in err
+        assert "margin in nats" in err
+    code, _, err = run(capsys, "prove", model, "--claim", "loss", "--budget", "9", "--out", tmp_path / "b")
+    assert code == 3
+    assert "over the budget of 9" in err
+    assert not (tmp_path / "b").exists()
+
+
 def test_unknown_names_list_the_valid_ones(capsys, model, tmp_path):
     _, _, err = run(capsys, "prove", model, "--strategy", "magic", "--out", tmp_path / "a")
     assert all(name in err for name in set(ps.STRATEGIES) - set(ps.PUBLISHED))

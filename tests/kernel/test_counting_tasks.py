@@ -28,7 +28,7 @@ from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import GridCount
-from tasks import TASKS_ONCE
+from tasks import TASKS_ONCE, WIDE
 
 
 def truth_of(weights: Weights, task: AbstractTask) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from pessimal.kernel.rules.layer_cake import LEVELS, TILTS, levels, log_upper
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.spec import Uniform, Weights
-from pessimal.spec.claim import LOSS, MEAN_PROBABILITY, LossClaim, MeanProbabilityClaim, decimal_up
+from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, LossClaim, MeanProbabilityClaim, decimal_up
 from pessimal.spec.question import Question
 from pessimal.strategies import BruteForce, LayerCake, prove
 
@@ -188,6 +188,24 @@ def test_a_final_layer_norm_is_refused():
         with pytest.raises(Rejected, match="final LayerNorm") as caught:
             prove(weights, SIZES.task(), LayerCake("centred", levels=2), claim=quantity)
         assert caught.value.reason == Reason.UNSUPPORTED_MODEL
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_float32_is_refused_in_one_sentence(quantity):
+    """By the strategy, by the rule, and for a certificate that only says so."""
+    with pytest.raises(Rejected, match="margin in nats") as caught:
+        prove(GOOD, SIZES.task(), LayerCake("centred", levels=2), claim=quantity, semantics="float32")
+    assert caught.value.reason == Reason.UNSUPPORTED_MODEL
+    with pytest.raises(Rejected, match="margin in nats"):
+        RULES["layer-cake"].require_covers(GOOD, Question(SIZES.task(), semantics="float32", quantity=quantity))
+    proof = prove(GOOD, SIZES.task(), LayerCake("centred", levels=2), claim=quantity)
+    n = int.from_bytes(proof.data[:8], "little")
+    raw = canonical(json.loads(proof.data[8 : 8 + n]) | {"semantics": "float32"})
+    verdict = check(len(raw).to_bytes(8, "little") + raw + proof.data[8 + n :], GOOD)
+    assert verdict.reason == Reason.BAD_CLAIM
+    assert "real arithmetic" in verdict.detail
+    with pytest.raises(ValueError, match="real arithmetic"):
+        CLAIMS[quantity](1, 2, "float32")
 
 
 @pytest.mark.parametrize(
