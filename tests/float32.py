@@ -136,6 +136,21 @@ class Execution:
         return self.round(e * self.round(1 / total))
 
 
+def right_in_runs(
+    weights: Weights, tokens: np.ndarray, target: np.ndarray, seeds: range
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which sequences every one of some executions gets right, and which at least one does."""
+    rows = np.arange(len(tokens))
+    right, ever = np.ones(len(tokens), dtype=bool), np.zeros(len(tokens), dtype=bool)
+    for seed in seeds:
+        logits = Execution(seed).logits(weights, tokens)
+        mine = logits[rows, target].copy()
+        logits[rows, target] = -np.inf
+        ok = mine > logits.max(1)
+        right, ever = right & ok, ever | ok
+    return right, ever
+
+
 class Adversary(Execution):
     """Every operation on every entry off by almost u, relatively, with signs from a list."""
 

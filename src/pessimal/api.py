@@ -2,10 +2,12 @@
 
 Contents:
     load_weights — a safetensors file to `Weights`.
+    load_distribution — how often every input occurs, from a JSON or TOML file.
     task_of — the task a file says it was trained for.
     read_machine — a task of one's own.
     prove, within, save_certificate, check — the main job.
     frontier — the best bound at each length, into a run folder.
+    write_strata — the bounds by stratum as a table.
     result_row — a proof or verdict as the JSON object of the command line.
     info — what a weights file holds.
     train — models from seeds.
@@ -16,6 +18,7 @@ Contents:
 import json
 import math
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from fractions import Fraction
@@ -30,7 +33,9 @@ from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.runs import RunFolder, write_atomic
 from pessimal.spec import (
     TASKS,
+    AbstractDistribution,
     AbstractTask,
+    DistributionError,
     MaxOfK,
     Overrides,
     TaskError,
@@ -39,7 +44,8 @@ from pessimal.spec import (
     WeightsError,
     read_weights,
 )
-from pessimal.spec.claim import AccuracyClaim
+from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
+from pessimal.spec.distribution import PREFIX, distribution_from
 from pessimal.spec.semantics import assumptions as semantics_assumptions
 from pessimal.spec.tasks import CustomTask, task_from_record
 from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
@@ -54,6 +60,7 @@ __all__ = [
     "collect",
     "frontier",
     "info",
+    "load_distribution",
     "load_weights",
     "prove",
     "read_machine",
@@ -64,9 +71,11 @@ __all__ = [
     "task_of",
     "train",
     "within",
+    "write_strata",
 ]
 
 MAX_WEIGHT_BYTES = 1 << 30
+STRATA_COLUMNS = ("q", "y", "total", "wrong_at_most")
 
 
 def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weights:
@@ -88,6 +97,30 @@ def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weight
         raise WeightsError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
     except WeightsError as error:
         raise WeightsError(f"{path.name}: {error}") from None
+
+
+def load_distribution(path: Path | str) -> AbstractDistribution:
+    """Read a distribution: `{"name": "product", "weights": [[..], ..]}`, `{"name": "markov", "initial": [..],
+    "transition": [[..], ..]}` or `{"name": "uniform"}`, in JSON, or in TOML if the name ends so; whole numbers only.
+
+    Raises:
+        DistributionError: one sentence naming the file.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except OSError as error:
+        raise DistributionError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
+    except (ValueError, RecursionError):
+        raise DistributionError(f"{path.name} is not a JSON or TOML file") from None
+    fields = dict(record) if isinstance(record, dict) else {}
+    name = fields.pop("name", None)
+    arrays = {f"{PREFIX}{key}": value for key, value in fields.items()}
+    try:
+        return distribution_from({"name": name}, arrays)
+    except DistributionError as error:
+        raise DistributionError(f"{path.name}: {error}") from None
 
 
 def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, list[str]]:
@@ -171,26 +204,56 @@ def check(
     return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, progress=progress)
 
 
+def write_strata(verdict: Verdict, path: Path | str) -> Path:
+    """Write the bound of every stratum: last token, right output, weight of its sequences, at most how much is wrong.
+
+    A CSV file with a line per stratum, or a JSON list if the name ends so; numbers are whole, in strings in JSON.
+
+    Raises:
+        ValueError: the certificate was rejected, or its rule gives no bounds by stratum.
+    """
+    if not verdict.strata:
+        raise ValueError("there are no bounds by stratum to write")
+    path = Path(path)
+    rows = [(one.q, one.y, str(one.total), str(one.wrong_at_most)) for one in verdict.strata]
+    if path.suffix == ".json":
+        text = json.dumps([dict(zip(STRATA_COLUMNS, row, strict=True)) for row in rows], indent=0)
+    else:
+        text = "\n".join(",".join(map(str, row)) for row in [STRATA_COLUMNS, *rows])
+    write_atomic(path, f"{text}\n".encode())
+    return path
+
+
 def result_row(
     weights: Weights, verdict: Verdict, *, seconds: float, assumptions: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The JSON object of `pessimal prove` and `pessimal check`."""
     claim, certificate, cost = verdict.claim, verdict.certificate, verdict.cost
     at_most = verdict.correct_at_most
+    distribution = Uniform() if verdict.question is None else verdict.question.distribution
+    worst = verdict.worst_stratum
+    quantity = None if claim is None else claim.quantity
     claimed = () if claim is None else semantics_assumptions(claim.semantics)
     return {
         "verdict": "VERIFIED" if verdict.verified else "REJECTED",
         "reason": None if verdict.reason is None else str(verdict.reason),
         "correct": None if claim is None else str(claim.correct),
         "total": None if claim is None else str(claim.total),
-        "accuracy_lower_bound": None if claim is None else float_down(claim.accuracy),
+        "claim": None if claim is None else claim.kind,
+        "accuracy_lower_bound": None if claim is None or claim.quantity != ACCURACY else float_down(claim.accuracy),
+        "mean_probability_lower_bound": float_down(claim.accuracy) if quantity == MEAN_PROBABILITY and claim else None,
+        "loss_upper_bound": -float_down(-claim.accuracy) if quantity == LOSS and claim else None,
         "accuracy_upper_bound": None
         if claim is None or at_most is None
         else -float_down(-Fraction(at_most, claim.total)),
         "semantics": AccuracyClaim.semantics if claim is None else claim.semantics,
         "assumptions": [*weights.architecture.conventions, *assumptions, *claimed],
         "task": None if verdict.task is None else verdict.task.name,
-        "distribution": Uniform.name,
+        "distribution": distribution.name,
+        "distribution_sha256": distribution.sha256 if distribution.arrays() else None,
+        "worst_stratum": None
+        if worst is None
+        else dict(zip(STRATA_COLUMNS, (worst.q, worst.y, str(worst.total), str(worst.wrong_at_most)), strict=True)),
         "strategy": None if certificate is None else certificate.strategy,
         "rule": None if certificate is None else certificate.rule,
         "flops": None if cost is None else cost.flops,
@@ -206,6 +269,12 @@ def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: 
     """The same object for a proof that was refused before there was a certificate."""
     verdict = Verdict(None, refusal.reason, refusal.detail, None, None, None, None, weights.sha256, 0)
     return {**result_row(weights, verdict, seconds=seconds), "strategy": strategy}
+
+
+def _counts_all_alike(row: dict[str, Any]) -> bool:
+    """Whether a row is a verified count of equally likely sequences, so that two of them compare."""
+    alike = row["distribution"] == Uniform.name and row["accuracy_lower_bound"] is not None
+    return alike and row["verdict"] == "VERIFIED"
 
 
 def float_down(value: Fraction) -> float:
@@ -314,7 +383,7 @@ def frontier(
             verdict = check(path, weights)
             record(run, stem, weights, name, verdict, time.monotonic() - started)
         progress(done + 1, len(budgets))
-    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and row["verdict"] == "VERIFIED"]
+    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and _counts_all_alike(row)]
     kept: list[dict[str, Any]] = []
     for row in sorted(mine, key=lambda one: (one["flops"], -int(one["correct"]))):
         if not kept or int(row["correct"]) > int(kept[-1]["correct"]):

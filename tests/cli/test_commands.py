@@ -20,6 +20,7 @@ KEYS = {
     "verdict", "reason", "correct", "total", "accuracy_lower_bound", "accuracy_upper_bound", "semantics",
     "assumptions", "task", "distribution", "strategy", "rule", "flops", "checker_ops", "certificate_bytes",
     "unexplained_dims", "seconds", "weights_sha256",
+    "distribution_sha256", "worst_stratum", "claim", "mean_probability_lower_bound", "loss_upper_bound",
 }  # fmt: skip
 LINE = re.compile(
     r"s VERIFIED correct>=(\d+)/(\d+) accuracy>=(\d\.\d{6}) task=max-of-k dist=uniform semantics=real "
@@ -48,7 +49,10 @@ def run(capsys, *words):
     return code, out.out.splitlines(), out.err
 
 
-@pytest.mark.parametrize("strategy", [*sorted(set(ps.STRATEGIES) - set(ps.PUBLISHED)), next(iter(ps.PUBLISHED))])
+ACCURATE = [name for name in sorted(set(ps.STRATEGIES) - set(ps.PUBLISHED)) if "accuracy" in ps.STRATEGIES[name].claims]
+
+
+@pytest.mark.parametrize("strategy", [*ACCURATE, next(iter(ps.PUBLISHED))])
 def test_prove_then_check_prints_the_verdict_line_and_the_same_claim(capsys, model, tmp_path, strategy):
     cert = tmp_path / "a.cert"
     code, out, _ = run(capsys, "prove", model, "--strategy", strategy, "--out", cert, "--json")
@@ -66,6 +70,82 @@ def test_prove_then_check_prints_the_verdict_line_and_the_same_claim(capsys, mod
     code, out, _ = run(capsys, "check", cert, "--weights", model, "--arithmetic", "arb")
     assert code == 0
     assert LINE.fullmatch(out[0])
+
+
+@pytest.mark.parametrize(
+    ("claim", "key"), [("loss", "loss_upper_bound"), ("mean-probability", "mean_probability_lower_bound")]
+)
+def test_claims_about_the_softmax_are_proved_and_checked(capsys, model, tmp_path, claim, key):
+    cert = tmp_path / "a.cert"
+    code, out, _ = run(capsys, "prove", model, "--claim", claim, "--option", "levels=3", "--out", cert, "--json")
+    assert code == 0
+    code, out, err = run(capsys, "check", cert, "--weights", model, "--json")
+    row = json.loads(out[-1])
+    assert code == 0
+    assert out[0].startswith(
+        f"s VERIFIED {claim}{'<=' if claim == 'loss' else '>='}{row['correct']}/{row['total']} value"
+    )
+    assert row["claim"] == claim
+    assert row["accuracy_lower_bound"] is None
+    ratio = int(row["correct"]) / int(row["total"])
+    assert abs(row[key] - ratio) < 1e-9
+    assert ("cross-entropy" if claim == "loss" else "softmax probability") in err
+    assert run(capsys, "check", cert, "--weights", model, "--strata", tmp_path / "s.csv")[0] == 2
+    code, _, err = run(capsys, "prove", model, "--claim", claim, "--strategy", "exact", "--out", cert)
+    assert code == 2
+    assert f"exact bounds accuracy, not {claim}" in err
+
+
+@pytest.mark.parametrize("suffix", [".json", ".toml"])
+def test_a_distribution_file_is_proved_and_checked_from_the_certificate_alone(capsys, model, tmp_path, suffix):
+    cert, path = tmp_path / "a.cert", tmp_path / f"d{suffix}"
+    text = {
+        ".json": '{"name": "product", "weights": [[1, 2, 3, 4, 5]]}',
+        ".toml": 'name="markov"\ninitial=[1,2,3,4,5]\n',
+    }
+    path.write_text(text[suffix] + (f"transition={[[1, 1, 2, 1, 9]] * 5}" if suffix == ".toml" else ""))
+    kind = {".json": "product", ".toml": "markov"}[suffix]
+    assert run(capsys, "prove", model, "--strategy", "exact", "--distribution", path, "--out", cert)[0] == 0
+    table = tmp_path / "strata.csv"
+    code, out, err = run(capsys, "check", cert, "--weights", model, "--json", "--strata", table)
+    row = json.loads(out[-1])
+    assert code == 0
+    assert out[0].startswith(f"s VERIFIED probability>={row['correct']}/{row['total']} accuracy>=")
+    assert f" dist={kind} distribution=sha256:{row['distribution_sha256']} " in out[0]
+    assert f"under the {kind} distribution" in err
+    assert "Lowest bound: last token" in err
+    lines = table.read_text().splitlines()
+    assert lines[0] == "q,y,total,wrong_at_most"
+    assert sum(int(line.split(",")[2]) for line in lines[1:]) == int(row["total"])
+    assert sum(int(line.split(",")[3]) for line in lines[1:]) == int(row["total"]) - int(row["correct"])
+    found = tmp_path / "strata.json"
+    assert run(capsys, "check", cert, "--weights", model, "--strata", found)[0] == 0
+    assert [",".join(map(str, one.values())) for one in json.loads(found.read_text())] == lines[1:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", '{"weights": [[1]]}', '{"name": "zipf"}', '{"name": "product", "weights": [[1, 2]]}',
+     '{"name": "product", "weights": [[1, 2, 3, 4, 0.5]]}', '{"name": "product", "weights": 3}',
+     '{"name": "product", "weights": [[1, 2, 3, 4, 5]], "x": 1}', '{"name": "markov", "initial": [1, 2, 3, 4, 5]}'],
+)  # fmt: skip
+def test_a_bad_distribution_file_is_one_sentence(capsys, model, tmp_path, text):
+    path = tmp_path / "d.json"
+    path.write_text(text)
+    code, out, err = run(capsys, "prove", model, "--distribution", path, "--out", tmp_path / "a.cert")
+    assert (code, out) == (2, [])
+    assert "distribution" in err or "d.json" in err
+    assert not (tmp_path / "a.cert").exists()
+
+
+def test_a_rule_without_weights_says_so(capsys, model, tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text('{"name": "product", "weights": [[1, 2, 3, 4, 5]]}')
+    code, _, err = run(
+        capsys, "prove", model, "--strategy", "cubic", "--distribution", path, "--out", tmp_path / "a.cert"
+    )
+    assert code == 2
+    assert "cubic covers the distributions uniform, not product" in err
 
 
 def test_a_rejection_is_one_line_and_exit_one(capsys, model, tmp_path):
@@ -189,6 +269,30 @@ def test_float32_is_said_everywhere(capsys, model, tmp_path):
     code, _, err = run(capsys, "prove", model, "--strategy", "cubic", "--semantics", "float32", "--out", tmp_path / "b")
     assert code == 2
     assert "real arithmetic" in err
+    assert not (tmp_path / "b").exists()
+
+
+def test_budget_distribution_and_semantics_go_together(capsys, model, tmp_path):
+    """The best of all under a distribution, for every execution; a softmax claim takes layer-cake, and refuses."""
+    path, cert = tmp_path / "d.json", tmp_path / "a.cert"
+    path.write_text('{"name": "product", "weights": [[1, 2, 3, 4, 5]]}')
+    words = ["prove", model, "--distribution", path, "--semantics", "float32", "--strata", tmp_path / "s.csv"]
+    code, out, err = run(capsys, *words, "--budget", "2^24", "--out", cert, "--json")
+    assert code == 0
+    row = json.loads(out[-1])
+    assert (row["claim"], row["semantics"], row["distribution"]) == ("probability", "float32", "product")
+    assert row["rule"] not in ("cubic", "band")
+    assert "every float32 execution" in err
+    assert (tmp_path / "s.csv").exists()
+    assert run(capsys, "check", cert, "--weights", model)[1] == out[:1]
+    for more in ([], ["--budget", "2^24"]):
+        code, _, err = run(capsys, "prove", model, "--claim", "loss", "--semantics", "float32", "--out", "b", *more)
+        assert code == 2
+        assert "layer-cake refuses" in err
+        assert "margin in nats" in err
+    code, _, err = run(capsys, "prove", model, "--claim", "loss", "--budget", "9", "--out", tmp_path / "b")
+    assert code == 3
+    assert "over the budget of 9" in err
     assert not (tmp_path / "b").exists()
 
 

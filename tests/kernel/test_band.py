@@ -4,6 +4,7 @@ Stratum by stratum too: in no (query, target) stratum does it count more right s
 """
 
 import dataclasses
+from collections import Counter
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds import certified
+from bounds import bound, certified
 from models import BIASES, PLANTABLE, Sizes, any_tensors, build, planted_tensors, random_tensors
 from oracle import RIGHT, true_count, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
@@ -20,6 +21,7 @@ from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.band.options import MAX_CELLS
 from pessimal.kernel.rules.band.polynomials import Powers, low_sum, square, times
 from pessimal.kernel.rules.interface import no_progress
+from pessimal.kernel.strata import strata_of
 from pessimal.spec.question import Question
 
 RULE = RULES["band"]
@@ -156,6 +158,21 @@ def test_every_stratum_is_sound(sizes):
             right = sum(v == RIGHT for t, v in found.items() if max(t) >= first)
             options = {**hints.options, "first": first, "rivals_from": min(first, sizes.o - 2, seed % 3)}
             assert certified("band", weights, sizes.task(), "float64", Hints(options, hints.arrays)) <= right
+
+
+@pytest.mark.parametrize("sizes", BAND_SIZES)
+def test_bounds_by_stratum_are_sound_and_add_up(sizes):
+    """Every (q, y) with q <= y has one, at least its wrong sequences and at most its size; given up where y < first."""
+    for seed in range(6):
+        weights, hints = build(planted(sizes, seed)), any_hints(sizes, seed)
+        found = bound("band", weights, sizes.task(), "float64", hints)
+        wrong = Counter((t[-1], max(t)) for t, one in verdicts(weights).items() if one != RIGHT)
+        assert sum(found.strata.values()) == found.wrong_at_most
+        assert set(found.strata) == {(q, y) for y in range(sizes.v) for q in range(y + 1)}
+        for (q, y), at_most in found.strata.items():
+            size = strata_of(sizes.task()).size(q, y)
+            assert wrong[q, y] <= at_most <= size
+            assert at_most == size or y >= hints.options["first"]
 
 
 @pytest.mark.parametrize("sizes", BAND_SIZES)

@@ -17,7 +17,7 @@ from pessimal.kernel.strata import Strata
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import PUBLISHED, Band, Exact, ExponentialMoment, GridCount
+from pessimal.strategies import PUBLISHED, Band, Exact, ExponentialMoment, GridCount, LayerCake
 
 
 def tables(k: int, v: int, o: int, seed: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
@@ -228,13 +228,15 @@ def test_progress_rises_to_the_total(rule):
         "sub-cubic": next(iter(PUBLISHED.values()))(),
         "grid-count": GridCount(cells=16),
         "exact": Exact(),
+        "layer-cake": LayerCake("plain", levels=3),
         "band": Band(budget=2**14),
     }
-    hints = searched[rule].hints(weights, Question(sizes.task()), no_progress) if rule in searched else Hints()
+    question = Question(sizes.task(), quantity=RULES[rule].quantities[0])
+    hints = searched[rule].hints(weights, question, no_progress) if rule in searched else Hints()
     with arith.running():
-        RULES[rule].bound(weights, Question(sizes.task()), hints, arith, lambda done, total: seen.append((done, total)))
-    # One step per target or query; the sub-cubic rule counts other tokens, 1 to K - 1, band has two halves, and the
-    # moment counts strata, block by block: two programs, with and without far tokens.
+        RULES[rule].bound(weights, question, hints, arith, lambda done, total: seen.append((done, total)))
+    # One step per target, query or level; the sub-cubic rule counts other tokens, 1 to K - 1, band has two halves, and
+    # the moment counts strata, block by block: two programs, with and without far tokens.
     assert len(set(seen)) == {"sub-cubic": 2, "band": 2, "exponential-moment": 4}.get(rule, 3)
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1] == seen[0][1]

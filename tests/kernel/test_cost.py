@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from distributions import KINDS, some_distribution
 from models import BIASES, NORMS, Sizes, build, random_tensors
 from pessimal.kernel.arithmetic import CountingArithmetic
 from pessimal.kernel.cost import (
@@ -19,10 +20,11 @@ from pessimal.kernel.rules import RULES, BruteForceRule, Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
+from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import additive_tables, path_tables
 from pessimal.spec import MaxOfK
 from pessimal.spec.question import Question
-from pessimal.strategies import GridCount
+from pessimal.strategies import ExponentialMoment, GridCount, LayerCake
 from pessimal.strategies.moment_search import blank_hints
 
 SHAPES = (Sizes(7, 11, 5, 3, 2), Sizes(5, 5, 7, 2, 3), Sizes(3, 7, 2, 5, 6), Sizes(5, 7, 3, 2, 4), Sizes(7, 7, 5, 2, 9))
@@ -123,6 +125,10 @@ def test_costs_are_consistent(rule):
         elif rule == "grid-count":
             hints = GridCount(cells=16).hints(blank_weights(arch), Question(sizes.task()), no_progress)
             cost = RULES[rule].cost(arch, Question(sizes.task()), hints)
+        elif rule == "layer-cake":
+            question = Question(sizes.task(), quantity="loss")
+            hints = LayerCake("centred", levels=2).hints(blank_weights(arch), question, no_progress)
+            cost = RULES[rule].cost(arch, question, hints)
         else:
             cost = RULES[rule].cost(arch, Question(sizes.task()), Hints({"nodes": v} if rule == "exact" else {}))
         assert cost.checker_ops > cost.flops > 0 or rule == "brute-force"
@@ -131,6 +137,37 @@ def test_costs_are_consistent(rule):
         found.append(cost)
     assert found[0].flops < found[1].flops < found[2].flops
     assert found[0].checker_ops < found[1].checker_ops < found[2].checker_ops
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_lengthen_a_proof_by_what_they_multiply(kind):
+    """Two per decision that is weighed; one per token, position and stratum for a moment; more for a chain."""
+    sizes = Sizes(5, 7, 11, 2, 3)
+    arch = build(random_tensors(sizes, 2)).architecture
+    plain = Question(sizes.task())
+    weighed = Question(sizes.task(), some_distribution(kind, sizes.k, sizes.v, 1))
+    for rule, hints, extra in (
+        ("brute-force", Hints(), 2 * sizes.v**sizes.k),
+        ("exact", Hints({"nodes": 9}), 18),
+        ("position-minima", Hints(), 2 * sum(len(layer) for p in programs(plain) for layer in p.layers)),
+    ):
+        costs = [RULES[rule].cost(arch, question, hints) for question in (plain, weighed)]
+        assert costs[1].flops - costs[0].flops == extra
+        assert costs[1].checker_ops - costs[0].checker_ops > 8 * extra
+    hints = ExponentialMoment("centred", "each", sizes.v).hints(blank_weights(arch), plain, no_progress)
+    flops = [RULES["exponential-moment"].cost(arch, question, hints).flops for question in (plain, weighed)]
+    pairs = sum(y + 1 for y in range(sizes.v) for _ in range(y + 1))
+    if kind.endswith("chain"):
+        # The transition table, and tokens by tokens in the second of two steps.
+        assert flops[1] > flops[0] + sizes.v**2
+    else:
+        # A weight per pair and position, and an inverse per stratum and position in place of one per stratum.
+        rows = 1 if kind == "shared" else sizes.k - 1
+        assert flops[1] - flops[0] == (sizes.k - 1) * pairs + (rows - 1) * n_strata(sizes.v)
+
+
+def programs(question):
+    return strata_of(question.task).programs()
 
 
 def test_brute_force_refuses_more_than_its_limit():

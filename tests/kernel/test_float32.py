@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds import bound
-from float32 import Adversary, Box, Execution
+from float32 import Adversary, Box, Execution, right_in_runs
 from models import BIASES, SMALL, Sizes, any_tensors, build, planted_tensors, random_tensors, table_tensors
 from oracle import sequences
 from pessimal.kernel.arithmetic import ARITHMETICS
@@ -228,14 +228,7 @@ def test_flushed_attention_is_covered():
 def always(weights: Weights, task: AbstractTask, runs: int, seed: int) -> tuple[int, int]:
     """How many sequences every execution gets right, and how many no execution gets wrong in the other sense."""
     tokens = np.array(list(sequences(task.d_vocab, task.k)))
-    target, rows = task.target(tokens), np.arange(len(tokens))
-    right, ever = np.ones(len(tokens), dtype=bool), np.zeros(len(tokens), dtype=bool)
-    for run in range(runs):
-        logits = Execution(seed + run).logits(weights, tokens)
-        mine = logits[rows, target].copy()
-        logits[rows, target] = -np.inf
-        ok = mine > logits.max(1)
-        right, ever = right & ok, ever | ok
+    right, ever = right_in_runs(weights, tokens, task.target(tokens), range(seed, seed + runs))
     return int(right.sum()), int(ever.sum())
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models import Sizes, build, random_tensors
 from oracle import sequences
 from pessimal.spec import AccuracyClaim, MaxOfK, TaskError, Uniform, task_from_record
-from pessimal.spec.claim import decimal_down
+from pessimal.spec.claim import ProbabilityClaim, decimal_down
 from pessimal.spec.semantics import assumptions
 
 
@@ -114,11 +114,14 @@ def test_the_sentence_of_a_float32_claim_states_its_assumptions():
     for part in ("every float32 execution", "any order", "32 ulp", "within 64", "no TF32", "no flush to zero"):
         assert part in sentence
     assert "float32" not in AccuracyClaim(2, 3).sentence("max-of-k", "ab12")
+    assert "every float32 execution" in ProbabilityClaim(2, 3, "float32").sentence("max-of-k", "ab12")
+    assert "in real arithmetic on its stored values" in ProbabilityClaim(2, 3).sentence("max-of-k", "ab12")
     assert assumptions("real") == ()
     assert all(line.startswith("float32: ") for line in assumptions("float32"))
 
 
 def test_the_uniform_distribution():
-    """Probability is count over total, exactly."""
-    assert Uniform().probability(3, 7) == Fraction(3, 7)
+    """Every sequence weighs one."""
+    assert Uniform().total(MaxOfK(k=3, d_vocab=5)) == 125 == Uniform().weigh(np.array(list(sequences(5, 3)))).sum()
+    assert Uniform() == Uniform()
     assert Uniform().record() == {"name": "uniform"}

@@ -105,7 +105,7 @@ def count_as_published(bench: Workbench, direct: str, attention_word: str, atten
     total = _pure_maxima(bench)
     for n in range(1, k):
         good = certified[n - 1]
-        total += sequences(k, n, (p.m - gap[n - 1])[good], (p.q == p.m)[good])
+        total += int(sequences(k, n, (p.m - gap[n - 1])[good], (p.q == p.m)[good]).sum())
     return total
 
 

@@ -9,7 +9,7 @@ import tyro
 
 from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
-from pessimal.cli.terminal import REJECTED, RESOURCES, USAGE, VERIFIED, Watch, print_json, say
+from pessimal.cli.terminal import REJECTED, RESOURCES, USAGE, VERIFIED, Watch, print_json, say, say_claim
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason
 
@@ -28,6 +28,8 @@ class Check:
     """largest number of checker operations"""
     max_bytes: int = Limits.max_bytes
     """largest memory of the check, in bytes"""
+    strata: Path | None = None
+    """write the bound of every last token and right output to this CSV (or .json) file"""
     json: bool = False
     """print one JSON object as the last line of stdout"""
     model: ModelFlags = field(default_factory=ModelFlags)
@@ -49,9 +51,10 @@ class Check:
             say(f"pessimal: {self.certificate.name}: {error.strerror or 'cannot be read'}")
             return USAGE
         seconds = time.monotonic() - started
-        if verdict.claim is not None and verdict.task is not None:
-            task = f"{verdict.task.name} (k={verdict.task.k}, d_vocab={verdict.task.d_vocab})"
-            say(verdict.claim.sentence(task, weights.sha256))
+        if verdict.verified:
+            say_claim(verdict)
+            if self.strata is not None:
+                api.write_strata(verdict, self.strata)
         else:
             say(f"pessimal: {verdict.detail}")
         print(verdict.line())

@@ -3,19 +3,21 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import tyro
 
 from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
-from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say
+from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say, say_claim
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec import SEMANTICS
-from pessimal.strategies import StrategyError
+from pessimal.spec.claim import ACCURACY
+from pessimal.strategies import AbstractStrategy, StrategyError
 from pessimal.strategies.words import make_strategy, read_budget
 
-DEFAULT = "exponential-moment"
+DEFAULT, SOFTMAX_DEFAULT = "exponential-moment", "layer-cake"
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,18 @@ class Prove:
     """largest number of flops of the proof, such as 1048576 or 2^20"""
     task: str | None = None
     """task name, or a JSON file with a machine (default: what the weights file states)"""
+    claim: Literal["accuracy", "mean-probability", "loss"] = "accuracy"
+    """what to bound; the softmax claims take the strategy layer-cake unless another is named"""
+    distribution: Path | None = None
+    """JSON or TOML file with integer weights: product or markov (default: all inputs alike)"""
     semantics: str = "real"
     """arithmetic of the claim: real, or float32 for every float32 execution"""
     max_ops: int = Limits.max_ops
     """largest number of checker operations"""
     max_bytes: int = Limits.max_bytes
     """largest memory of the check, in bytes"""
+    strata: Path | None = None
+    """write the bound of every last token and right output to this CSV (or .json) file"""
     json: bool = False
     """print one JSON object as the last line of stdout"""
     model: ModelFlags = field(default_factory=ModelFlags)
@@ -49,21 +57,25 @@ class Prove:
         if self.semantics not in SEMANTICS:
             raise StrategyError(f"semantics {self.semantics!r} is not one of {', '.join(SEMANTICS)}")
         budget = None if self.budget is None else read_budget(self.budget)
-        strategy = None
-        if self.strategy is not None or budget is None or self.option:
-            strategy = make_strategy(self.strategy or DEFAULT, self.option, budget)
+        strategy = self._strategy(budget)
         label = "the best strategy" if strategy is None else strategy.name
         weights = read_model(self.weights, self.model)
         task, assumed = api.task_of(weights, self.task)
         for line in assumed:
             say(f"pessimal: assumed {line}")
+        distribution = None if self.distribution is None else api.load_distribution(self.distribution)
         limits = Limits(self.max_ops, self.max_bytes)
         started = time.monotonic()
         try:
             with Watch(f"proving {label}") as watch:
-                words = {"semantics": self.semantics, "limits": limits, "progress": watch}
+                words: dict[str, Any] = {
+                    "distribution": distribution,
+                    "semantics": self.semantics,
+                    "limits": limits,
+                    "progress": watch,
+                }
                 if strategy is not None:
-                    proof = api.prove(weights, task, strategy, **words)
+                    proof = api.prove(weights, task, strategy, claim=self.claim, **words)
                 else:
                     proof = api.within(weights, task, budget or 0, **words)
             if budget is not None and proof.cost.flops > budget:
@@ -85,8 +97,18 @@ class Prove:
             say(f"pessimal: the new certificate does not check ({verdict.reason}): {verdict.detail}")
             return 1
         api.save_certificate(proof, self.out)
-        say(proof.claim.sentence(f"{task.name} (k={task.k}, d_vocab={task.d_vocab})", weights.sha256))
+        say_claim(verdict)
+        if self.strata is not None:
+            api.write_strata(verdict, self.strata)
         print(verdict.line())
         if self.json:
             print_json(api.result_row(weights, verdict, seconds=seconds, assumptions=assumed))
         return VERIFIED
+
+    def _strategy(self, budget: int | None) -> AbstractStrategy | None:
+        """The one to use, or None for the best of all within a budget; claims about the softmax have one."""
+        if self.claim != ACCURACY:
+            return make_strategy(self.strategy or SOFTMAX_DEFAULT, self.option, budget)
+        if self.strategy is None and budget is not None and not self.option:
+            return None
+        return make_strategy(self.strategy or DEFAULT, self.option, budget)

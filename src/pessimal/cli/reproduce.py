@@ -16,8 +16,8 @@ class Reproduce:
 
     name: tyro.conf.Positional[str]
     """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, gap-histograms, error-ladder,
-    resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles,
-    counting-frontier, tasks"""
+    resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles, tasks,
+    backdoor, counting-frontier"""
     smoke: bool = False
     """four shipped models instead of the published seeds; tasks: tiny models"""
     config: Path | None = None

@@ -4,6 +4,7 @@ Contents:
     Watch — progress bar on a terminal, sparse plain lines otherwise.
     print_json — the object of `--json`, always the last line of stdout.
     say — one line on stderr.
+    say_claim — a verified claim in English, and its worst stratum.
     NAMES, exit codes.
 """
 
@@ -16,6 +17,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pessimal.kernel.check import Verdict
+from pessimal.spec.claim import decimal_down
+
 VERIFIED, REJECTED, USAGE, RESOURCES, INTERRUPTED = 0, 1, 2, 3, 130
 PLAIN_INTERVAL = 10.0
 
@@ -23,6 +27,23 @@ PLAIN_INTERVAL = 10.0
 def say(text: str) -> None:
     """One line on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_claim(verdict: Verdict) -> None:
+    """What was verified, and where the bound is lowest, on stderr."""
+    if verdict.claim is None or verdict.task is None or verdict.question is None:
+        return
+    task = f"{verdict.task.name} (k={verdict.task.k}, d_vocab={verdict.task.d_vocab})"
+    distribution = verdict.question.distribution
+    if distribution.arrays():
+        task += f" under the {distribution.name} distribution sha256:{distribution.sha256}"
+    say(verdict.claim.sentence(task, verdict.weights_sha256))
+    worst = verdict.worst_stratum
+    if worst is not None:
+        say(
+            f"Lowest bound: last token {worst.q}, right output {worst.y}: at least {decimal_down(worst.accuracy)}"
+            f" of them right (at most {worst.wrong_at_most} of {worst.total} wrong)."
+        )
 
 
 def print_json(record: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Hints
+from pessimal.spec.distribution import PREFIX
 
 FORMAT = "pessimal-certificate/1"
 TYPES: dict[str, type] = {
@@ -43,12 +44,13 @@ class Certificate:
         strategy: name of the strategy that wrote it; display only.
         task: the task record.
         distribution: the distribution record.
+        distribution_arrays: its arrays: those whose names begin with `distribution_`; no rule sees them.
         model: the architecture record.
         semantics: the arithmetic of the claim.
         weights_sha256: digest of the weights it speaks about.
         claim_kind: the kind of claim.
-        correct: claimed number of correct sequences.
-        total: claimed number of sequences.
+        correct: claimed number, or weight, of correct sequences.
+        total: claimed number, or weight, of all sequences.
         hints: advice for the rule.
         n_bytes: length of the file.
     """
@@ -57,6 +59,7 @@ class Certificate:
     strategy: str
     task: dict[str, Any]
     distribution: dict[str, Any]
+    distribution_arrays: dict[str, np.ndarray]
     model: dict[str, Any]
     semantics: str
     weights_sha256: str
@@ -91,13 +94,14 @@ def decode(data: bytes) -> Certificate:
         strategy=header["strategy"],
         task=header["task"],
         distribution=header["distribution"],
+        distribution_arrays={name: array for name, array in arrays.items() if name.startswith(PREFIX)},
         model=header["model"],
         semantics=header["semantics"],
         weights_sha256=header["weights_sha256"],
         claim_kind=header["claim"]["kind"],
         correct=correct,
         total=total,
-        hints=Hints(header["options"], arrays),
+        hints=Hints(header["options"], {name: a for name, a in arrays.items() if not name.startswith(PREFIX)}),
         n_bytes=len(data),
     )
 

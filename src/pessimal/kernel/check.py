@@ -3,6 +3,7 @@
 Contents:
     Limits — what a check may cost.
     Verdict — the outcome, with everything the checker recomputed.
+    StratumBound — the same for one last token and right output.
     check — certificate bytes and weights in, verdict out.
     require_sound_floats — the float environment the float64 arithmetic relies on.
 """
@@ -18,9 +19,10 @@ from pessimal.kernel.certificate import Certificate, canonical, decode
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import Progress, no_progress
-from pessimal.spec.claim import AccuracyClaim, decimal_down
-from pessimal.spec.distribution import Uniform
+from pessimal.kernel.rules.interface import CountBound, Progress, no_progress, require_weighs
+from pessimal.kernel.weighing import weighing_of
+from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim
+from pessimal.spec.distribution import DistributionError, Uniform, distribution_from
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import SEMANTICS
 from pessimal.spec.task import AbstractTask, TaskError
@@ -42,6 +44,28 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class StratumBound:
+    """One stratum: all sequences with one last token and one right output.
+
+    Attributes:
+        q: last token.
+        y: right output.
+        total: weight of its sequences; their number where each weighs one.
+        wrong_at_most: no more than this weight is wrong.
+    """
+
+    q: int
+    y: int
+    total: int
+    wrong_at_most: int
+
+    @property
+    def accuracy(self) -> Fraction:
+        """Lower bound on the accuracy within the stratum; 1 if it never occurs."""
+        return 1 - Fraction(self.wrong_at_most, self.total) if self.total else Fraction(1)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Outcome of a check.
 
@@ -55,6 +79,8 @@ class Verdict:
         task: the task, or None.
         weights_sha256: digest of the weights that were read.
         n_bytes: length of the certificate.
+        question: what was asked, distribution included, or None.
+        strata: bounds by stratum, where the rule gives them, as this checker computed them.
     """
 
     claim: AccuracyClaim | None
@@ -66,6 +92,13 @@ class Verdict:
     task: AbstractTask | None
     weights_sha256: str
     n_bytes: int
+    question: Question | None = None
+    strata: tuple[StratumBound, ...] = ()
+
+    @property
+    def worst_stratum(self) -> StratumBound | None:
+        """The stratum with the lowest bound, the heaviest of these, or None if the rule names none."""
+        return min(self.strata, key=lambda one: (one.accuracy, -one.total), default=None)
 
     @property
     def verified(self) -> bool:
@@ -76,9 +109,10 @@ class Verdict:
         """The stable one-line verdict."""
         if self.claim is None or self.certificate is None or self.cost is None or self.task is None:
             return f"s REJECTED reason={self.reason}"
+        distribution = Uniform() if self.question is None else self.question.distribution
+        named = f" distribution=sha256:{distribution.sha256}" if distribution.arrays() else ""
         return (
-            f"s VERIFIED correct>={self.claim.correct}/{self.claim.total}"
-            f" accuracy>={decimal_down(self.claim.accuracy)} task={self.task.name} dist={Uniform.name}"
+            f"s VERIFIED {self.claim.statement()} task={self.task.name} dist={distribution.name}{named}"
             f" semantics={self.claim.semantics} weights=sha256:{self.weights_sha256} rule={self.certificate.rule}"
             f" flops={self.cost.flops} ops={self.cost.checker_ops} bytes={self.n_bytes}"
         )
@@ -130,6 +164,7 @@ def check(
         question = _require_about(certificate, weights)
         task = question.task
         rule = RULES[certificate.rule]
+        require_weighs(rule, question)
         rule.require_covers(weights, question)
         cost = rule.cost(weights.architecture, question, certificate.hints)
         if cost.checker_ops > limits.max_ops:
@@ -140,21 +175,35 @@ def check(
         arith = ARITHMETICS[arithmetic]()
         with arith.running():
             bound = rule.bound(weights, question, certificate.hints, arith, progress)
-        _require_reached(certificate, task, bound.wrong_at_most)
+        _require_reached(certificate, question, bound.wrong_at_most)
+        strata = strata_bounds(question, bound)
     except Rejected as rejected:
         return Verdict(None, rejected.reason, rejected.detail, certificate, cost, None, task, weights.sha256, len(data))
     at_least = bound.wrong_at_least
     return Verdict(
-        claim=AccuracyClaim(certificate.correct, certificate.total, certificate.semantics),
+        claim=_claim(certificate),
         reason=None,
         detail="",
         certificate=certificate,
         cost=cost,
-        correct_at_most=None if at_least is None else task.total() - at_least,
+        correct_at_most=None if at_least is None else certificate.total - at_least,
         task=task,
         weights_sha256=weights.sha256,
         n_bytes=len(data),
+        question=question,
+        strata=strata,
     )
+
+
+def strata_bounds(question: Question, bound: CountBound) -> tuple[StratumBound, ...]:
+    """The rule's bounds by stratum, whole and at most the stratum."""
+    weighing = weighing_of(question)
+    found = []
+    for (q, y), wrong in sorted(bound.strata.items()):
+        total = weighing.stratum(q, y)
+        # SOUND: weights are integers, so the weight of the wrong sequences is at most the floor of its bound.
+        found.append(StratumBound(q, y, total, min(total, floor(wrong))))
+    return tuple(found)
 
 
 def _require_about(certificate: Certificate, weights: Weights) -> Question:
@@ -171,21 +220,33 @@ def _require_about(certificate: Certificate, weights: Weights) -> Question:
         task.require_fits(weights.architecture)
     except TaskError as error:
         raise Rejected(Reason.TASK_MISMATCH, str(error)) from None
-    if certificate.distribution != Uniform().record():
-        raise Rejected(Reason.TASK_MISMATCH, "the only distribution is uniform")
+    try:
+        distribution = distribution_from(certificate.distribution, certificate.distribution_arrays)
+        distribution.require_fits(task)
+    except DistributionError as error:
+        raise Rejected(Reason.TASK_MISMATCH, str(error)) from None
     if certificate.semantics not in SEMANTICS:
         raise Rejected(Reason.BAD_CLAIM, f"the semantics are {', '.join(SEMANTICS)}")
-    if certificate.claim_kind != AccuracyClaim.kind:
-        raise Rejected(Reason.BAD_CLAIM, f"the only claim kind is {AccuracyClaim.kind}")
-    if certificate.total != task.total() or certificate.correct > certificate.total:
-        raise Rejected(Reason.BAD_CLAIM, "claim total is not d_vocab**k, or the claim exceeds it")
-    return Question(task, semantics=certificate.semantics)
+    kinds = (distribution.claim_kind, MEAN_PROBABILITY, LOSS)
+    if certificate.claim_kind not in kinds:
+        raise Rejected(Reason.BAD_CLAIM, f"a claim under {distribution.name} has one of the kinds {', '.join(kinds)}")
+    claim = CLAIMS[certificate.claim_kind]
+    question = Question(task, distribution, certificate.semantics, claim.quantity)
+    if certificate.total != claim.scale * question.total():
+        raise Rejected(Reason.BAD_CLAIM, "claim total is not that of all sequences")
+    try:
+        _claim(certificate)
+    except ValueError as error:
+        raise Rejected(Reason.BAD_CLAIM, str(error)) from None
+    return question
 
 
-def _require_reached(certificate: Certificate, task: AbstractTask, wrong_at_most: Fraction) -> None:
-    # SOUND: the number of wrong sequences is an integer, so at most the floor of its bound.
-    correct = task.total() - floor(wrong_at_most)
-    if correct < certificate.correct:
-        raise Rejected(
-            Reason.BOUND_TOO_LOW, f"claimed {certificate.correct} correct sequences; the rule gives {correct}"
-        )
+def _claim(certificate: Certificate) -> AccuracyClaim:
+    return CLAIMS[certificate.claim_kind](certificate.correct, certificate.total, certificate.semantics)
+
+
+def _require_reached(certificate: Certificate, question: Question, wrong_at_most: Fraction) -> None:
+    claim = _claim(certificate)
+    most = claim.most(wrong_at_most, question.total())
+    if not claim.follows(most):
+        raise Rejected(Reason.BOUND_TOO_LOW, f"claimed {claim.head} {claim.correct}; the rule gives {most}")

@@ -244,6 +244,10 @@ class Strata:
         alive = self._programs[1].T != DEAD
         return np.where(alive, np.cumsum(alive).reshape(alive.shape) - 1, -1)
 
+    def programs(self) -> list[Program]:
+        """The program of every stratum with a sequence, in the order of `place`."""
+        return [self.program(int(q), int(y)) for q, y in zip(*np.nonzero(self.place >= 0), strict=True)]
+
     @property
     def number(self) -> int:
         """How many strata have a sequence."""

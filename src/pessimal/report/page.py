@@ -30,6 +30,7 @@ from pessimal.runs import RunFolder, RunFolderError, write_atomic
 
 MAX_MAPPED_MODELS = 40
 OPEN_TABLES = 4
+SOFTMAX = ("mean-probability", "loss")
 PROVENANCE_KEYS = ("pessimal", "commit", "python", "numpy", "machine", "system", "utc")
 
 
@@ -50,7 +51,12 @@ def render(folder: Path, out: Path) -> None:
         raise ReportError(str(error)) from None
     if not rows:
         raise ReportError(f"nothing to report: the folder has no results in {run.LEDGER}")
-    results = [result_of(row, f"{run.LEDGER} row {number}") for number, row in enumerate(rows, 1)]
+    # Claims about the softmax are no bounds on accuracy; rows without a claim were rejected, or are older.
+    results = [
+        result_of(row, f"{run.LEDGER} row {number}")
+        for number, row in enumerate(rows, 1)
+        if row.get("claim") not in SOFTMAX
+    ]
     models = models_of(results)
     maps, unmapped = _maps(run, models)
     page = _template("page.html").render(

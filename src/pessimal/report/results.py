@@ -121,7 +121,7 @@ def result_of(row: Mapping[str, Any], where: str) -> Result:
         weights=_text(row, "weights", where) or "unnamed",
         sha256=_text(row, "weights_sha256", where),
         task=_text(row, "task", where),
-        distribution=_text(row, "distribution", where),
+        distribution=f"{_text(row, 'distribution', where)} {_text(row, 'distribution_sha256', where)[:8]}".strip(),
         semantics=_text(row, "semantics", where),
         strategy=_text(row, "strategy", where) or "unnamed",
         rule=_text(row, "rule", where),

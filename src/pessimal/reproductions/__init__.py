@@ -7,12 +7,13 @@ Contents:
     main_table.py, lengths.py, singular_ratio.py, percentiles.py, counting_frontier.py — from the ledger
         alone.
     qk_residual.py, gap_histograms.py, faithfulness.py, ablations.py, improvements.py — from the models as well.
-    transfer.py, matrices.py — from the shipped models, without a sweep.
+    transfer.py, matrices.py, backdoor.py — from the shipped models, without a sweep.
     tasks.py — trains its own models.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
 
 from pessimal.reproductions.ablations import CircuitAblations
+from pessimal.reproductions.backdoor import Backdoor
 from pessimal.reproductions.counting_frontier import CountingFrontier
 from pessimal.reproductions.faithfulness import Faithfulness
 from pessimal.reproductions.gap_histograms import GapHistograms
@@ -47,6 +48,7 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         Matrices(),
         Percentiles(),
         Tasks(),
+        Backdoor(),
         CountingFrontier(),
     )
 }

@@ -56,6 +56,8 @@ class TiltProblem:
         program: which letters may stand where.
         floor: logarithms of bounds below this one are as good as it: the smallest tilt that reaches it is the best,
             because larger ones come closer to an overflow.
+        log_near, log_far, log_last: logarithms of the probabilities of the tokens, by position before the last (or one
+            row for all), and of the query; None where every token counts one.
     """
 
     near: Float[np.ndarray, "R I P"]
@@ -66,11 +68,16 @@ class TiltProblem:
     last: Float[np.ndarray, "R Y"]
     program: Paths
     floor: float = -np.inf
+    log_near: Float[np.ndarray, "W P"] | None = None
+    log_far: Float[np.ndarray, "W Y"] | None = None
+    log_last: Float[np.ndarray, " Y"] | None = None
 
     def log_bound(self, log2_tilt: Float[np.ndarray, "R Y"]) -> Float[np.ndarray, "R Y"]:
-        """Natural logarithm of the bound on the number of wrong sequences, or `floor`."""
+        """Natural logarithm of the bound on the number, or the probability, of wrong sequences; or `floor`."""
         tilt = np.exp2(log2_tilt)
         x = -tilt[:, np.newaxis, self.rows] * self.near
+        if self.log_near is not None:
+            x = x + self.log_near
         known: dict[frozenset[int], np.ndarray] = {}
 
         def summed(i: int, letters: frozenset[int]) -> np.ndarray:
@@ -80,9 +87,10 @@ class TiltProblem:
                 for letter in rest:
                     value = np.logaddexp(value, self._summed_letter(x, tilt, letter))
                 known[letters] = value
-            return known[letters][:, min(i, self.near.shape[1] - 1)]
+            return known[letters][:, min(i, x.shape[1] - 1)]
 
-        return np.maximum(self.program.run(summed, np.logaddexp, np.add) - tilt * self.last, self.floor)
+        found = self.program.run(summed, np.logaddexp, np.add) - tilt * self.last
+        return np.maximum(found if self.log_last is None else found + self.log_last, self.floor)
 
     @cached_property
     def rows(self) -> Int[np.ndarray, " P"]:
@@ -112,7 +120,8 @@ class TiltProblem:
             scaled = np.exp(part - np.repeat(top, lengths, axis=2))
             total[:, :, strata] = np.log(np.add.reduceat(scaled, starts, axis=2)) + top
         if letter == 0 and self.n_far.any():
-            total = np.logaddexp(total, (np.log(self.n_far) - tilt * self.far)[:, np.newaxis])
+            far = np.log(self.n_far)[np.newaxis] if self.log_far is None else self.log_far
+            total = np.logaddexp(total, far - (tilt * self.far)[:, np.newaxis])
         return total
 
 

@@ -12,8 +12,8 @@ Contents:
 """
 
 from pessimal.spec.architecture import Architecture, ModelShape, Overrides
-from pessimal.spec.claim import AccuracyClaim
-from pessimal.spec.distribution import Uniform
+from pessimal.spec.claim import AccuracyClaim, LossClaim, MeanProbabilityClaim, ProbabilityClaim
+from pessimal.spec.distribution import AbstractDistribution, DistributionError, Markov, Product, Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import SEMANTICS
 from pessimal.spec.task import AbstractTask, TaskError
@@ -23,12 +23,19 @@ from pessimal.spec.weights import Weights, WeightsError, read_weights
 __all__ = [
     "SEMANTICS",
     "TASKS",
+    "AbstractDistribution",
     "AbstractTask",
     "AccuracyClaim",
     "Architecture",
+    "DistributionError",
+    "LossClaim",
+    "Markov",
     "MaxOfK",
+    "MeanProbabilityClaim",
     "ModelShape",
     "Overrides",
+    "ProbabilityClaim",
+    "Product",
     "Question",
     "TaskError",
     "Uniform",

@@ -5,6 +5,7 @@ Contents:
     proof.py — run the rule, state the claim, encode the certificate.
     brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, band.py, exact.py — one
         strategy each.
+    layer_cake.py — for claims about the softmax.
     frontier.py — the best of all within a budget.
     recipes.py — where the search for band proofs begins.
     words.py — strategies as people write them.
@@ -21,6 +22,7 @@ from pessimal.strategies.exponential_moment import ExponentialMoment
 from pessimal.strategies.frontier import BUDGETS, Frontier, within
 from pessimal.strategies.grid_count import GridCount
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.layer_cake import LayerCake
 from pessimal.strategies.position_minima import PositionMinima
 from pessimal.strategies.proof import Proof, prove
 from pessimal.strategies.sub_cubic import PUBLISHED, SubCubic, pattern
@@ -33,6 +35,7 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
     "grid-count": GridCount,
     "band": Band,
     "exact": Exact,
+    "layer-cake": LayerCake,
     **PUBLISHED,
 }
 
@@ -55,6 +58,7 @@ __all__ = [
     "ExponentialMoment",
     "Frontier",
     "GridCount",
+    "LayerCake",
     "PositionMinima",
     "Proof",
     "StrategyError",

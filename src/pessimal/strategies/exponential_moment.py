@@ -13,6 +13,7 @@ from pessimal.kernel.rules.rivals import RIVALS, n_problems
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata import strata_of
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.distribution import Markov
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
@@ -22,6 +23,8 @@ from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.moment_search import Found, MomentSearch, blank_hints, shortened
 
 DEFAULT_BUDGET = 2**21
+# A chain's pass multiplies tokens by tokens.
+CHAIN_BUDGET = 2**25
 # Where that certifies less than nine tenths.
 SECOND_BUDGET = 2**26
 ENOUGH = 0.1
@@ -43,8 +46,9 @@ class ExponentialMoment(AbstractStrategy):
         position: `each` position on its own, or one `pessimal` position for all (R6).
         near: tokens closer to the target than this are treated one by one, the others as one worst term; left open,
             the narrowest band that loses nothing.
-        budget: largest number of flops. Left open it is unlimited if the rival is named; otherwise 2**21, then 2**26
-            where less than nine tenths were certified; where nothing is that short, 2**28 or twice the shortest.
+        budget: largest number of flops. Left open it is unlimited if the rival is named; otherwise 2**21 (2**25 for
+            chains), then 2**26 where less than nine tenths were certified; where nothing is that short, 2**28 or twice
+            the shortest.
         workers: threads of the search; they change nothing in the proof.
 
     Soundness: `kernel.rules.exponential_moment`, for every tilt.
@@ -80,7 +84,6 @@ class ExponentialMoment(AbstractStrategy):
 
     def long_hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The affordable choice of options with the smallest estimated number of wrong sequences, and its tilts."""
-        task = question.task
         search = MomentSearch(weights, question, self.workers)
         for budget in self._budgets(weights.architecture, question):
             best = self._best(search, self._affordable(weights.architecture, question, budget), progress)
@@ -88,7 +91,7 @@ class ExponentialMoment(AbstractStrategy):
                 break
         # A shorter proof at the same bound is the better explanation: narrow the band while it costs nothing.
         wrong = best.total
-        while self.near is None and isinstance(task, MaxOfK) and int(best.hints.options["near"]) > 1:
+        while self.near is None and _has_far(question) and int(best.hints.options["near"]) > 1:
             narrower = {**best.hints.options, "near": max(1, int(best.hints.options["near"]) * 3 // 4)}
             trial = search.find(narrower, sampled=True)
             if trial.total > wrong * (1 + WORTH):
@@ -116,8 +119,8 @@ class ExponentialMoment(AbstractStrategy):
     def _pairs(self, arch: Architecture) -> list[tuple[str, str]]:
         return list(product(self._rivals(arch), [self.position] if self.position else list(POSITIONS)))
 
-    def _narrowest(self, task: AbstractTask) -> int:
-        return 1 if self.near is None and isinstance(task, MaxOfK) else self._widest(task)
+    def _narrowest(self, question: Question) -> int:
+        return 1 if self.near is None and _has_far(question) else self._widest(question.task)
 
     def _widest(self, task: AbstractTask) -> int:
         return task.d_vocab if self.near is None else min(self.near, task.d_vocab)
@@ -130,15 +133,16 @@ class ExponentialMoment(AbstractStrategy):
             return [None]
         # Rounding comes on top: the same options for either semantics.
         extra = separable_heads_flops(arch, question.semantics)[0] - separable_heads_flops(arch, REAL)[0]
-        shortest = min(self._least(arch, question, DEFAULT_BUDGET + extra).values())
-        if shortest <= DEFAULT_BUDGET + extra:
-            return [DEFAULT_BUDGET + extra, SECOND_BUDGET + extra]
+        default = CHAIN_BUDGET if isinstance(question.distribution, Markov) else DEFAULT_BUDGET
+        shortest = min(self._least(arch, question, default + extra).values())
+        if shortest <= default + extra:
+            return [default + extra, SECOND_BUDGET + extra]
         return [max(LONG_BUDGET + extra, 2 * shortest - extra)]
 
     def _least(self, arch: Architecture, question: Question, budget: int) -> dict[tuple[str, str], int]:
         """Length of the shortest proof of every pair; a lower bound where it is over the budget at a glance."""
         task = question.task
-        near, strata = self._narrowest(task), strata_of(task).number
+        near, strata = self._narrowest(question), strata_of(task).number
         least: dict[tuple[str, str], int] = {}
         for rival, position in self._pairs(arch):
             # At least one operation for every problem; with joint margins, for every query, token and output.
@@ -155,7 +159,7 @@ class ExponentialMoment(AbstractStrategy):
             Rejected: resources, if nothing fits.
         """
         task = question.task
-        narrowest, widest = self._narrowest(task), self._widest(task)
+        narrowest, widest = self._narrowest(question), self._widest(task)
         if budget is None:
             return [(rival, position, widest) for rival, position in self._pairs(arch)]
         step = 1 if task.d_vocab <= FINE_VOCABULARY else task.d_vocab // 64
@@ -180,6 +184,11 @@ class ExponentialMoment(AbstractStrategy):
                 Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(least.values())}"
             )
         return choices
+
+
+def _has_far(question: Question) -> bool:
+    """Whether the rule lumps far tokens."""
+    return isinstance(question.task, MaxOfK) and not isinstance(question.distribution, Markov)
 
 
 @lru_cache(maxsize=256)

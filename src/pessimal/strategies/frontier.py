@@ -8,6 +8,7 @@ Contents:
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.spec.distribution import AbstractDistribution
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
@@ -29,16 +30,28 @@ class Frontier:
     """Proofs of one model within budgets; what does not depend on the budget is proved once."""
 
     def __init__(
-        self, weights: Weights, task: AbstractTask, limits: Limits | None = None, *, semantics: str = REAL
+        self,
+        weights: Weights,
+        task: AbstractTask,
+        limits: Limits | None = None,
+        *,
+        distribution: AbstractDistribution | None = None,
+        semantics: str = REAL,
     ) -> None:
-        self.weights, self.task, self.limits, self.semantics = weights, task, limits, semantics
+        self.weights, self.task, self.limits = weights, task, limits
+        self.distribution, self.semantics = distribution, semantics
         self._known: dict[AbstractStrategy, Proof | Rejected] = {}
 
     def _proof(self, strategy: AbstractStrategy) -> Proof | Rejected:
         if strategy not in self._known:
             try:
                 self._known[strategy] = prove(
-                    self.weights, self.task, strategy, semantics=self.semantics, limits=self.limits
+                    self.weights,
+                    self.task,
+                    strategy,
+                    distribution=self.distribution,
+                    semantics=self.semantics,
+                    limits=self.limits,
                 )
             except Rejected as refusal:
                 self._known[strategy] = refusal
@@ -52,6 +65,7 @@ class Frontier:
         Raises:
             Rejected: no strategy has a proof that short.
             TaskError: the task does not fit the model.
+            DistributionError: the distribution does not fit the task.
         """
         strategies = [Band(budget=budget), ExponentialMoment(budget=budget), PositionMinima(), Cubic()]
         strategies += [GridCount(), Exact()] if budget >= GRID_COUNT_FROM else []
@@ -72,12 +86,14 @@ def within(
     task: AbstractTask,
     budget: int,
     *,
+    distribution: AbstractDistribution | None = None,
     semantics: str = REAL,
     limits: Limits | None = None,
     progress: Progress = no_progress,
 ) -> Proof:
     """`Frontier.within` for one budget."""
-    return Frontier(weights, task, limits, semantics=semantics).within(budget, progress)
+    search = Frontier(weights, task, limits, distribution=distribution, semantics=semantics)
+    return search.within(budget, progress)
 
 
 __all__ = ["BUDGETS", "Frontier", "within"]

@@ -12,7 +12,6 @@ from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS, StratumTerms, TermOptions, stratum_terms
 from pessimal.spec.question import Question
-from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.moment_search import MomentSearch, tilt_problem
@@ -73,7 +72,7 @@ class GridCount(AbstractStrategy):
             mantissa, exponent = np.zeros(wrong.shape, dtype=np.int64), np.zeros(wrong.shape, dtype=np.int64)
             for head, terms in stratum_terms(weights, question, read, arith, tables=search.tables):
                 place = (slice(head * read.problems, (head + 1) * read.problems), terms.number)
-                mantissa[place], exponent[place] = quantised_up(_steps(terms, task, cells))
+                mantissa[place], exponent[place] = quantised_up(_steps(terms, cells))
                 progress(int(terms.query[-1]) + 1, task.d_vocab)
         mantissa[~active] = 0
         exponent[~active] = 0
@@ -91,9 +90,9 @@ def _active(wrong: Float[np.ndarray, "problems strata"], negligible: float) -> B
     return np.asarray(active.reshape(wrong.shape))
 
 
-def _steps(terms: StratumTerms, task: AbstractTask, cells: int) -> Float[np.ndarray, "R Y"]:
+def _steps(terms: StratumTerms, cells: int) -> Float[np.ndarray, "R Y"]:
     """The smallest steps whose thresholds fit the cells; NaN where every sequence is right."""
-    plain = tilt_problem(terms, task)
+    plain = tilt_problem(terms, 0.0)
     near = np.where(terms.letter >= 0, plain.near[:, :, plain.pair], np.inf).min(-1)
     least = np.minimum(near, np.where(plain.n_far > 0, plain.far, np.inf)[:, np.newaxis])
     n = len(terms.program.layers)

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import ClassVar
 
 from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.spec.claim import ACCURACY
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 
@@ -25,6 +26,7 @@ class AbstractStrategy(ABC):
     Attributes:
         name: kebab-case name, also on the command line.
         rule: name of the kernel rule it appeals to.
+        claims: what its rule bounds (`spec.claim`).
         asymptotic: length of its proofs in big-O form.
         source: where the theorem comes from.
         summary: one line for a table.
@@ -32,6 +34,7 @@ class AbstractStrategy(ABC):
 
     name: ClassVar[str]
     rule: ClassVar[str]
+    claims: ClassVar[tuple[str, ...]] = (ACCURACY,)
     asymptotic: ClassVar[str]
     source: ClassVar[str]
     summary: ClassVar[str]

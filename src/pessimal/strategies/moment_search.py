@@ -6,12 +6,13 @@ Contents:
     blank_hints — hints of the right form.
     shortened — tilts and thresholds in 16 bits each.
     halfwords — the packing.
+    log_chances — probabilities of tokens, as the search takes them.
     tilt_problem — terms as plain numbers.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 
@@ -21,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 from pessimal.kernel.heads import Head, separable_heads
-from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, SHORT_TILT, TILTS
+from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, SHORT_TILT, TILTS, positions_apart
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.kernel.rules.rivals import make_rivals, n_problems
 from pessimal.kernel.rules.terms import (
@@ -30,14 +31,17 @@ from pessimal.kernel.rules.terms import (
     SHORT_ZERO,
     THRESHOLDS,
     StratumTerms,
+    TermBuilder,
     TermOptions,
+    all_terms,
     joined,
-    stratum_terms,
 )
 from pessimal.kernel.strata import strata_of
+from pessimal.kernel.weighing import weighing_of
 from pessimal.search.thresholds import fairer_parts, shared_slack, typical_margins
 from pessimal.search.tilts import FEW_ITERATIONS, ITERATIONS, TiltProblem, best_tilts, coarse_tilts, quantise
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.distribution import Markov, Product
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
@@ -61,8 +65,8 @@ class Found:
     """Outcome of a search.
 
     Attributes:
-        wrong: estimated wrong sequences as a share of all, by problem and stratum; zero in strata not looked at.
-        total: estimated share of wrong sequences among the strata looked at, each capped by its size.
+        wrong: estimated probability of wrong sequences, by problem and stratum; zero in strata not looked at.
+        total: estimated share of wrong sequences among the strata looked at, each capped by its weight.
         hints: the tilts (and thresholds), in the long form.
         seen: strata that were looked at.
     """
@@ -84,7 +88,7 @@ class MomentSearch:
 
     Attributes:
         weights: the model.
-        question: task and semantics.
+        question: task, distribution and semantics.
         workers: threads; they change no result.
         typical: direct and typical margins by kind of rival, kept once computed.
     """
@@ -108,13 +112,29 @@ class MomentSearch:
 
     @cached_property
     def shares(self) -> Float[np.ndarray, " strata"]:
-        """Size of every stratum as a share of all sequences."""
-        strata, total = strata_of(self.task), self.task.total()
-        places = zip(*(side.tolist() for side in np.nonzero(strata.place >= 0)), strict=True)
-        return np.array([strata.size(q, y) / total for q, y in places])
+        """Probability of every stratum."""
+        weighing, total = weighing_of(self.question), self.question.total()
+        return np.array([weighing.stratum(q, y) / total for q, y in np.argwhere(weighing.strata.place >= 0).tolist()])
+
+    @cached_property
+    def chances(self) -> Float[np.ndarray, "I v"] | None:
+        """`log_chances` of the question."""
+        return log_chances(self.question)
+
+    @cached_property
+    def log_whole(self) -> float:
+        """Logarithm of what the estimates are shares of: 1 with chances, else the number of sequences."""
+        return 0.0 if self.chances is not None else float(self.task.k * np.log(self.task.d_vocab))
 
     def find(
-        self, options: Options, *, sampled: bool = False, coarse: bool = False, progress: Progress = no_progress
+        self,
+        options: Options,
+        *,
+        sampled: bool = False,
+        coarse: bool = False,
+        level: tuple[int, int] | None = None,
+        thresholds: Mapping[str, np.ndarray] | None = None,
+        progress: Progress = no_progress,
     ) -> Found:
         """The best tilts for a choice of options.
 
@@ -122,22 +142,25 @@ class MomentSearch:
             options: rival, position, near.
             sampled: look at some queries only if there are many.
             coarse: search on mean terms.
+            level: mantissa and exponent of a margin; wrong then means a margin up to that.
+            thresholds: of several heads, if they are settled.
             progress: called with (strata done, strata).
         """
         heads = self.weights.architecture.shape.n_heads
         blank = blank_hints(self.weights.architecture, self.task, options)
-        if heads == 1:
-            return self._tilts(blank, sampled=sampled, coarse=coarse, progress=progress)
+        run = Run(sampled, coarse, level, progress)
+        if heads == 1 or thresholds is not None:
+            return self._tilts(Hints(options, {**blank.arrays, **(thresholds or {})}), run)
         # Several heads share the slack; each round gives more of it to those that exclude least.
         best: Found | None = None
         parts = np.full((heads, *blank.arrays[THRESHOLDS[0]].shape[1:]), 1 / heads)
         for _ in range(ROUNDS):
             hints = Hints(options, {**blank.arrays, **self._thresholds(str(options["rival"]), parts)})
-            fresh = self._tilts(hints, sampled=sampled, coarse=coarse, progress=progress)
+            fresh = self._tilts(hints, run)
             best = fresh if best is None else self._better(best, fresh)
             with np.errstate(all="ignore"):
                 parts = fairer_parts(parts, -np.log(fresh.wrong.reshape(parts.shape) / self.shares))
-        return best or self._tilts(blank, sampled=sampled, coarse=coarse, progress=progress)
+        return best or self._tilts(blank, run)
 
     def _better(self, one: Found, two: Found) -> Found:
         """For every problem and stratum the thresholds and tilts with fewer wrong sequences over all heads."""
@@ -157,29 +180,34 @@ class MomentSearch:
         """Share of wrong sequences among the strata looked at."""
         with np.errstate(all="ignore"):
             by_stratum = np.nan_to_num(wrong[:, seen], nan=np.inf).sum(0)
-            return float(np.minimum(self.shares[seen], by_stratum).sum() / self.shares[seen].sum())
+            # Where nothing that was looked at has a measurable share, nothing is known.
+            whole = self.shares[seen].sum()
+            return float(np.minimum(self.shares[seen], by_stratum).sum() / whole) if whole > 0 else 1.0
 
-    def _tilts(self, hints: Hints, *, sampled: bool, coarse: bool, progress: Progress) -> Found:
+    def _tilts(self, hints: Hints, run: "Run") -> Found:
         """The best tilts for these thresholds; fills the tilts of `hints`."""
         weights, task, arith = self.weights, self.task, Float64Arithmetic()
         shape = weights.architecture.shape
         with arith.running():
             read = TermOptions.read(hints, task, shape.n_heads, shape.d_vocab_out)
-            queries = self._sample(read) if sampled else None
-            found = stratum_terms(weights, self.question, read, arith, tables=self.tables, queries=queries)
+            queries = self._sample(read) if run.sampled else None
+            level = None if run.level is None else arith.dyadic(*(np.array([part]) for part in run.level)).reshape(1, 1)
+            found = all_terms(TermBuilder(weights, self.question, read, arith, self.tables), level, queries=queries)
             mantissa, exponent = (np.zeros_like(hints.arrays[name]) for name in TILTS)
             wrong, seen = np.zeros(mantissa.shape), np.zeros(strata_of(task).number, dtype=bool)
             iterations = FEW_ITERATIONS if self._terms(read) > MANY_TERMS else ITERATIONS
-            search: Search = coarse_tilts if coarse else partial(best_tilts, iterations=iterations)
+            search: Search = coarse_tilts if run.coarse else partial(best_tilts, iterations=iterations)
             done = 0
-            for head, number, (tilts, log_bound) in self._in_threads(search, joined(found, arith)):
+            for head, number, (tilts, log_bound) in self._in_threads(
+                search, joined(found, arith, positions_apart(self.question, read))
+            ):
                 place = (slice(head * read.problems, (head + 1) * read.problems), number)
                 mantissa[place], exponent[place] = quantise(tilts)
                 with np.errstate(all="ignore"):
-                    wrong[place] = np.exp(log_bound - task.k * np.log(task.d_vocab))
+                    wrong[place] = np.exp(log_bound - self.log_whole)
                 seen[number] = True
                 done += number.size
-                progress(done, seen.size * shape.n_heads)
+                run.progress(done, seen.size * shape.n_heads)
         arrays = {**hints.arrays, **dict(zip(TILTS, (mantissa, exponent), strict=True))}
         return Found(wrong, self._total(wrong, seen), Hints(hints.options, arrays), seen)
 
@@ -190,10 +218,11 @@ class MomentSearch:
         return heads * read.problems * positions * strata_of(self.task).number * read.near // 2
 
     def _sample(self, read: TermOptions) -> Int[np.ndarray, " some"] | None:
-        """Every so many queries, or None for all of them."""
-        v = self.task.d_vocab
-        step = max(v // SAMPLE, 4 if self._terms(read) > HUGE_TERMS * read.near else 1)
-        return np.arange(step // 2, v, step) if 1 < step < v else None
+        """Every so many of the queries that occur, or None for all queries."""
+        queries = np.nonzero(strata_of(self.task).place >= 0)[0]
+        occur = np.flatnonzero(np.bincount(queries, weights=self.shares) > 0)
+        step = max(occur.size // SAMPLE, 4 if self._terms(read) > HUGE_TERMS * read.near else 1)
+        return occur[step // 2 :: step] if 1 < step < occur.size else None
 
     def _in_threads(
         self, search: "Search", found: Iterable[tuple[int, StratumTerms]]
@@ -202,7 +231,9 @@ class MomentSearch:
         chunks = iter(found)
         with ThreadPoolExecutor(self.workers) as pool:
             while some := list(islice(chunks, self.workers)):
-                results = pool.map(_quietly(search), [tilt_problem(terms, self.task) for _, terms in some])
+                results = pool.map(
+                    _quietly(search), [tilt_problem(terms, self.log_whole, self.chances) for _, terms in some]
+                )
                 for (head, terms), result in zip(some, results, strict=True):
                     yield head, terms.number, result
 
@@ -234,6 +265,16 @@ class MomentSearch:
                     found = typical_margins(middle(rivals.others(h, q)), weight, strata.letter != DEAD)
                     margins[h][:, number] = found[:, alive]
         return ahead, margins
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to search: what `MomentSearch.find` was asked."""
+
+    sampled: bool
+    coarse: bool
+    level: tuple[int, int] | None
+    progress: Progress
 
 
 Search = Callable[[TiltProblem], tuple[np.ndarray, np.ndarray]]
@@ -282,9 +323,44 @@ def halfwords(numbers: Int[np.ndarray, "..."]) -> Int[np.ndarray, " n"]:
     return np.pad(flat, (0, -flat.size % 4)).view("<i8").astype(np.int64)
 
 
-def tilt_problem(terms: StratumTerms, task: AbstractTask) -> TiltProblem:
-    """Midpoints of the enclosed terms; a bound of `NEGLIGIBLE` of all sequences is as good as zero."""
-    return TiltProblem(
+def log_chances(question: Question) -> Float[np.ndarray, "I v"] | None:
+    """Logarithms of the probabilities of every token by position, one row if all are alike; None where it is uniform.
+
+    A chain is searched as if its positions were independent.
+    """
+    distribution = question.distribution
+    if isinstance(distribution, Product):
+        found = distribution.weights / distribution.weights.sum(1, keepdims=True)
+    elif isinstance(distribution, Markov):
+        step = distribution.transition / distribution.transition.sum(1, keepdims=True)
+        rows = [distribution.initial / distribution.initial.sum()]
+        for _ in range(1, question.task.k):
+            rows.append(rows[-1] @ step)
+        found = np.array(rows)
+    else:
+        return None
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(found))
+
+
+def tilt_problem(terms: StratumTerms, log_whole: float, chances: Float[np.ndarray, "I v"] | None = None) -> TiltProblem:
+    """Midpoints of the enclosed terms, with the chances of their tokens.
+
+    A bound of `NEGLIGIBLE` of the whole is as good as zero.
+    """
+    plain = TiltProblem(
         middle(terms.near), terms.pair, terms.letter, middle(terms.far), terms.n_far, middle(terms.last),
-        terms.program, task.k * np.log(task.d_vocab) + np.log(NEGLIGIBLE),
+        terms.program, log_whole + np.log(NEGLIGIBLE),
     )  # fmt: skip
+    if chances is None:
+        return plain
+    before = chances if len(chances) == 1 else chances[:-1]
+    with np.errstate(divide="ignore"):
+        # Far tokens are those below the lowest near one; their number says which.
+        below = np.log(np.concatenate([np.zeros((len(before), 1)), np.exp(before).cumsum(1)], axis=1))
+    return replace(
+        plain,
+        log_near=before[:, terms.token],
+        log_far=below[:, terms.n_far],
+        log_last=chances[-1, terms.query],
+    )

@@ -12,7 +12,6 @@ Contents:
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,9 @@ from pessimal.kernel.check import Limits, require_sound_floats
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import Hints, Progress, no_progress
-from pessimal.spec.claim import AccuracyClaim
-from pessimal.spec.distribution import Uniform
+from pessimal.kernel.rules.interface import Hints, Progress, no_progress, require_weighs
+from pessimal.spec.claim import ACCURACY, CLAIMS, AccuracyClaim
+from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL, require_known
 from pessimal.spec.task import AbstractTask
@@ -56,11 +55,13 @@ class Proof:
     rule: str
 
 
-def prove(
+def prove(  # noqa: PLR0913 - the words of a question, and two of the run
     weights: Weights,
     task: AbstractTask,
     strategy: AbstractStrategy,
     *,
+    distribution: AbstractDistribution | None = None,
+    claim: str = ACCURACY,
     semantics: str = REAL,
     limits: Limits | None = None,
     progress: Progress = no_progress,
@@ -71,6 +72,8 @@ def prove(
         weights: the model.
         task: what it should compute.
         strategy: how to prove it.
+        distribution: how often every input occurs (default: all alike).
+        claim: what to bound: `accuracy`, `mean-probability` or `loss`.
         semantics: `real`, or `float32` for every float32 execution (`docs/float32.md`).
         limits: what the proof may cost to check.
         progress: called with (done, total).
@@ -78,13 +81,22 @@ def prove(
     Raises:
         Rejected: the rule does not cover the model, or the proof would be too long.
         TaskError: the task does not fit the model.
+        DistributionError: the distribution does not fit the task.
         ValueError: unknown semantics.
         StrategyError: the strategy's options do not fit.
     """
-    limits = limits or Limits()
     task.require_fits(weights.architecture)
+    question = Question(task, distribution or Uniform(), require_known(semantics), claim)
+    question.distribution.require_fits(task)
+    return _answer(weights, question, strategy, limits or Limits(), progress)
+
+
+def _answer(
+    weights: Weights, question: Question, strategy: AbstractStrategy, limits: Limits, progress: Progress
+) -> Proof:
+    """Hints, cost, bound, claim, bytes."""
     rule = RULES[strategy.rule]
-    question = Question(task, semantics=require_known(semantics))
+    require_weighs(rule, question)
     rule.require_covers(weights, question)
     require_sound_floats()
     hints = strategy.hints(weights, question, progress)
@@ -99,34 +111,37 @@ def prove(
     with arith.running():
         bound = rule.bound(weights, question, hints, arith, progress)
     wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK)
-    claim = AccuracyClaim(max(0, task.total() - floor(wrong)), task.total(), semantics)
+    total = question.total()
+    kind = CLAIMS[question.distribution.claim_kind if question.quantity == ACCURACY else question.quantity]
+    claimed = kind(max(0, kind.most(wrong, total)), kind.scale * total, question.semantics)
     at_least = bound.wrong_at_least
     return Proof(
-        data=encode(weights, task, strategy, hints, claim),
-        claim=claim,
+        data=encode(weights, question, strategy, hints, claimed),
+        claim=claimed,
         cost=cost,
-        correct_at_most=None if at_least is None else task.total() - at_least,
+        correct_at_most=None if at_least is None else total - at_least,
         strategy=strategy.name,
         rule=rule.name,
     )
 
 
 def encode(
-    weights: Weights, task: AbstractTask, strategy: AbstractStrategy, hints: Hints, claim: AccuracyClaim
+    weights: Weights, question: Question, strategy: AbstractStrategy, hints: Hints, claim: AccuracyClaim
 ) -> bytes:
     """The certificate container, `docs/certificate-format.md`."""
-    arrays = [(name, np.ascontiguousarray(hints.arrays[name])) for name in sorted(hints.arrays)]
+    named = {**hints.arrays, **question.distribution.arrays()}
+    arrays = [(name, np.ascontiguousarray(named[name])) for name in sorted(named)]
     header: dict[str, Any] = {
         "arrays": [{"dtype": a.dtype.name, "name": name, "shape": list(a.shape)} for name, a in arrays],
         "claim": {"correct": str(claim.correct), "kind": claim.kind, "total": str(claim.total)},
-        "distribution": Uniform().record(),
+        "distribution": question.distribution.record(),
         "format": FORMAT,
         "model": weights.architecture.record(),
         "options": dict(hints.options),
         "rule": strategy.rule,
         "semantics": claim.semantics,
         "strategy": strategy.name,
-        "task": task.record(),
+        "task": question.task.record(),
         "weights_sha256": weights.sha256,
     }
     raw = canonical(header)

@@ -9,6 +9,7 @@ Contents:
     exponential_moment.py — R2: Chernoff with hinted tilts.
     grid_count.py — R3: exact polynomial counting on a grid, both sides.
     band/ — counting on a coarse grid in a band of tokens below each target.
+    layer_cake.py — mean probability and cross-entropy from R2 at several margins.
     exact.py — R1 and R4 as a search: the exact count.
     terms.py, rivals.py — R4 to R6 and R8: the terms of the separable margin.
     integer_stratum.py, undecided.py — exact sums, and what they leave open.
@@ -21,6 +22,7 @@ from pessimal.kernel.rules.exact import ExactRule
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.grid_count import GridCountRule
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
+from pessimal.kernel.rules.layer_cake import LayerCakeRule
 from pessimal.kernel.rules.position_minima import PositionMinimaRule
 from pessimal.kernel.rules.sub_cubic import SubCubicRule
 
@@ -35,6 +37,7 @@ RULES: dict[str, AbstractRule] = {
         GridCountRule(),
         BandRule(),
         ExactRule(),
+        LayerCakeRule(),
     )
 }
 
@@ -49,6 +52,7 @@ __all__ = [
     "ExponentialMomentRule",
     "GridCountRule",
     "Hints",
+    "LayerCakeRule",
     "PositionMinimaRule",
     "SubCubicRule",
 ]

@@ -10,14 +10,16 @@ integers at a scale chosen per stratum, so that sums of K differences $G_o - G_y
 the enumeration is integer addition and comparison. Otherwise (several heads, final biases): enclosures of the logits,
 sequence by sequence, in the rule's arithmetic.
 
+A wrong sequence adds its weight (`spec.distribution`), one if all are equally likely.
 Under `float32` the tables enclose those of every execution (`heads.py`); nothing is passed on to Arb.
 
-Soundness: for all weights, every architecture of `spec.model`; there are no hints. A stratum whose tables are lost
-    (overflow) is left to the exact pass.
+Soundness: for all weights and distributions, every architecture of `spec.model`; there are no hints. A stratum whose
+    tables are lost (overflow) is left to the exact pass.
 Cost: `cost.brute_force_cost`, about 2 v_out operations per sequence.
 Source: exhaustive evaluation; here with shared partial sums.
 """
 
+from collections import Counter
 from fractions import Fraction
 from itertools import product as cartesian
 from typing import ClassVar
@@ -31,11 +33,13 @@ from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rounding import float32_complaints
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, boxes
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_weighs
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
+from pessimal.kernel.weighing import weighed
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
@@ -87,22 +91,25 @@ class BruteForceRule(AbstractRule):
     """Enumerate every sequence."""
 
     name: ClassVar[str] = "brute-force"
+    distributions: ClassVar[tuple[str, ...]] = tuple(DISTRIBUTIONS)
 
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
-        """Closed form."""
+        """Closed form; the weight of a sequence is one product more than that of its prefix, and one addition."""
         hints.only(set(), set())
         shape = architecture.shape
         if shape.d_vocab**shape.k > MAX_SEQUENCES:
             has = f"{shape.d_vocab}**{shape.k}"
             raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {has}")
-        if question.semantics == REAL:
-            return brute_force_cost(architecture)
-        flops, exps = separable_heads_flops(architecture, question.semantics)
-        bias = 2 * strata_of(question.task).number * shape.k * shape.d_vocab * shape.d_vocab_out
-        return brute_force_cost(architecture).plus(flops + bias, exps)
+        cost = brute_force_cost(architecture)
+        if question.semantics != REAL:
+            flops, exps = separable_heads_flops(architecture, question.semantics)
+            bias = 2 * strata_of(question.task).number * shape.k * shape.d_vocab * shape.d_vocab_out
+            cost = cost.plus(flops + bias, exps)
+        return weighed(cost, question, decisions=shape.d_vocab**shape.k)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """Everything the specification describes; under `float32` what its rounding bound covers."""
+        require_weighs(self, question)
         reasons = [] if question.semantics == REAL else float32_complaints(weights)
         if reasons:
             raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))
@@ -115,7 +122,7 @@ class BruteForceRule(AbstractRule):
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
-        """The exact number of wrong sequences, ties counted as wrong."""
+        """The exact weight of the wrong sequences, ties counted as wrong."""
         task = question.task
         del hints
         if weights.architecture.shape.d_vocab_out == 1:
@@ -124,16 +131,17 @@ class BruteForceRule(AbstractRule):
         undecided = Undecided(weights, question)
         separable = len(tables.weight) == 1 and tables.final_bias is None
         done, total = 0, task.total()
-        wrong = 0
+        wrong: Counter[tuple[int, int]] = Counter()
         for q in range(task.d_vocab):
             if separable:
-                wrong += _separable_query(tables, question, q, undecided)
+                wrong.update(_separable_query(tables, question, q, undecided))
             else:
-                wrong += _general_query(tables, task, q, undecided, arith)
+                wrong.update(_general_query(tables, task, q, undecided, arith))
             done += task.d_vocab ** (task.k - 1)
             progress(done, total)
-        wrong += undecided.wrong
-        return CountBound(Fraction(wrong), wrong - undecided.ties, decided=True)
+        wrong.update(undecided.by_stratum)
+        total = wrong.total()
+        return CountBound(Fraction(total), total - undecided.ties, decided=True, strata=wrong)
 
 
 def _tables(weights: Weights, arith: AbstractArithmetic, semantics: str) -> PathTables:
@@ -145,12 +153,14 @@ def _tables(weights: Weights, arith: AbstractArithmetic, semantics: str) -> Path
     return PathTables(weight, [head.value for head in heads], direct, None, arith.fraction(Fraction(0)))
 
 
-def _separable_query(tables: PathTables, question: Question, q: int, undecided: Undecided) -> int:
-    """Certainly wrong sequences with query q; the undecided ones are passed on."""
+def _separable_query(
+    tables: PathTables, question: Question, q: int, undecided: Undecided
+) -> dict[tuple[int, int], int]:
+    """Weight of the certainly wrong sequences with query q, by stratum; the undecided ones are passed on."""
     task = question.task
     weight = tables.weight[0][q].reshape(task.k, task.d_vocab, 1)
     bounds = RivalBounds(tables.value[0] + tables.direct[q], weight, question.semantics)
-    wrong = 0
+    wrong: Counter[tuple[int, int]] = Counter()
     strata = strata_of(task)
     for y in range(task.n_outputs):
         program = strata.program(q, y)
@@ -163,16 +173,16 @@ def _separable_query(tables: PathTables, question: Question, q: int, undecided: 
                 continue
             others = not_certainly_right(stratum, allowed)
             sure = stratum.certainly_wrong(others)
-            wrong += int(sure.sum())
+            wrong[q, y] += undecided.weighing.sequences(others[sure], q)
             undecided.add(others[~sure], q)
     return wrong
 
 
 def _general_query(
     tables: PathTables, task: AbstractTask, q: int, undecided: Undecided, arith: AbstractArithmetic
-) -> int:
+) -> dict[tuple[int, int], int]:
     """The same by enclosures of the logits, in chunks of sequences."""
-    wrong = 0
+    wrong: Counter[tuple[int, int]] = Counter()
     count = task.d_vocab ** (task.k - 1)
     for begin in range(0, count, 1 << 12):
         index = np.arange(begin, min(begin + (1 << 12), count))
@@ -186,7 +196,8 @@ def _general_query(
         is_target = target[:, np.newaxis] == np.arange(logits.shape[1])
         right = (mine.greater(logits) | is_target).all(1)
         lost = (logits.greater(mine) & ~is_target).any(1)
-        wrong += int(lost.sum())
+        for y in np.unique(target[lost]).tolist():
+            wrong[q, y] += undecided.weighing.sequences(others[lost & (target == y)], q)
         undecided.add(others[~right & ~lost], q)
     return wrong
 

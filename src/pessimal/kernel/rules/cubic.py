@@ -36,7 +36,9 @@ from pessimal.kernel.rules.interface import (
     Progress,
     require_max_of_k,
     require_real,
+    require_weighs,
 )
+from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import AdditiveTables, additive_tables, require_single_additive_head
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
@@ -67,13 +69,13 @@ class _Target:
         self.h = (r + c.reshape(-1, 1)) * weight
         self.weight = weight
 
-    def pure_maximum(self, total: AbstractEnclosure, query: AbstractEnclosure) -> int:
-        """Certified sequences with n = 0, against each rival on its own; `total`, `query` are `[y+1]`."""
+    def pure_maximum(self, total: AbstractEnclosure, query: AbstractEnclosure) -> np.ndarray:
+        """Whether the sequence with n = 0 is certified, rival by rival; `total`, `query` and the result are `[y+1]`."""
         y = self.y
         own = self.direct + self.position
         at_y = (own + self.token[y]) * (total * self.weight[:, y]).reshape(-1, 1)
         at_q = (own + self.token) * query.reshape(-1, 1)
-        return int((at_y + at_q).positive().all(1).sum())
+        return np.asarray((at_y + at_q).positive().all(1))
 
     def certified_tokens(
         self, small: AbstractEnclosure, large: AbstractEnclosure, last: AbstractEnclosure
@@ -118,6 +120,7 @@ class CubicRule(AbstractRule):
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
         require_max_of_k(question.task)
         require_real(question)
+        require_weighs(self, question)
         require_single_additive_head(weights)
 
     def bound(
@@ -137,17 +140,20 @@ class CubicRule(AbstractRule):
         small = _partial_sums(ascending, arith)
         large = _partial_sums(ascending[:, ::-1], arith)
         slot = tables.position_weight[:, k - 1]
-        certified = 0
+        strata = strata_of(task)
+        wrong: dict[tuple[int, int], int] = {}
         for y in range(task.d_vocab):
             target = _Target(tables, y)
             q = np.arange(y + 1)
-            certified += target.pure_maximum(small[: y + 1, k - 2], slot[: y + 1] * tables.token_weight[q, q])
+            pure = target.pure_maximum(small[: y + 1, k - 2], slot[: y + 1] * tables.token_weight[q, q])
+            certified = pure.astype(int).tolist()
             if y > 0:
                 last = slot[: y + 1] * target.h[q, q]
                 counts = target.certified_tokens(small[: y + 1], large[: y + 1], last)
                 for n in range(1, k):
                     # SOUND: a query below y needs a y among the others, so n = K-1 counts for q = y only.
-                    rows = counts[:, n - 1].tolist() if n < k - 1 else [counts[y, n - 1]]
-                    certified += comb(k - 1, n) * sum(int(c) ** n for c in rows)
+                    for query in range(y + 1) if n < k - 1 else [y]:
+                        certified[query] += comb(k - 1, n) * int(counts[query, n - 1]) ** n
+            wrong |= {(query, y): strata.size(query, y) - count for query, count in enumerate(certified)}
             progress(y + 1, task.d_vocab)
-        return CountBound(Fraction(task.total() - certified), None, decided=True)
+        return CountBound(Fraction(sum(wrong.values())), None, decided=True, strata=wrong)

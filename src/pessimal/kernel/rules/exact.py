@@ -7,7 +7,7 @@ stratum's program (`strata.py`) to a state may be completed by the paths from th
 * if for every rival the prefix's upper sum plus the largest upper sum over its completions is negative, all its
   completions are right;
 * if for some rival the prefix's lower sum plus the smallest lower sum over its completions is not negative, all its
-  completions are wrong, and there are as many as the program counts;
+  completions are wrong, and the program counts or weighs them (`weighing.py`);
 * otherwise every next token is tried.
 
 What is open after the last token is evaluated in Arb at rising precision (`undecided.py`); an exact tie counts as
@@ -16,14 +16,15 @@ partition it at every depth; extremes over completions are extremes over paths.
 
 Hint `nodes`: how many prefixes may be tried. Past that, every open completion counts as wrong, and as undecided.
 
-Soundness: for all weights and tasks, one head without final biases; every value of the hint.
+Soundness: for all weights, tasks and distributions, one head without final biases; every value of the hint.
 Cost: `exact_cost`: tables, extremes over completions, and about 6 operations per prefix and rival.
 Source: new; specification `counting-proofs.md`, R1 and R4, as a search.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int
@@ -32,10 +33,12 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost
 from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, token_sets
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_weighs
 from pessimal.kernel.rules.undecided import Undecided
-from pessimal.kernel.strata import Letters, Program, Strata, strata_of
+from pessimal.kernel.strata import Letters, Program, strata_of
+from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
@@ -50,8 +53,8 @@ class Tally:
 
     Attributes:
         left: prefixes that may still be tried.
-        wrong: certainly wrong sequences.
-        open: sequences given up because no prefix was left.
+        wrong: weight of the certainly wrong sequences.
+        open: weight of the sequences given up because no prefix was left.
     """
 
     left: int
@@ -61,15 +64,18 @@ class Tally:
 
 @dataclass
 class _Completions:
-    """Extremes and numbers of the completions after i + 1 tokens, by state."""
+    """Extremes and weights of the completions after i + 1 tokens, by state."""
 
     high: list[dict[int, np.ndarray]]
     low: list[dict[int, np.ndarray]]
-    number: list[dict[int, int]]
+    number: list[dict[int, Any]]
 
 
 def _completions(
-    program: Program, stratum: IntegerStratum, tokens: dict[Letters, Int[np.ndarray, " n"]]
+    program: Program,
+    stratum: IntegerStratum,
+    tokens: dict[Letters, Int[np.ndarray, " n"]],
+    weight: list[dict[int, Any]],
 ) -> _Completions:
     n = len(program.layers)
     back = program.reversed()
@@ -81,12 +87,7 @@ def _completions(
         zero = {0: np.zeros(table.shape[2], dtype=np.int64)}
         return [*found[-2::-1], zero] if n > 1 else [zero]
 
-    numbers = back.prefixes(lambda _, letters: len(tokens[letters]), int.__add__, int.__mul__)
-    return _Completions(
-        extremes(stratum.high, np.maximum),
-        extremes(stratum.low, np.minimum),
-        [*numbers[-2::-1], {0: 1}] if n > 1 else [{0: 1}],
-    )
+    return _Completions(extremes(stratum.high, np.maximum), extremes(stratum.low, np.minimum), weight)
 
 
 @dataclass
@@ -97,6 +98,7 @@ class _Search:
     stratum: IntegerStratum
     tokens: dict[Letters, Int[np.ndarray, " n"]]
     tally: Tally
+    weighing: AbstractWeighing
     completions: _Completions
     leaves: list[Int[np.ndarray, "n k_1"]] = field(default_factory=list)
 
@@ -114,31 +116,37 @@ class _Search:
         number = self.completions.number[i][target]
         count = len(prefix) * len(tokens)
         if count > self.tally.left:
-            self.tally.open += count * number
+            self.tally.open += self.weighing.prefixes(_longer(prefix, tokens, np.arange(count)), number)
             return
         self.tally.left -= count
         high = (high[:, np.newaxis] + self.stratum.high[i, tokens]).reshape(count, -1)
         low = (low[:, np.newaxis] + self.stratum.low[i, tokens]).reshape(count, -1)
         right = ((high + self.completions.high[i][target]) < 0).all(1)
         wrong = ((low + self.completions.low[i][target]) >= 0).any(1) & ~right
-        self.tally.wrong += int(wrong.sum()) * number
+        self.tally.wrong += self.weighing.prefixes(_longer(prefix, tokens, np.flatnonzero(wrong)), number)
         kept = np.flatnonzero(~right & ~wrong)
         if not kept.size:
             return
-        longer = np.column_stack([prefix[kept // len(tokens)], tokens[kept % len(tokens)]])
+        longer = _longer(prefix, tokens, kept)
         if i == len(self.program.layers) - 1:
             self.leaves.append(longer)
         else:
             self.visit(i + 1, target, high[kept], low[kept], longer)
 
 
+def _longer(prefix: np.ndarray, tokens: np.ndarray, chosen: Int[np.ndarray, " m"]) -> Int[np.ndarray, "m i_1"]:
+    """Some of the prefixes with one more token, numbered prefix by prefix."""
+    return np.column_stack([prefix[chosen // len(tokens)], tokens[chosen % len(tokens)]])
+
+
 def search_stratum(
-    strata: Strata, stratum: IntegerStratum, q: int, y: int, tally: Tally
+    weighing: AbstractWeighing, stratum: IntegerStratum, q: int, y: int, tally: Tally
 ) -> list[Int[np.ndarray, "n k_1"]]:
     """Sequences of a stratum that integers do not decide; the rest goes to the tally."""
-    program = strata.program(q, y)
-    tokens = token_sets(program, strata.letter[y])
-    search = _Search(program, stratum, tokens, tally, _completions(program, stratum, tokens))
+    program = weighing.strata.program(q, y)
+    tokens = token_sets(program, weighing.strata.letter[y])
+    after = weighing.completions(program, q, y)
+    search = _Search(program, stratum, tokens, tally, weighing, _completions(program, stratum, tokens, after))
     search.visit(0, 0, stratum.high_last[np.newaxis], stratum.low_last[np.newaxis], np.zeros((1, 0), dtype=np.int64))
     return search.leaves
 
@@ -166,14 +174,18 @@ class ExactRule(AbstractRule):
     """Branch and bound."""
 
     name: ClassVar[str] = "exact"
+    distributions: ClassVar[tuple[str, ...]] = tuple(DISTRIBUTIONS)
 
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """From shapes and the number of prefixes."""
         hints.only({"nodes"}, set())
-        return exact_cost(architecture, question, hints.number("nodes", 0, MAX_NODES))
+        nodes = hints.number("nodes", 0, MAX_NODES)
+        cost = exact_cost(architecture, question, nodes)
+        return weighed(cost, question, decisions=nodes, passes=question.task.d_vocab)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
+        require_weighs(self, question)
         require_separable(weights, question, one_head=True)
 
     def bound(
@@ -184,30 +196,33 @@ class ExactRule(AbstractRule):
         arith: AbstractArithmetic,
         progress: Progress,
     ) -> CountBound:
-        """The exact number of wrong sequences if the prefixes suffice."""
+        """The exact weight of the wrong sequences if the prefixes suffice."""
         tally = Tally(left=hints.number("nodes", 0, MAX_NODES))
-        undecided = count_wrong(weights, question, arith, tally, progress)
-        wrong = tally.wrong + tally.open + undecided.wrong
-        return CountBound(Fraction(wrong), tally.wrong + undecided.wrong - undecided.ties, decided=True)
+        strata, undecided = count_wrong(weights, question, arith, tally, progress)
+        at_least = tally.wrong + undecided.wrong - undecided.ties
+        return CountBound(Fraction(strata.total()), at_least, decided=True, strata=strata)
 
 
 def count_wrong(
     weights: Weights, question: Question, arith: AbstractArithmetic, tally: Tally, progress: Progress
-) -> Undecided:
-    """Search all strata; what is left is decided one by one."""
-    task = question.task
+) -> tuple[Counter[tuple[int, int]], Undecided]:
+    """Search all strata, decide what is left one by one: weight of what is not right by stratum."""
     (head,), direct = separable_heads(weights, arith, question.semantics)
-    strata, undecided = strata_of(task), Undecided(weights, question)
+    weighing, undecided = weighing_of(question), Undecided(weights, question)
+    strata, wrong = weighing.strata, Counter[tuple[int, int]]()
     k, d_vocab, _ = head.value.shape
     for q in range(d_vocab):
         bounds = RivalBounds(head.value + direct[q], head.weight(q).reshape(k, d_vocab, 1), question.semantics)
         for _, outputs in strata.by_program(q):
             for y in outputs.tolist():
                 stratum = IntegerStratum(*bounds.of(y), q, y, strata.letter[y])
+                before = tally.wrong + tally.open
                 if stratum.lost:
-                    tally.open += strata.size(q, y)
-                    continue
-                for others in search_stratum(strata, stratum, q, y, tally):
-                    undecided.add(others, q)
+                    tally.open += weighing.stratum(q, y)
+                else:
+                    for others in search_stratum(weighing, stratum, q, y, tally):
+                        undecided.add(others, q)
+                wrong[q, y] += tally.wrong + tally.open - before
         progress(q + 1, d_vocab)
-    return undecided
+    wrong.update(undecided.by_stratum)
+    return wrong, undecided

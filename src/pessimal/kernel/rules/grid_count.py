@@ -6,7 +6,8 @@ A wrong sequence has $\sum_i g_i(t_i) \le 0$, so with $n_i(t) = \lfloor g_i(t) /
 $$ \textstyle\sum_{i<K-1} n_i(t_i) \le T = \lfloor -g_{K-1}(q) / h \rfloor , $$
 
 and the sequences of the stratum with that property are counted exactly, in integers: the coefficients up to T of the
-sum over the paths of its program (`strata.py`) of products of polynomials $\sum_{t \in \ell(e_i)} X^{n_i(t)}$.
+sum over the paths of its program (`strata.py`) of products of polynomials $\sum_{t \in \ell(e_i)} X^{n_i(t)}$; with
+independent positions every $X^{n_i(t)}$ has the weight $w_i(t)$, and the result is a weight.
 
 Upper bound on accuracy (`sides` = 2; every rival, each position, one head, so that the terms are the true ones): with
 $\lceil g_i(t)/h \rceil$ everywhere, a sequence with $\sum_i \lceil g_i(t_i)/h \rceil \le 0$ is certainly wrong. The
@@ -15,11 +16,11 @@ wrong sequences of a stratum include those against each rival, so the largest co
 A problem may have a tilt instead of a step, or both: the exponential moment bounds it too (R2), and the smaller bound
 counts. Problems of a stratum are summed (R4) and capped by its size.
 
-Soundness: for all weights and tasks; steps and tilts are any non-negative dyadics (a zero step means no grid). A
-    problem whose terms are lost, or whose threshold is `cells` or more above the smallest sum, is given up to the
-    moment.
+Soundness: for all weights and tasks, independent positions; steps and tilts are any non-negative dyadics (a zero step
+    means no grid). A problem whose terms are lost, or whose threshold is `cells` or more above the smallest sum, is
+    given up to the moment.
 Cost: counted over shapes for terms and moments; a product with the polynomial of n tokens is n shifted additions of
-    `cells` entries (ADR 0006).
+    `cells` entries (ADR 0006), and as many products where tokens have weights.
 Source: new; specification `counting-proofs.md`, R3 and R4.
 """
 
@@ -35,11 +36,14 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import OPS_PER_FLOP, Cost, counted_cost
 from pessimal.kernel.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.exponential_moment import TILTS, moment, tilts, token_counts
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
+from pessimal.kernel.rules.exponential_moment import TILTS, tilts
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress, require_weighs
+from pessimal.kernel.rules.moments import IndependentMoments
 from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, stratum_terms
 from pessimal.kernel.strata import Letters, Program, strata_of
+from pessimal.kernel.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.distribution import Product, Uniform
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
@@ -79,6 +83,8 @@ class GridProblem:
         far: n of every far token (letter 0).
         n_far: how many of them there are.
         threshold: T.
+        weight: weights of the near tokens, `[I', G]`; None if each is one.
+        far_weight: weights of all far tokens together, I' of them, if there is `weight`.
     """
 
     program: Program
@@ -87,9 +93,11 @@ class GridProblem:
     far: int
     n_far: int
     threshold: int
+    weight: np.ndarray | None = None
+    far_weight: tuple[int, ...] = ()
 
     def count(self, cells: int) -> int | None:
-        """Sequences whose terms sum to at most the threshold; None if that takes `cells` or more cells."""
+        """Weight of the sequences whose terms sum to at most the threshold; None if it takes `cells` or more cells."""
         near = self.letter != DEAD
         least = self._least(near)
         shared = len(least) == 1
@@ -105,7 +113,8 @@ class GridProblem:
         def polynomial(i: int, letters: Letters) -> Counts:
             """The sum of X**(n - least) over the tokens with some letters, up to the budget."""
             if (i, letters) not in known:
-                parts = [self._letter(i, places.get(one), one, least[i], budget) for one in sorted(letters)]
+                lowest = least[min(i, len(least) - 1)]
+                parts = [self._letter(i, places.get(one), one, lowest, budget) for one in sorted(letters)]
                 known[i, letters] = parts[0] if len(parts) == 1 else reduce(Counts.__add__, parts)
             return known[i, letters]
 
@@ -115,7 +124,7 @@ class GridProblem:
         def times(a: Counts, b: Counts) -> Counts:
             return a.times(b, budget + 1)
 
-        if shared and n > 1:
+        if shared and n > 1 and (self.weight is None or len(self.weight) == 1):
             total = self.program.power(lambda letters: polynomial(0, letters), plus, times)
         else:
             total = self.program.run(polynomial, plus, times)
@@ -129,17 +138,36 @@ class GridProblem:
     def _letter(self, i: int, places: np.ndarray | None, letter: int, least: int, budget: int) -> Counts:
         """The polynomial of one letter."""
         far = letter == 0 and self.n_far and self.far - least <= budget
-        chosen = np.zeros(0, dtype=np.int64) if places is None else self.terms[i, places] - least
-        chosen = chosen[chosen <= budget]
+        places = np.zeros(0, dtype=np.int64) if places is None else places
+        chosen = self.terms[min(i, len(self.terms) - 1), places] - least
+        places, chosen = places[chosen <= budget], chosen[chosen <= budget]
+        if self.weight is not None:
+            return self._weighed(min(i, len(self.weight) - 1), places, chosen, (self.far - least) if far else None)
         if chosen.size == 1 and not far:
             power = int(chosen[0])
             return Counts(flint.fmpz_poly([1]).left_shift(power), power)
         total = flint.fmpz_poly(np.bincount(chosen, minlength=1).tolist())
         return Counts(total + flint.fmpz_poly([self.n_far]).left_shift(self.far - least) if far else total)
 
+    def _weighed(self, i: int, places: np.ndarray, chosen: np.ndarray, far: int | None) -> Counts:
+        """The polynomial of one letter with weights; `far` is the power of the far tokens, if they count."""
+        found = [0] * (max([0, *chosen.tolist(), *([] if far is None else [far])]) + 1)
+        if self.weight is not None:
+            for power, weight in zip(chosen.tolist(), self.weight[i, places].tolist(), strict=True):
+                found[power] += weight
+        if far is not None:
+            found[far] += self.far_weight[i]
+        return Counts(flint.fmpz_poly(found))
+
 
 def grid_problem(
-    terms: StratumTerms, ends: np.ndarray, far: np.ndarray, last: np.ndarray, row: int, rounding: np.ufunc
+    terms: StratumTerms,
+    ends: np.ndarray,
+    far: np.ndarray,
+    last: np.ndarray,
+    row: int,
+    rounding: np.ufunc,
+    moments: IndependentMoments,
 ) -> GridProblem | None:
     """Integer terms from bounds of g / h on one side; None where they are lost.
 
@@ -150,6 +178,7 @@ def grid_problem(
         last: bounds of the query's term, `[Y]`.
         row: which stratum of the group.
         rounding: floor of lower bounds, or ceil of upper bounds.
+        moments: knows the weights of tokens.
     """
     near = rounding(ends[:, terms.pair[row]])
     alive = terms.letter[row] != DEAD
@@ -165,6 +194,7 @@ def grid_problem(
         n_far=n_far,
         # ROUND: the lower end allows a larger threshold, the upper end's ceiling a smaller one.
         threshold=-int(np.ceil(last[row])),
+        **moments.token_weights(terms, row),
     )
 
 
@@ -172,6 +202,7 @@ class GridCountRule(AbstractRule):
     """R3 with the options of R4 to R6 and R8."""
 
     name: ClassVar[str] = "grid-count"
+    distributions: ClassVar[tuple[str, ...]] = (Uniform.name, Product.name)
 
     def _read(
         self, hints: Hints, task: AbstractTask, n_heads: int, d_vocab_out: int
@@ -204,12 +235,14 @@ class GridCountRule(AbstractRule):
             hints=2 * (3 * s.n_heads - 1) * options.problems * strata_of(task).number,
             entries=entries,
         )
-        products = (1 + both) * cells * _additions(task, (mantissa > 0).sum(0), options)
-        return Cost(rest.flops + products, rest.checker_ops + OPS_PER_FLOP * products, rest.unexplained_dims,
+        products = (1 + both) * cells * _additions(question, (mantissa > 0).sum(0), options)
+        cost = Cost(rest.flops + products, rest.checker_ops + OPS_PER_FLOP * products, rest.unexplained_dims,
                     rest.bytes_needed)  # fmt: skip
+        return weighed(cost, question, decisions=0)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
+        require_weighs(self, question)
         require_separable(weights, question, one_head=False)
 
     def bound(
@@ -225,29 +258,33 @@ class GridCountRule(AbstractRule):
         shape = weights.architecture.shape
         options, mantissa, exponent, cells, both = self._read(hints, task, shape.n_heads, shape.d_vocab_out)
         tilt_mantissa, tilt_exponent = tilts(hints, task, options, shape.n_heads)
-        strata, problems = strata_of(task), options.problems
+        weighing, problems, moments = weighing_of(question), options.problems, _moments(question, arith)
+        strata = weighing.strata
         upper, lower = [Fraction(0)] * strata.number, 0
         for head, terms in stratum_terms(weights, question, options, arith):
             rows = slice(head * problems, (head + 1) * problems)
             place = (rows, terms.number)
             tilt = arith.dyadic(-tilt_mantissa[place].ravel(), tilt_exponent[place].ravel()).reshape(problems, -1)
-            n_tokens = token_counts(strata, terms)
-            moments = moment(terms, tilt, arith, n_tokens).reshape(-1).upper()
-            scale = [n ** (task.k - 1) for n in n_tokens.tolist()]
-            counts = _counts(terms, mantissa[place], exponent[place], arith, cells, both=both)
+            values = moments.moment(terms, tilt).reshape(-1).upper()
+            scale = moments.scale(terms)
+            counts = _counts(terms, mantissa[place], exponent[place], moments, cells, both=both)
             for row, number in enumerate(terms.number.tolist()):
-                size = strata.size(int(terms.query[row]), int(terms.outputs[row]))
+                size = weighing.stratum(int(terms.query[row]), int(terms.outputs[row]))
                 for r in range(problems):
-                    value = moments[r * len(scale) + row]
+                    value = values[r * len(scale) + row]
                     bound = Fraction(size) if value is None else value * scale[row]
                     upper[number] += min(bound, counts[0].get((r, row), size))
                 lower += max(counts[1].get((r, row), 0) for r in range(problems))
             progress(int(terms.query[-1]) + 1, task.d_vocab)
-        wrong = Fraction(0)
-        for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
+        wrong: dict[tuple[int, int], Fraction] = {}
+        for q, y in np.argwhere(strata.place >= 0).tolist():
             # SOUND: a vacuous bound gives the whole stratum up.
-            wrong += min(Fraction(strata.size(int(q), int(y))), upper[strata.place[q, y]])
-        return CountBound(wrong, lower if both else None, decided=False)
+            wrong[q, y] = min(Fraction(weighing.stratum(q, y)), upper[strata.place[q, y]])
+        return CountBound(sum(wrong.values(), Fraction(0)), lower if both else None, decided=False, strata=wrong)
+
+
+def _moments(question: Question, arith: AbstractArithmetic) -> IndependentMoments:
+    return IndependentMoments(weighing_of(question), arith)
 
 
 Found = dict[tuple[int, int], int]
@@ -257,7 +294,7 @@ def _counts(
     terms: StratumTerms,
     mantissa: np.ndarray,
     exponent: np.ndarray,
-    arith: AbstractArithmetic,
+    moments: IndependentMoments,
     cells: int,
     *,
     both: bool,
@@ -268,31 +305,31 @@ def _counts(
         active = np.flatnonzero(mantissa[r] > 0)
         # Strata without a step are divided by one and not looked at.
         m, e = np.where(mantissa[r] > 0, mantissa[r], 1), np.where(mantissa[r] > 0, exponent[r], 0)
-        step = arith.dyadic(m, e)
+        step = moments.arith.dyadic(m, e)
         rows = np.nonzero(terms.letter != DEAD)[0]
         near = (terms.near[r] / step[rows]).bounds()
         far, last = (terms.far[r] / step).bounds(), (terms.last[r] / step).bounds()
         for side, rounding in ((0, np.floor), (1, np.ceil))[: 1 + both]:
             for row in active.tolist():
-                problem = grid_problem(terms, near[side], far[side], last[side], row, rounding)
+                problem = grid_problem(terms, near[side], far[side], last[side], row, rounding, moments)
                 count = None if problem is None else problem.count(cells)
                 if count is not None:
-                    found[side][r, row] = count
+                    found[side][r, row] = count * moments.last(int(terms.query[row]))
     return found
 
 
-def _additions(task: AbstractTask, active: np.ndarray, options: TermOptions) -> int:
-    """Tokens added to a polynomial, over all problems with a step: `cells` additions each."""
-    strata, total = strata_of(task), 0
+def _additions(question: Question, active: np.ndarray, options: TermOptions) -> int:
+    """Tokens added to a polynomial, over all problems with a step: `cells` additions each, and products by weights."""
+    strata, total = strata_of(question.task), 0
+    rows = [len(rows) for rows in question.distribution.arrays().values()]
+    by_power = options.pooled and rows in ([], [1])
     for q, y in zip(*np.nonzero(strata.place >= 0), strict=True):
         problems = int(active[strata.place[q, y]])
         if problems:
             program = strata.program(int(q), int(y))
-            layers = (
-                program.layers[1:] if not options.pooled else (program.loop,) * (2 * len(program.layers).bit_length())
-            )
+            layers = (program.loop,) * (2 * len(program.layers).bit_length()) if by_power else program.layers[1:]
             total += problems * sum(strata.count(int(y), letters) for layer in layers for _, letters in layer)
-    return total
+    return total * (2 if rows else 1)
 
 
 __all__ = ["GridCountRule", "GridProblem"]

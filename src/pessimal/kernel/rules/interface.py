@@ -8,6 +8,7 @@ Contents:
     CountBound — what a rule returns.
     AbstractRule — the interface.
     no_progress — for callers who do not watch.
+    require_weighs — for rules that do not cover a distribution.
     require_max_of_k, require_real — for rules about one task, or one semantics.
 """
 
@@ -24,6 +25,8 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.claim import ACCURACY
+from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
@@ -100,18 +103,33 @@ class Hints:
 
 @dataclass(frozen=True)
 class CountBound:
-    """Bound on the number of wrong sequences.
+    """Bound on the weight of the wrong sequences; on their number where each weighs 1 (`spec.distribution`).
 
     Attributes:
-        wrong_at_most: no more than this many sequences are wrong.
-        wrong_at_least: no fewer than this many are wrong, or None if the rule does not say.
+        wrong_at_most: no more than this weight is wrong; for other quantities, the sum over all sequences of weight
+            times probability of another output, or times loss in nats, is at most this.
+        wrong_at_least: no less than this is wrong, or None if the rule does not say.
         decided: True if the bound counts discrete decisions, so that every careful arithmetic finds the same one;
             False if it is a sum of real numbers, which needs a hair of slack between arithmetics.
+        strata: the same by stratum (q, y), last token and right output; adds up to `wrong_at_most`. Empty if the rule
+            does not say.
     """
 
     wrong_at_most: Fraction
     wrong_at_least: int | None
     decided: bool
+    strata: Mapping[tuple[int, int], Fraction | int] = field(default_factory=dict)
+
+
+def require_weighs(rule: "AbstractRule", question: Question) -> None:
+    """Raise `Rejected(unsupported-model)` for a distribution the rule does not weigh, or what it does not bound."""
+    name = question.distribution.name
+    if name not in rule.distributions:
+        covered = " and ".join(rule.distributions)
+        raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} covers the distributions {covered}, not {name}")
+    if question.quantity not in rule.quantities:
+        covered = " and ".join(rule.quantities)
+        raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} bounds {covered}, not {question.quantity}")
 
 
 def require_max_of_k(task: AbstractTask) -> None:
@@ -131,9 +149,17 @@ def require_real(question: Question) -> None:
 
 
 class AbstractRule(ABC):
-    """A theorem that turns weights and hints into a bound."""
+    """A theorem that turns weights and hints into a bound.
+
+    Attributes:
+        name: as it stands in a certificate.
+        distributions: names of the distributions the theorem holds for.
+        quantities: what it bounds (`spec.claim`).
+    """
 
     name: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]] = (Uniform.name,)
+    quantities: ClassVar[tuple[str, ...]] = (ACCURACY,)
 
     @abstractmethod
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:

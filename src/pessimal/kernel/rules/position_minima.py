@@ -7,13 +7,13 @@ margin, times a positive number, of at least
 $$ \mathrm{through}(e) = g_{K-1}(q) + \min_{\text{paths}\ni e} \sum_j \min_{t \in \ell(e_j)} g_j(t), $$
 
 so if through(e) > 0 for every rival, all these sequences are right. What is left are the sequences none of whose moves
-is certified; they are counted exactly. *Proof.* The margin times the softmax denominator is the sum of its terms, each
-at least its minimum over the letters of its move. The minimum over paths is a shortest-path sum: forward to e, e, and
-backward from the end.
+is certified; they are counted, or weighed (`weighing.py`), exactly. *Proof.* The margin times the softmax denominator
+is the sum of its terms, each at least its minimum over the letters of its move. The minimum over paths is a
+shortest-path sum: forward to e, e, and backward from the end.
 
 For Max-of-K and q < y the move "first y" at position j lies on one path only, which is the box "first y at j".
 
-Soundness: for all weights; there are no hints. A lost entry certifies nothing.
+Soundness: for all weights and distributions; there are no hints. A lost entry certifies nothing.
 Cost: `position_minima_cost`, about 3(K-1) v**4 / 3 for Max-of-K.
 Source: new; specification `counting-proofs.md`, R1; `rigour.md`, section 1.
 """
@@ -26,9 +26,11 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, table_cost
 from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
-from pessimal.kernel.strata import Letters, Program, Strata, strata_of
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_weighs
+from pessimal.kernel.strata import Letters, Moves, Program, strata_of
+from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture
+from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
@@ -57,17 +59,17 @@ class LetterMinima:
         return self._known[letters]
 
 
-def uncertified(strata: Strata, q: int, y: int, least: LetterMinima, tail: AbstractEnclosure) -> int:
-    """Number of sequences of stratum (q, y) none of whose moves is certified.
+def uncertified(weighing: AbstractWeighing, q: int, y: int, least: LetterMinima, tail: AbstractEnclosure) -> int:
+    """Weight of the sequences of stratum (q, y) none of whose moves is certified.
 
     Args:
-        strata: the task's.
+        weighing: the question's.
         q: last token.
         y: right output.
         least: minima of the terms of the tokens before the last.
         tail: g_{K-1}(q), `[rivals]`.
     """
-    program = strata.program(q, y)
+    program = weighing.strata.program(q, y)
     n = len(program.layers)
 
     def forward_factor(i: int, letters: Letters) -> AbstractEnclosure:
@@ -81,18 +83,17 @@ def uncertified(strata: Strata, q: int, y: int, least: LetterMinima, tail: Abstr
 
     forward = program.prefixes(forward_factor, smaller, plus)
     backward = program.reversed().prefixes(lambda i, letters: least(letters)[n - 1 - i], smaller, plus)
-    counts = {0: 1}
+    left: list[Moves] = []
     for i, layer in enumerate(program.layers):
-        after: dict[int, int] = {}
+        open_moves = []
         for (source, target), letters in layer:
             through = forward_factor(0, letters) if i == 0 else forward[i - 1][source] + least(letters)[i]
             if i < n - 1:
                 through = through + backward[n - 2 - i][target]
-            certified = bool(through.positive().all())
-            if source in counts and not certified:
-                after[target] = after.get(target, 0) + counts[source] * strata.count(y, letters)
-        counts = after
-    return counts.get(0, 0)
+            if not through.positive().all():
+                open_moves.append(((source, target), letters))
+        left.append(tuple(open_moves))
+    return weighing.paths(left, q, y)
 
 
 def _program_cost(program: Program) -> int:
@@ -137,14 +138,18 @@ class PositionMinimaRule(AbstractRule):
     """R1: certify move by move by the worst token at every position."""
 
     name: ClassVar[str] = "position-minima"
+    distributions: ClassVar[tuple[str, ...]] = tuple(DISTRIBUTIONS)
 
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """From shapes alone."""
         hints.only(set(), set())
-        return position_minima_cost(architecture, question)
+        moves = sum(len(layer) for program in strata_of(question.task).programs() for layer in program.layers)
+        cost = position_minima_cost(architecture, question)
+        return weighed(cost, question, decisions=moves, passes=question.task.d_vocab)
 
     def require_covers(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
+        require_weighs(self, question)
         require_separable(weights, question, one_head=True)
 
     def bound(
@@ -159,10 +164,11 @@ class PositionMinimaRule(AbstractRule):
         task = question.task
         del hints
         (head,), direct = separable_heads(weights, arith, question.semantics)
-        strata = strata_of(task)
+        weighing = weighing_of(question)
+        strata = weighing.strata
         k, d_vocab, n_out = head.value.shape
         weight = [head.weight(q) for q in range(d_vocab)]
-        wrong = 0
+        wrong: dict[tuple[int, int], int] = {}
         for y in range(task.n_outputs):
             rivals = np.delete(np.arange(n_out), y)
             tokens = np.flatnonzero(strata.letter[y] != DEAD)
@@ -176,6 +182,6 @@ class PositionMinimaRule(AbstractRule):
                 ahead = direct[q, y] - direct[q, rivals]
                 g = (margin + ahead) * weight[q][: k - 1, tokens].reshape(k - 1, -1, 1)
                 tail = (last[row] + ahead) * weight[q][k - 1, q]
-                wrong += uncertified(strata, q, y, LetterMinima(g, strata.letter[y, tokens]), tail)
+                wrong[q, y] = uncertified(weighing, q, y, LetterMinima(g, strata.letter[y, tokens]), tail)
             progress(y + 1, task.n_outputs)
-        return CountBound(Fraction(wrong), None, decided=True)
+        return CountBound(Fraction(sum(wrong.values())), None, decided=True, strata=wrong)

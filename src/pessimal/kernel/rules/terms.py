@@ -25,7 +25,6 @@ Contents:
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import prod
 
 import numpy as np
 from jaxtyping import Int
@@ -131,6 +130,7 @@ class StratumTerms:
         number: places of the strata among all, `[Y]`.
         program: their program.
         near: g of the tokens treated one by one, `[R, I, pairs]`; I is K - 1, or 1 when positions share the term.
+        token: which tokens they are, `[pairs]`.
         pair: place in `near` of the j-th near token of a stratum, `[Y, G]`.
         letter: its letter, or `DEAD` where there is no j-th token, `[Y, G]`.
         far: g of every far token, `[R, Y]`; their letter is 0.
@@ -143,6 +143,7 @@ class StratumTerms:
     number: Int[np.ndarray, " Y"]
     program: Program
     near: AbstractEnclosure
+    token: Int[np.ndarray, " pairs"]
     pair: Int[np.ndarray, "Y G"]
     letter: Int[np.ndarray, "Y G"]
     far: AbstractEnclosure
@@ -164,11 +165,20 @@ def near_tokens(strata: Strata, near: int) -> tuple[np.ndarray, np.ndarray, np.n
     return tokens, letter, n_far
 
 
-class _Builder:
+class TermBuilder:
     """Tables of a model, and the terms of one query at a time."""
 
-    def __init__(self, tables: Tables, task: AbstractTask, options: TermOptions, arith: AbstractArithmetic) -> None:
-        self.heads, self.direct = tables
+    def __init__(
+        self,
+        weights: Weights,
+        question: Question,
+        options: TermOptions,
+        arith: AbstractArithmetic,
+        tables: Tables | None = None,
+    ) -> None:
+        """`tables`: `separable_heads` of the model, if they are at hand."""
+        task = question.task
+        self.heads, self.direct = tables or separable_heads(weights, arith, question.semantics)
         self.strata, self.task, self.options, self.arith = strata_of(task), task, options, arith
         values = [head.value for head in self.heads]
         self.rivals: AbstractRivals = make_rivals(
@@ -178,8 +188,8 @@ class _Builder:
         self._heaviest: tuple[tuple[int, int], AbstractEnclosure] | None = None
         self._lowest: dict[int, AbstractEnclosure] = {}  # by head; by query too where margins depend on it
 
-    def terms(self, h: int, q: int) -> Iterator[StratumTerms]:
-        """Terms of one head and query, program by program."""
+    def terms(self, h: int, q: int, level: AbstractEnclosure | None = None) -> Iterator[StratumTerms]:
+        """Terms of one head and query, program by program; `level`, shape (1, 1), is taken off the direct margin."""
         n = self.task.k - 1
         if self.options.rival == "joint":
             self._lowest.clear()
@@ -196,6 +206,10 @@ class _Builder:
             t, y = tokens[rows, columns], outputs[rows]
             number = self.strata.place[q, outputs]
             direct = self._direct(h, q, outputs, number)
+            if level is not None and h == len(self.heads) - 1:
+                zero = self.arith.fraction(Fraction(0)).reshape(1, 1)
+                direct = (zero if direct is None else direct) - level
+                direct = direct[:, np.zeros(outputs.size, dtype=np.int64)] if direct.shape[1] == 1 else direct
             band = margin[:, :, t, y]
             if direct is not None:
                 band = band + direct[:, rows].reshape(-1, 1, rows.size)
@@ -206,7 +220,7 @@ class _Builder:
             last = self.rivals.last(h, q, outputs)
             last = last if direct is None else last + direct
             yield StratumTerms(
-                np.full(outputs.size, q), outputs, number, program, g, pair, letter,
+                np.full(outputs.size, q), outputs, number, program, g, t, pair, letter,
                 self._far(margin, direct, h, q, outputs, n_far), n_far, last * head.last_weight(q),
             )  # fmt: skip
 
@@ -257,28 +271,34 @@ def stratum_terms(
     arith: AbstractArithmetic,
     *,
     tables: Tables | None = None,
-    queries: Iterable[int] | None = None,
 ) -> Iterator[tuple[int, StratumTerms]]:
-    """Heads and terms of all strata, query by query, head by head, program by program.
+    """Heads and terms of all strata, query by query, head by head, program by program."""
+    yield from all_terms(TermBuilder(weights, question, options, arith, tables))
+
+
+def all_terms(
+    builder: TermBuilder, level: AbstractEnclosure | None = None, *, queries: Iterable[int] | None = None
+) -> Iterator[tuple[int, StratumTerms]]:
+    """The same from tables that are there.
 
     Args:
-        weights: the model.
-        question: task and semantics.
-        options: from the certificate.
-        arith: the arithmetic.
-        tables: `separable_heads` of the model, if they are at hand.
+        builder: has the tables.
+        level: taken off every margin, shape (1, 1).
         queries: last tokens to look at; a rule looks at all of them.
     """
-    task = question.task
-    builder = _Builder(tables or separable_heads(weights, arith, question.semantics), task, options, arith)
-    for q in range(task.d_vocab) if queries is None else queries:
+    for q in range(builder.task.d_vocab) if queries is None else queries:
         for h in range(len(builder.heads)):
-            for terms in builder.terms(h, q):
+            for terms in builder.terms(h, q, level):
                 yield h, terms
 
 
-def joined(found: Iterable[tuple[int, StratumTerms]], arith: AbstractArithmetic) -> Iterator[tuple[int, StratumTerms]]:
-    """The same strata with those of one head and program side by side, as many as make a block; every one once."""
+def joined(
+    found: Iterable[tuple[int, StratumTerms]], arith: AbstractArithmetic, positions: int = 1
+) -> Iterator[tuple[int, StratumTerms]]:
+    """The same strata with those of one head and program side by side, as many as make a block; every one once.
+
+    `positions`: how many of them are kept apart at least, whether or not they share their terms.
+    """
     # Strata without far tokens stay apart, so that none pays for a far term that it does not have.
     waiting: dict[tuple[int, int, bool], list[StratumTerms]] = {}
     held: dict[tuple[int, int, bool], int] = {}
@@ -286,7 +306,8 @@ def joined(found: Iterable[tuple[int, StratumTerms]], arith: AbstractArithmetic)
         key = (head, id(terms.program), bool(terms.n_far.any()))
         group = waiting.setdefault(key, [])
         group.append(terms)
-        held[key] = held.get(key, 0) + prod(terms.near.shape[:2]) * terms.pair.size
+        problems, own = terms.near.shape[:2]
+        held[key] = held.get(key, 0) + problems * max(positions, own) * terms.pair.size
         if held[key] >= arith.block:
             yield head, _side_by_side(group, arith)
             group.clear()
@@ -309,6 +330,7 @@ def _side_by_side(group: Sequence[StratumTerms], arith: AbstractArithmetic) -> S
         number=np.concatenate([one.number for one in group]),
         program=group[0].program,
         near=arith.concatenate([one.near for one in group], 2),
+        token=np.concatenate([one.token for one in group]),
         pair=np.concatenate([np.pad(one.pair + o, p) for one, o, p in zip(group, offsets[:-1], pads, strict=True)]),
         letter=np.concatenate(
             [np.pad(one.letter, p, constant_values=DEAD) for one, p in zip(group, pads, strict=True)]

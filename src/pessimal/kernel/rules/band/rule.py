@@ -47,6 +47,7 @@ from pessimal.kernel.rules.interface import (
     no_progress,
     require_max_of_k,
     require_real,
+    require_weighs,
 )
 from pessimal.kernel.tables import require_single_additive_head
 from pessimal.spec.architecture import Architecture
@@ -202,6 +203,12 @@ def _fillings(
     return low_sum(product, one[n], degree)
 
 
+def _size(q: int, y: int, k: int) -> int:
+    """Number of sequences with largest token y and last token q, q <= y."""
+    upto, below = (y + 1) ** (k - 1), y ** (k - 1)
+    return int(upto - below if q < y else upto)
+
+
 class BandRule(AbstractRule):
     """Counting in a band of tokens below each target."""
 
@@ -229,6 +236,7 @@ class BandRule(AbstractRule):
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
         require_max_of_k(question.task)
         require_real(question)
+        require_weighs(self, question)
         require_single_additive_head(weights)
 
     def bound(
@@ -238,19 +246,23 @@ class BandRule(AbstractRule):
         options = BandOptions.read(hints, weights.architecture.shape)
         k, v, first = question.task.k, question.task.d_vocab, options.first
         band = _Band(weights, options, arith)
+        wrong: dict[tuple[int, int], Fraction | int] = {
+            (q, y): _size(q, y, k) for y in range(first) for q in range(y + 1)
+        }
         y = np.arange(first, v)
-        wrong = Fraction(first**k) + self._wrong(_Strata(band, y, y, holder=False), k)
+        wrong |= self._wrong(_Strata(band, y, y, holder=False), k)
         progress(1, 2)
         y = np.repeat(np.arange(first, v), np.arange(first, v))
         if y.size:
             q = np.concatenate([np.arange(target) for target in range(first, v)])
-            wrong += self._wrong(_Strata(band, q, y, holder=True), k)
+            wrong |= self._wrong(_Strata(band, q, y, holder=True), k)
         progress(2, 2)
-        return CountBound(wrong_at_most=wrong, wrong_at_least=None, decided=False)
+        total = Fraction(sum(wrong.values()))
+        return CountBound(wrong_at_most=total, wrong_at_least=None, decided=False, strata=wrong)
 
     @staticmethod
-    def _wrong(strata: _Strata, k: int) -> Fraction:
-        """Over all strata, min(size, the sum over problems of the size times the share that is not right)."""
+    def _wrong(strata: _Strata, k: int) -> dict[tuple[int, int], Fraction | int]:
+        """By stratum, min(size, the sum over problems of the size times the share that is not right)."""
         zero = strata.band.arith.fraction(Fraction(0))
         share: list[Fraction | None] = [Fraction(0)] * strata.y.size
         scales = {y: (k - 1) * y ** max(k - 2, 0) if strata.holder else (y + 1) ** (k - 1) for y in strata.y.tolist()}
@@ -262,8 +274,7 @@ class BandRule(AbstractRule):
                 if so_far is not None and exists[i]:
                     lost = minus_right is None
                     share[i] = None if lost else so_far + max(Fraction(0), 1 + minus_right / scales[int(strata.y[i])])
-        total = Fraction(0)
-        for y, part in zip(strata.y.tolist(), share, strict=True):
-            size = (y + 1) ** (k - 1) - (y ** (k - 1) if strata.holder else 0)
-            total += size if part is None else size * min(Fraction(1), part)
-        return total
+        wrong: dict[tuple[int, int], Fraction | int] = {}
+        for q, y, part in zip(strata.q.tolist(), strata.y.tolist(), share, strict=True):
+            wrong[q, y] = _size(q, y, k) * (Fraction(1) if part is None else min(Fraction(1), part))
+        return wrong

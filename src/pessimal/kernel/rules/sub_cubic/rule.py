@@ -38,6 +38,7 @@ from pessimal.kernel.rules.interface import (
     Progress,
     require_max_of_k,
     require_real,
+    require_weighs,
 )
 from pessimal.kernel.rules.sub_cubic.attention import Cells, attention_flops, cells_flops, odds, odds_flops
 from pessimal.kernel.rules.sub_cubic.averaging import Lines, make_averaging
@@ -45,6 +46,7 @@ from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS, AbstractDi
 from pessimal.kernel.rules.sub_cubic.paths import Paths, model_paths, paths_flops, spread, spread_flops
 from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS, AbstractQKPath
 from pessimal.kernel.rules.sub_cubic.splits import CROSS
+from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import require_single_additive_head
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
@@ -85,14 +87,15 @@ def class_bound(
     return bounds[0].maximum(bounds[1])
 
 
-def sequences(k: int, n: int, tokens: np.ndarray, same: np.ndarray) -> int:
-    """Sum of C(K-1, j) c**j over certified classes; `tokens` = c, `same` = (q == m)."""
-    total = 0
+def sequences(k: int, n: int, tokens: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """C(K-1, j) c**j of every class, Python integers; `tokens` = c, `same` = (q == m)."""
+    found = np.zeros(tokens.shape, dtype=object)
     for is_same in (True, False):
         j = n if is_same else n - 1
-        values, times = np.unique(tokens[same == is_same], return_counts=True)
-        total += comb(k - 1, j) * sum(t * c**j for c, t in zip(values.tolist(), times.tolist(), strict=True))
-    return total
+        values, place = np.unique(tokens[same == is_same], return_inverse=True)
+        counts = np.array([comb(k - 1, j) * c**j for c in values.tolist()], dtype=object)
+        found[same == is_same] = counts[place.reshape(-1)]
+    return found
 
 
 class SubCubicRule(AbstractRule):
@@ -143,6 +146,7 @@ class SubCubicRule(AbstractRule):
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
         require_max_of_k(question.task)
         require_real(question)
+        require_weighs(self, question)
         require_single_additive_head(weights)
 
     def bound(
@@ -162,8 +166,10 @@ class SubCubicRule(AbstractRule):
         lines = averaging.lines(fixed, right, hints, arith)
         widest = spread(paths.value, 1).cumulative_max(0)
         zero = arith.fraction(Fraction(0))
-        certified = int(zero.greater((fixed + right).max(1) + direct.slack[np.arange(v)]).sum())
         same = cells.q == cells.m
+        certified = np.zeros(same.size, dtype=object)
+        pure = zero.greater((fixed + right).max(1) + direct.slack[np.arange(v)])
+        certified[same] = pure.astype(int).tolist()
         slack = direct.slack[cells.q]
         for n in range(1, k):
             highest, allowed = _highest_tokens(gap[n - 1], cells, same)
@@ -172,9 +178,13 @@ class SubCubicRule(AbstractRule):
             bound = class_bound(lines, ends, widest[width_at], cells.m) + slack
             good = allowed & lines.hold_at(ends[0], cells.m) & lines.hold_at(ends[1], cells.m) & zero.greater(bound)
             tokens = highest + (1 if hints.options["count"] == "fixed" else 0)
-            certified += sequences(k, n, tokens[good], same[good])
+            certified[good] += sequences(k, n, tokens[good], same[good])
             progress(n, k - 1)
-        return CountBound(Fraction(task.total() - certified), None, decided=True)
+        strata = strata_of(task)
+        wrong: dict[tuple[int, int], int] = {}
+        for q, m, count in zip(cells.q.tolist(), cells.m.tolist(), certified.tolist(), strict=True):
+            wrong[q, m] = strata.size(q, m) - count
+        return CountBound(Fraction(sum(wrong.values())), None, decided=True, strata=wrong)
 
 
 def _highest_tokens(gap: np.ndarray, cells: Cells, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
