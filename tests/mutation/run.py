@@ -74,6 +74,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/heads", [[THEOREMS, *PERFECT], [COUNTING], [COST], [FLOAT32]]),
     ("kernel/rounding", [[FLOAT32]]),
     ("kernel/rules/integer_stratum", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT], [FLOAT32]]),
+    ("kernel/rules/band", [[KERNEL + "test_band.py"]]),
     ("kernel/rules/exact", [[COUNTING], [COST, PLANTED], [FLOAT32]]),
     ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
     ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),

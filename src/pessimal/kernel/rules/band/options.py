@@ -91,6 +91,11 @@ class BandOptions:
         return max(0, self.d_vocab - self.near)
 
     @property
+    def first_far(self) -> int:
+        """The first target that has far tokens, if any has."""
+        return max(self.first, self.near)
+
+    @property
     def members(self) -> list[Int[np.ndarray, " n"]]:
         """Positions of every class."""
         return [np.flatnonzero(self.classes == c) for c in range(int(self.classes.max()) + 1)]

@@ -36,6 +36,7 @@ from jaxtyping import Int
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost, n_strata
 from pessimal.kernel.rules.band.options import BandOptions
+from pessimal.kernel.rules.band.parts import make_parts
 from pessimal.kernel.rules.band.polynomials import Powers, low_sum, times
 from pessimal.kernel.rules.band.scores import make_scores
 from pessimal.kernel.rules.band.values import Problem, make_margins
@@ -60,8 +61,9 @@ class _Band:
 
     def __init__(self, weights: Weights, options: BandOptions, arith: AbstractArithmetic) -> None:
         self.options, self.arith = options, arith
-        self.scores = make_scores(weights, options, arith)
-        self.margins = make_margins(weights, options, self.scores.place, arith)
+        parts = make_parts(weights, arith)
+        self.scores = make_scores(weights, parts, options, arith)
+        self.margins = make_margins(weights, parts, options, self.scores.place, arith)
         self.sizes = [len(members) for members in options.members]
         last = len(self.sizes)
         self._low, self._low_far = (
@@ -71,7 +73,6 @@ class _Band:
                 [one.far for one in self.margins.problems if one.far is not None],
             )
         )
-        self._heaviest = None if self.scores.far is None else self.scores.far.cumulative_max(1)
 
     def weights(self, c: int, q: np.ndarray, t: np.ndarray) -> list[AbstractEnclosure]:
         """Least and greatest weight of near tokens at positions of class c; one number where they are the same."""
@@ -108,14 +109,14 @@ class _Band:
     def base(self, q: np.ndarray, y: np.ndarray) -> list[AbstractEnclosure]:
         """b_c of the far tokens over all rivals, by class; 0 where there are none."""
         o, m, last = self.options, self.margins, len(self.sizes)
-        if self._heaviest is None:
+        if self.scores.heaviest is None:
             return [self.arith.integers(np.zeros(q.shape, dtype=np.int64)).enclose()] * last
         target, row = y - o.first, np.maximum(y - o.near - o.row, 0)
         rows = []
         for low, below in ((self._low, m.below), (self._low_far, m.below_far)):
             some = None if low is None else low[row, target]
             rows.append(some if some is None or below is None else some.minimum(below[target]))
-        heaviest = self._heaviest[q, np.maximum(y - o.near, 0)]
+        heaviest = self.scores.heaviest[q, np.maximum(y - o.first_far, 0)]
         worst = (self._below(q, y, rows) * heaviest).where(y >= o.near, 0)
         return [worst * self.scores.greatest[c, q] for c in range(last)]
 
@@ -124,11 +125,11 @@ class _Band:
         o, c, m = self.options, len(self.sizes), self.margins
         token = np.maximum(q, o.row)
         own = self.term(one, c, (q, token, y), self.weights(c, q, token))
-        if m.below is None or self.scores.far is None:
+        if m.below is None or self.scores.unseen is None:
             return own
         target = y - o.first
         margin = self._below(q, y, [m.below[target], None if m.below_far is None else m.below_far[target]])
-        low = margin * (self.scores.far[q, np.minimum(q, o.n_far - 1)] * self.scores.greatest[c, q])
+        low = margin * (self.scores.unseen[np.minimum(q, o.row - 1)] * self.scores.greatest[c, q])
         return self.arith.stack([own, low], axis=1)[np.arange(q.size), np.where(q < o.row, 1, 0)]
 
 

@@ -1,19 +1,20 @@
 r"""Margins of the band: values with the mean direct path folded in, and the direct path of a query less that mean.
 
-With $\mathrm{OV} = W_VW_O$, the residual $d_q$ of the last position without attention, its mean $\bar d$ and
-$e_q = d_q - \bar d$, the margin of target y over rival o at a position i that holds token t is
+With $\mathrm{OV} = W_VW_O$ and $\bar d$ the mean over queries of the residual of the last position without attention,
+the margin of target y over rival o at a position i that holds token t is
 
 $$ m_i = (X_{t,y} - X_{t,o}) + (Y_{i,y} - Y_{i,o}) + (D_{q,y} - D_{q,o}),\quad
-X_t = ((W_E[t] + \bar P)\,\mathrm{OV} + \bar d)\,U,\; Y_i = \hat P_i\,\mathrm{OV}\,\tilde U,\; D_q = e_q\tilde U, $$
+X_t = ((W_E[t] + \bar P)\,\mathrm{OV} + \bar d)\,U,\;
+Y_i = \hat P_i\,\mathrm{OV}\,\tilde U,\; D_q = \hat E_q\tilde U, $$
 
 with $\tilde U_o = U_o - \bar U$, which changes no difference. The rivals of a target are split into problems, and every
 problem has lower bounds over the positions of a class:
 
 * one problem for each rival of the window around the target;
 * one for all others, with pessimal rivals: near ones $o \ge c$ for X + Y and for D apart, or jointly; far ones
-  $o < c$ by $|Y_{i,o}| \le |\hat P_i\mathrm{OV}|\,|\tilde U_o|$ and $|D_{q,o}| \le |e_q|\,|\tilde U_o|$.
+  $o < c$ by $|Y_{i,o}| \le |\hat P_i\mathrm{OV}|\,|\tilde U_o|$ and $|D_{q,o}| \le |\hat E_q|\,|\tilde U_o|$.
 
-Tokens below the first row: X of their mean token, less $\max_t|W_E[t] - \mathrm{mean}|\,\|\mathrm{OV}\|_F$ times
+Tokens below the first row: X of the mean token, less $\max_t|\hat E_t|\,\|\mathrm{OV}\|_F$ times
 $|\tilde U_y| + \max_o|\tilde U_o|$, over all rivals at once.
 
 Contents:
@@ -31,7 +32,7 @@ from jaxtyping import Bool
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.rules.band.options import BandOptions
-from pessimal.kernel.rules.band.scores import norms
+from pessimal.kernel.rules.band.parts import Parts, norms
 from pessimal.kernel.tables import optional, product, read_out
 from pessimal.spec.weights import Weights
 
@@ -96,44 +97,42 @@ def gap_max(x: AbstractEnclosure, below: int, above: int, arith: AbstractArithme
     return before.maximum(after).transpose(*axes).where(~(none_before & none_after), LOWEST)
 
 
-def make_margins(weights: Weights, options: BandOptions, pairs: np.ndarray, arith: AbstractArithmetic) -> Margins:
+def make_margins(
+    weights: Weights, parts: Parts, options: BandOptions, pairs: np.ndarray, arith: AbstractArithmetic
+) -> Margins:
     """Margins of the rows `options.row` .. d_vocab - 1.
 
     Args:
         weights: the model.
+        parts: its rows less their means.
         options: what to look at.
         pairs: place of (q, row) among the pairs of the band, or -1, `[d_vocab, rows]`.
         arith: the arithmetic.
     """
-    k, c = weights.architecture.shape.k, options.rivals_from
-    embed, positions = arith.matrix(weights["W_E"]).enclose(), arith.matrix(weights["W_pos"][:k]).enclose()
+    c = options.rivals_from
     ov = (arith.matrix(weights["W_V"]) @ arith.matrix(weights["W_O"])).enclose()
     unembed = read_out(weights, arith).enclose()
-    mean_position, residual = _mean(positions, arith), _direct(weights, embed + positions[k - 1], arith)
-    centre, mean_residual = _mean(unembed.transpose(1, 0), arith), _mean(residual, arith)
+    centre = unembed.sum(1) * arith.fraction(Fraction(1, unembed.shape[1]))
     spread = unembed - centre.reshape(-1, 1)
     width = norms(spread.transpose(1, 0))
-    bias = None if weights.architecture.ln_final else optional(weights, "b_U", arith)
-
-    def logits(rows: AbstractEnclosure) -> AbstractEnclosure:
-        """X of some rows of W_E."""
-        x = product(product(rows + mean_position, ov) + mean_residual, unembed)
-        return x if bias is None else x + bias.enclose()
-
-    moved, centred = product(positions - mean_position, ov), residual - mean_residual
-    direct = product(centred, spread[:, c:])
+    # X of the mean token.
+    mean = product((parts.mean_token + parts.mean_position).reshape(1, -1), ov) + _residual(weights, parts, arith)
+    constant = product(mean, unembed)
+    b_u = None if weights.architecture.ln_final else optional(weights, "b_U", arith)
+    constant = constant if b_u is None else constant + b_u.enclose()
+    x = product(product(parts.tokens[options.row :], ov), unembed) + constant
+    moved, direct = product(parts.positions, ov), product(parts.tokens, spread[:, c:])
     shift = _Shift(options, product(moved, spread[:, c:]), norms(moved), width)
-    rows = _Rows(options, logits(embed[options.row :]), shift, direct, arith)
-    bounded = (norms(centred) * width[:c].max(0)).reshape(-1, 1) if c else None
+    rows = _Rows(options, x, shift, direct, arith)
+    bounded = (parts.lengths * width[:c].max(0)).reshape(-1, 1) if c else None
     problems = [rows.others(bounded, pairs), *(rows.single(offset) for offset in options.window)]
     lowest = problems[0].direct_near
     for one in problems[1:]:
         lowest = lowest.minimum(one.direct_near)
     below, below_far = None, None
     if options.row:
-        mean = _mean(embed[: options.row], arith)
-        radius = norms(embed[: options.row] - mean).max(0) * norms(ov.reshape(1, -1))
-        unseen = _Rows(options, logits(mean.reshape(1, -1)), shift, direct, arith)
+        radius = parts.lengths[: options.row].max(0) * norms(ov.reshape(1, -1))
+        unseen = _Rows(options, constant, shift, direct, arith)
         mine = width[options.first : options.d_vocab]
         below = unseen.near(0, 0).min(0)[0] - radius * (mine + width[c:].max(0))
         if c:
@@ -141,15 +140,12 @@ def make_margins(weights: Weights, options: BandOptions, pairs: np.ndarray, arit
     return Margins(problems, below, below_far, lowest)
 
 
-def _mean(rows: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
-    return rows.sum(0) * arith.fraction(Fraction(1, rows.shape[0]))
-
-
-def _direct(weights: Weights, last: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
-    """d_q: the residual of the last position without attention; b_V passes through it whole."""
+def _residual(weights: Weights, parts: Parts, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """Mean of d_q, the residual of the last position without attention; b_V passes through it whole; `[1, d_model]`."""
+    residual = parts.mean_query.reshape(1, -1)
     b_o, b_v = optional(weights, "b_O", arith), optional(weights, "b_V", arith)
-    last = last if b_o is None else last + b_o.enclose()
-    return last if b_v is None else last + (b_v @ arith.matrix(weights["W_O"])).enclose()
+    residual = residual if b_o is None else residual + b_o.enclose()
+    return residual if b_v is None else residual + (b_v @ arith.matrix(weights["W_O"])).enclose()
 
 
 class _Shift:
