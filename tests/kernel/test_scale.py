@@ -6,16 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds import bound, certified
+from distributions import KINDS, some_distribution
 from models import Sizes, build, planted_tensors, random_tensors
 from oracle import true_count
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules import Hints
-from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, TILTS, tilts
+from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, TILTS, ExponentialMomentRule, tilts
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import n_problems
 from pessimal.kernel.rules.terms import SHORT_STEP, SHORT_ZERO, THRESHOLDS, TermOptions, joined, stratum_terms
 from pessimal.kernel.strata import strata_of
+from pessimal.spec import MaxOfK, Uniform
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment
 from pessimal.strategies.moment_search import MomentSearch, blank_hints, halfwords, shortened
@@ -56,9 +58,33 @@ def test_side_by_side_every_stratum_stands_once_with_its_own_terms(task, block):
 def contents(terms, row):
     """Everything that a stratum has, as numbers."""
     alive = terms.letter[row] >= 0
-    near = terms.near.lo[:, :, terms.pair[row, alive]].tolist(), terms.letter[row, alive].tolist()
+    pair = terms.pair[row, alive]
+    near = terms.near.lo[:, :, pair].tolist(), terms.token[pair].tolist(), terms.letter[row, alive].tolist()
     rest = terms.far.lo[:, row].tolist(), int(terms.n_far[row]), terms.last.lo[:, row].tolist()
     return int(terms.query[row]), int(terms.outputs[row]), id(terms.program), near, rest
+
+
+@pytest.mark.parametrize("kind", ["uniform", *KINDS])
+@pytest.mark.parametrize("position", ["each", "pessimal"])
+def test_blocks_of_any_size_give_the_same_bound(kind, position):
+    """Weights of tokens and of queries stay with their strata, whatever stands beside them."""
+    task = MaxOfK(3, 5)
+    one = planted_tensors(Sizes(5, 7, 11, 3, 3), sharpness=12.0, gain=4.0, noise=0.05, seed=1)
+    weights = build({name: np.concatenate([a] * 2) if a.ndim == 3 else a for name, a in one.items()})
+    distribution = Uniform() if kind == "uniform" else some_distribution(kind, task.k, task.d_vocab, 7)
+    question = Question(task, distribution)
+    hints = ExponentialMoment("every", position, 5).hints(weights, question, no_progress)
+    found = []
+    for block in (1, 40, 1 << 20):
+        arith = Blocks()
+        arith.block = block
+        with arith.running():
+            found.append(ExponentialMomentRule().bound(weights, question, hints, arith, no_progress))
+    for one in found[1:]:
+        assert one.strata.keys() == found[0].strata.keys()
+        for where, wrong in found[0].strata.items():
+            assert abs(one.strata[where] - wrong) <= wrong / 2**40
+    assert 0 < found[0].wrong_at_most < question.total()
 
 
 def short_hints(numbers: np.ndarray, thresholds: np.ndarray | None, options: dict) -> Hints:

@@ -18,7 +18,7 @@ positions: a lower bound of every $g_i(t)$, so all positions share one term.
 Contents:
     TermOptions — rival, position, near, read from hints.
     StratumTerms — the terms of strata that share a program.
-    stratum_terms — all of them, query by query.
+    TermBuilder, stratum_terms, all_terms — all of them, query by query.
     joined — the same, several queries side by side.
 """
 
