@@ -1,6 +1,6 @@
 """Run a strategy: hints, then the rule's own bound, then a claim, then bytes.
 
-The claim is what the float64 checker computes, less a hair (relative 2**-20 of the wrong count) where the rule adds up
+The claim is what the float64 checker computes, less a hair (`SLACK`, relative to the wrong count) where the rule adds up
 real numbers, so that every checker with another careful arithmetic reaches it as well.
 
 Contents:
@@ -26,12 +26,13 @@ from pessimal.kernel.rules.interface import Hints, Progress, no_progress, requir
 from pessimal.spec.claim import ACCURACY, CLAIMS, AccuracyClaim
 from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.question import Question
-from pessimal.spec.semantics import REAL, require_known
+from pessimal.spec.semantics import FLOAT32, REAL, require_known
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy
 
-SLACK = Fraction(1, 2**20)
+# Enclosures of float32 executions are wide, and balls and intervals differ in the squares of their radii.
+SLACK = {REAL: Fraction(1, 2**20), FLOAT32: Fraction(1, 2**14)}
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _answer(
     arith = Float64Arithmetic()
     with arith.running():
         bound = rule.bound(weights, question, hints, arith, progress)
-    wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK)
+    wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK[question.semantics])
     total = question.total()
     kind = CLAIMS[question.distribution.claim_kind if question.quantity == ACCURACY else question.quantity]
     claimed = kind(max(0, kind.most(wrong, total)), kind.scale * total, question.semantics)
