@@ -105,7 +105,7 @@ def series(name: str, rows: list[dict[str, str | int]]) -> list[str]:
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
     out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>' for x, y in middles]
     x, y = middles[-1]
-    anchor, dx, dy = {"brute-force": ("end", -10, 4), "cubic": ("middle", 0, 24), "band": ("end", -10, 4)}.get(
+    anchor, dx, dy = {"brute-force": ("end", -10, 4), "cubic": ("middle", 0, 24), "band": ("end", -12, -6)}.get(
         name, ("start", 10, 4)
     )
     out.append(text(x + dx, y + dy, name, anchor=anchor, extra=f'fill="{colour}" font-weight="bold"'))

@@ -1,7 +1,7 @@
 """Run a strategy: hints, then the rule's own bound, then a claim, then bytes.
 
-The claim is what the float64 checker computes, less a hair (`SLACK`, relative to the wrong count) where the rule adds up
-real numbers, so that every checker with another careful arithmetic reaches it as well.
+The claim is what the float64 checker computes, less a hair (`SLACK`, relative to the wrong count) where the rule adds
+up real numbers, so that every checker with another careful arithmetic reaches it as well.
 
 Contents:
     Proof — a certificate and what it claims.
