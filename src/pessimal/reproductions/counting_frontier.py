@@ -66,7 +66,7 @@ class CountingFrontier(AbstractReproduction):
     smoke_sweep: ClassVar[str] = "counting-smoke"
     others: ClassVar[tuple[str, ...]] = (
         *(f"counting-k{k}" for k in (5, 10, 20)),
-        *(f"brackets-k{k}" for k in (4, 5, 10, 20)),
+        *(f"brackets-k{k}" for k in (4, 10, 20)),
     )
 
     def results(self, swept: Swept) -> dict[str, Any]:
