@@ -65,7 +65,7 @@ class CountingFrontier(AbstractReproduction):
     sweep: ClassVar[str] = "counting-k4"
     smoke_sweep: ClassVar[str] = "counting-smoke"
     others: ClassVar[tuple[str, ...]] = (
-        *(f"counting-k{k}" for k in (5, 10, 20)),
+        *(f"counting-k{k}" for k in (10, 20)),
         *(f"brackets-k{k}" for k in (4, 10, 20)),
     )
 
