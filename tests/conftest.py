@@ -2,11 +2,13 @@
 
 from hypothesis import HealthCheck, settings
 
+from sampling import examples
+
 settings.register_profile(
     "pessimal",
     derandomize=True,
     deadline=None,
-    max_examples=40,
+    max_examples=examples(40),
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

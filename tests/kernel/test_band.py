@@ -23,6 +23,7 @@ from pessimal.kernel.rules.band.polynomials import Powers, low_sum, square, time
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.strata import strata_of
 from pessimal.spec.question import Question
+from sampling import examples
 
 RULE = RULES["band"]
 DIRECTIONS = ("query_direction", "key_direction")
@@ -81,7 +82,7 @@ def any_hints(sizes: Sizes, seed: int) -> Hints:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(any_tensors(), st.integers(0, 2**32 - 1), st.sampled_from(sorted(ARITHMETICS)))
 def test_bound_never_exceeds_the_true_count(model, seed, arithmetic):
     """Arbitrary weights and hints: total - floor(wrong_at_most) <= #right."""

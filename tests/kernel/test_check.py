@@ -23,6 +23,7 @@ from pessimal.spec import Overrides, Weights
 from pessimal.spec.question import Question
 from pessimal.strategies import BruteForce, Cubic, PositionMinima, prove
 from pessimal.testing import LongMoment
+from sampling import examples
 
 SIZES = Sizes(3, 5, 7, 2, 4)
 WEIGHTS = build(planted_tensors(SIZES, sharpness=10.0, gain=4.0, noise=0.05, seed=1))
@@ -281,7 +282,7 @@ def test_no_byte_flip_makes_a_false_claim_pass():
                 assert verdict.claim.total == TASK.total()
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=80), st.booleans())
 def test_arbitrary_bytes_are_rejected(data, framed):
     """Noise, with and without a fitting length."""
@@ -296,7 +297,7 @@ ENTRIES = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(ENTRIES, min_size=12, max_size=12))
 def test_any_tilts_give_a_true_verdict_or_a_rejection(numbers):
     """Exponents first, then mantissas: in range and claimed as computed, or bad-hint."""

@@ -28,6 +28,7 @@ from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import GridCount
+from sampling import examples
 from tasks import TASKS_ONCE, WIDE
 
 
@@ -36,7 +37,7 @@ def truth_of(weights: Weights, task: AbstractTask) -> tuple[int, int]:
     return sum(one == RIGHT for one in found), sum(one == TIE for one in found)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(**CASES, kind=st.sampled_from(("ordinary", "anything", "searched")))
 def test_no_counting_rule_exceeds_the_true_count(task, seed, heads, norms, planted, arithmetic, kind):
     """position-minima and exponential-moment: certified <= truth, for every task, head count, norm and hint."""
@@ -52,7 +53,7 @@ def test_no_counting_rule_exceeds_the_true_count(task, seed, heads, norms, plant
         assert 0 <= certified("exponential-moment", weights, task, arithmetic, hints) <= truth
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(**CASES, kind=st.sampled_from(("ordinary", "anything", "searched")))
 def test_the_bracket_contains_the_true_count(task, seed, heads, norms, planted, arithmetic, kind):
     """grid-count: certified <= truth <= correct_at_most, for every step, tilt and number of cells."""
@@ -68,7 +69,7 @@ def test_the_bracket_contains_the_true_count(task, seed, heads, norms, planted, 
         assert (found.wrong_at_least is not None) == (hints.options["sides"] == 2)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(**CASES, nodes=st.sampled_from((0, 1, 10, 1 << 20)))
 def test_exact_and_brute_force_count_exactly(task, seed, heads, norms, planted, arithmetic, nodes):
     """Equality with enumeration; with too few prefixes the bracket still contains the truth."""
@@ -128,7 +129,7 @@ def test_a_fine_grid_gives_the_counts_of_the_theorem():
     assert sum(tight) > len(tight) / 2, tight
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.integers(0, 2**32 - 1), st.sampled_from(WIDE), st.booleans())
 def test_grid_problems_count_what_enumeration_counts(seed, task, shared):
     """Sequences of a stratum whose integer terms sum to at most the threshold, for any integers; None past the cells."""

@@ -43,6 +43,7 @@ from pessimal.strategies import (
     PositionMinima,
     prove,
 )
+from sampling import examples
 
 
 def bound_of(rule: str, weights: Weights, question: Question, arithmetic: str, hints: Hints) -> CountBound:
@@ -83,7 +84,7 @@ def hold(found: CountBound, question: Question, truth: dict[tuple[int, int], Fra
 ANY = {**CASES, "kind": st.sampled_from(KINDS), "hints": st.sampled_from(("ordinary", "anything", "searched"))}
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(**ANY)
 def test_no_rule_exceeds_the_true_probability(task, seed, heads, norms, planted, arithmetic, kind, hints):
     """position-minima and exponential-moment, stratum by stratum, for every task, model, distribution and hint."""
@@ -103,7 +104,7 @@ def test_no_rule_exceeds_the_true_probability(task, seed, heads, norms, planted,
         hold(bound_of("exponential-moment", weights, question, arithmetic, some), question, truth)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(**ANY, nodes=st.sampled_from((0, 5, 1 << 20)))
 def test_exact_and_brute_force_weigh_exactly(task, seed, heads, norms, planted, arithmetic, kind, hints, nodes):
     """Equality with enumeration; with too few prefixes still a bracket."""
@@ -123,7 +124,7 @@ def test_exact_and_brute_force_weigh_exactly(task, seed, heads, norms, planted, 
             assert found.wrong_at_most == sum(truth.values()) * question.total()
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(**{**ANY, "kind": st.sampled_from(INDEPENDENT)})
 def test_the_bracket_contains_the_true_probability(task, seed, heads, norms, planted, arithmetic, kind, hints):
     """grid-count under independent positions."""
@@ -137,7 +138,7 @@ def test_the_bracket_contains_the_true_probability(task, seed, heads, norms, pla
         hold(bound_of("grid-count", weights, question, arithmetic, some), question, truth)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.sampled_from(WIDE), st.sampled_from((*KINDS, "uniform")), st.integers(0, 2**32 - 1))
 def test_weights_of_sets_are_sums_over_their_sequences(task, kind, seed):
     """Strata, boxes, and prefixes with their completions."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from oracle import fractions
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, split_floats
+from sampling import examples
 
 BOTH = sorted(ARITHMETICS)
 
@@ -28,7 +29,7 @@ def array(rows: int, cols: int, seed: int, dtype: type, spread: int) -> np.ndarr
 
 
 @pytest.mark.parametrize("arithmetic", BOTH)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from((np.float32, np.float64)), st.sampled_from((0, 3, 30)),
     st.sampled_from((0, 3, 30)),
@@ -83,7 +84,7 @@ def test_integers_are_exact(arithmetic):
     assert (value(x @ x) == n.astype(object) @ n.astype(object)).all()
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
 def test_any_float64_splits_exactly(values):
     """n * 2**e equals the stored value, subnormals and the largest included."""
@@ -91,7 +92,7 @@ def test_any_float64_splits_exactly(values):
     assert [Fraction(n) * Fraction(2) ** exponent for n in numbers.tolist()] == [Fraction(v) for v in values]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=5))
 def test_any_float32_splits_exactly(values):
     """The same for float32."""

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pessimal.kernel.arithmetic import ARITHMETICS, AbstractEnclosure, ArbArithmetic, Float64Arithmetic
 from pessimal.kernel.arithmetic.arb import ArbEnclosure
 from pessimal.kernel.arithmetic.float64 import Float64Enclosure, down, up
+from sampling import examples
 
 BOTH = sorted(ARITHMETICS)
 TINY, LEAST_NORMAL, HUGE = 2.0**-1074, 2.0**-1022, 1.7976931348623157e308
@@ -257,7 +258,7 @@ def test_an_empty_sum_is_zero(arithmetic):
 
 
 @pytest.mark.parametrize("arithmetic", BOTH)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_extremes_and_order_statistics_enclose(arithmetic, data):
     """max, min, running extremes and sort: for any choice of points inside, the exact answer lies inside."""
@@ -357,7 +358,7 @@ def test_dyadic_hints_are_enclosed(arithmetic):
 
 
 @pytest.mark.parametrize("arithmetic", BOTH)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(value=st.fractions(min_value=-(10**9), max_value=10**9))
 def test_fractions_are_enclosed(arithmetic, value):
     """One rational between its bounds, whatever its denominator."""
@@ -415,7 +416,7 @@ def test_integers_of_any_size_are_enclosed(arithmetic, exponent):
             assert (np.abs(hi - lo) <= np.abs(lo) * 2.0**-50 + 3 * TINY).all()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_up_and_down_reach_the_neighbours(x):
     """up(x) >= the next float, down(x) <= the one before: enough for half an ulp of rounding."""

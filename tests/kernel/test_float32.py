@@ -31,6 +31,7 @@ from pessimal.spec import Question, Weights
 from pessimal.spec.semantics import FLOAT32
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import BruteForce, Exact, ExponentialMoment, GridCount, PositionMinima, prove
+from sampling import examples
 from tasks import TASKS_ONCE
 
 SCALES = (1e-30, 1e-6, 0.1, 1.0, 3.0, 50.0, 1e4)
@@ -58,7 +59,7 @@ def require_inside(weights: Weights, box: Box, tokens: np.ndarray, logits: np.nd
     return seen
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.sampled_from(SMALL), st.integers(0, 2**32 - 1), st.sets(st.sampled_from(BIASES)),
     st.lists(st.sampled_from(SCALES), min_size=12, max_size=12), st.integers(1, 2), st.sampled_from(sorted(ARITHMETICS)),
@@ -75,7 +76,7 @@ def test_no_execution_leaves_the_enclosures(sizes, seed, biases, scales, heads, 
         require_inside(weights, box, tokens, execution.logits(weights, tokens), 3, seed)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(any_tensors(), st.integers(0, 2**32 - 1))
 def test_no_execution_of_hostile_weights_leaves_the_enclosures(drawn, seed):
     sizes, tensors = drawn
@@ -258,7 +259,7 @@ COVERED = ("brute-force", "position-minima", "exact", "exponential-moment", "gri
 
 
 @pytest.mark.parametrize("rule", COVERED)
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(any_tensors(), st.sampled_from(RIVALS), st.sampled_from(POSITIONS), st.integers(0, 2**32 - 1))
 def test_no_rule_certifies_what_some_execution_gets_wrong(rule, drawn, rival, position, seed):
     sizes, tensors = drawn

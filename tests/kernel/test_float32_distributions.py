@@ -34,6 +34,7 @@ from pessimal.strategies import (
     prove,
     within,
 )
+from sampling import examples
 
 COVERED = ("brute-force", "position-minima", "exact", "exponential-moment", "grid-count")
 SIZES = Sizes(3, 5, 7, 2, 4)
@@ -88,7 +89,7 @@ def hold(found: CountBound, weights: Weights, question: Question, seed: int) -> 
 
 
 @pytest.mark.parametrize("rule", COVERED)
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(
     any_tensors(),
     st.sampled_from(KINDS),

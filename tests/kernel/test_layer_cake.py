@@ -29,6 +29,7 @@ from pessimal.spec import Uniform, Weights
 from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, LossClaim, MeanProbabilityClaim, decimal_up
 from pessimal.spec.question import Question
 from pessimal.strategies import BruteForce, LayerCake, prove
+from sampling import examples
 
 PRECISION = 200
 QUANTITIES = (MEAN_PROBABILITY, LOSS)
@@ -104,7 +105,7 @@ ANY = {
 }
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(**ANY)
 def test_no_bound_is_better_than_the_truth(task, seed, heads, norms, planted, arithmetic, hints, kind):
     """For every task, model, distribution, level and tilt."""
@@ -112,7 +113,7 @@ def test_no_bound_is_better_than_the_truth(task, seed, heads, norms, planted, ar
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(**ANY)
 def test_no_bound_is_ever_better_than_the_truth(task, seed, heads, norms, planted, arithmetic, hints, kind):
     """The same, more often."""

@@ -21,6 +21,7 @@ from pessimal.spec import MaxOfK, Uniform
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment
 from pessimal.strategies.moment_search import MomentSearch, blank_hints, halfwords, shortened
+from sampling import examples
 from tasks import TINY_TASKS
 
 SIZES = Sizes(5, 7, 3, 2, 4)
@@ -92,7 +93,7 @@ def short_hints(numbers: np.ndarray, thresholds: np.ndarray | None, options: dic
     return Hints(options, arrays)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from((1, 2, 3)), st.sampled_from(("plain", "centred", "every")),
     st.sampled_from(("each", "pessimal")), st.sampled_from(("float64", "arb")), st.booleans(),

@@ -24,6 +24,7 @@ from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import ExponentialMoment
+from sampling import examples
 
 HINTLESS = ("cubic", "position-minima")
 PERFECT = {"sharpness": 30.0, "gain": 8.0, "noise": 0.01, "seed": 7}
@@ -56,7 +57,7 @@ def random_tilts(shape: tuple[int, int], kind: str, seed: int) -> tuple[np.ndarr
 TILTS = ("zero", "enormous", "tiny", "ordinary", "ordinary", "anything")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(any_tensors(), st.sampled_from(sorted(ARITHMETICS)))
 def test_hintless_bounds_never_exceed_the_true_count(model, arithmetic):
     """cubic, position-minima: total - floor(wrong_at_most) <= #right; brute force: equality."""
@@ -68,7 +69,7 @@ def test_hintless_bounds_never_exceed_the_true_count(model, arithmetic):
     assert certified("brute-force", weights, task, arithmetic) == truth
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(any_tensors(), st.sampled_from(TILTS), st.integers(0, 2**32 - 1), st.sampled_from(sorted(ARITHMETICS)))
 def test_exponential_moment_never_exceeds_the_true_count(model, kind, seed, arithmetic):
     """For every tilt, width, rival and position: total - floor(wrong_at_most) <= #right."""
@@ -87,7 +88,7 @@ def good_hints(weights: Weights, task: AbstractTask, rival: str, position: str, 
     return ExponentialMoment(rival, position, near).hints(weights, Question(task), no_progress)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(any_tensors(), st.sampled_from(sorted(ARITHMETICS)), st.integers(0, 2**32 - 1))
 def test_searched_tilts_never_exceed_the_true_count(model, arithmetic, seed):
     """The prover's own hints, where the bound is tightest and a fault would show first."""
@@ -190,7 +191,7 @@ def test_brute_force_is_exact_on_every_architecture(sizes, norms, arithmetic):
     assert result.wrong_at_least == len(found) - right
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(any_tensors(), st.sampled_from((2, 3)), st.sampled_from(((), NORMS[2:], NORMS)), st.integers(0, 2**32 - 1))
 def test_brute_force_is_exact_on_hostile_architectures(model, heads, norms, seed):
     """Ties, overflow and underflow with several heads and LayerNorms: brute force still counts exactly."""
@@ -267,7 +268,7 @@ def test_a_single_output_has_no_rival(arithmetic):
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     any_tensors(),
     st.sampled_from((*TILTS, "searched")),

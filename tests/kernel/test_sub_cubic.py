@@ -19,6 +19,7 @@ from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS
 from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
 from pessimal.kernel.rules.sub_cubic.splits import CROSS
 from pessimal.spec.question import Question
+from sampling import examples
 
 COMBINATIONS = list(product(DIRECT_PATHS, AVERAGINGS, QK_PATHS))
 RULE = RULES["sub-cubic"]
@@ -72,7 +73,7 @@ def test_cost_is_what_is_counted(combination, sizes):
         assert RULE.cost(weights.architecture, Question(sizes.task()), hints).flops == arith.tally.flops
 
 
-@settings(max_examples=40, phases=[Phase.generate])
+@settings(max_examples=examples(40), phases=[Phase.generate])
 @given(any_tensors(), st.sampled_from(COMBINATIONS), st.integers(0, 2**32 - 1), st.sampled_from(sorted(ARITHMETICS)))
 def test_random_hints_never_exceed_the_true_count(model, combination, seed, arithmetic):
     """For every composition, direction, gap and point."""

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 
 from models import BIASES, NORMS, Sizes, build, random_tensors
 from pessimal.spec import Overrides, WeightsError, read_weights
+from sampling import examples
 
 SIZES = Sizes(3, 11, 5, 7, 2)
 TINY = Sizes(2, 3, 1, 1, 1)
@@ -385,7 +386,7 @@ def test_a_huge_span_of_exponents_is_named():
     refused(save(tensors), "W_E", "exponents")
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.lists(st.tuples(st.integers(0, 2**32), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 20))
 def test_mutated_files_are_read_or_refused(changes, cut):
     """Byte mutations and cuts of a valid file raise WeightsError or give finite tensors and another digest."""
@@ -409,7 +410,7 @@ def test_mutated_files_are_read_or_refused(changes, cut):
     assert (weights.sha256 == original.sha256) == (same and weights.architecture == original.architecture)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=60), st.booleans())
 def test_arbitrary_bytes_are_refused(data, framed):
     """Noise, with and without a fitting length."""

@@ -20,6 +20,7 @@ from pessimal.kernel.rules.sub_cubic.averaging import MEAN, SignAware
 from pessimal.spec.question import Question
 from pessimal.strategies.sub_cubic import PUBLISHED, Workbench, pack_halfwords
 from pessimal.testing import check_strategy, tiny_weights
+from sampling import examples
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "max-of-k"
@@ -34,7 +35,7 @@ def test_there_are_a_hundred_and_their_names_say_what_they_are():
         assert name == "eupu-{}--attn-{}--attn-err-{}".format(*words).replace("_", "-").lower()
 
 
-@settings(max_examples=25, phases=[Phase.generate])
+@settings(max_examples=examples(25), phases=[Phase.generate])
 @given(any_tensors(), st.sampled_from(NAMES), st.sampled_from(sorted(ARITHMETICS)), st.integers(0, 2))
 def test_searched_hints_never_exceed_the_true_count(model, name, arithmetic, choice):
     """Where the bound is tightest, for every composition and every option."""

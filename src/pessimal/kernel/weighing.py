@@ -77,7 +77,7 @@ class AbstractWeighing(ABC):
         """Weight of some prefixes, each followed by completions."""
 
     @abstractmethod
-    def box(self, allowed: Sequence[Int[np.ndarray, " m"]], q: int) -> int:
+    def box(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
         """Weight of a product of token sets before the last token q."""
 
     def sequences(self, others: Int[np.ndarray, "n k_1"], q: int) -> int:
@@ -117,7 +117,7 @@ class Counting(AbstractWeighing):
         """How many, times the completions of each."""
         return len(tokens) * int(after)
 
-    def box(self, allowed: Sequence[Int[np.ndarray, " m"]], q: int) -> int:
+    def box(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
         """Its size."""
         del q
         found = 1
@@ -181,7 +181,7 @@ class Independent(AbstractWeighing):
         """The sum of their products, times the completions of each."""
         return int(self.distribution.weigh(tokens).sum()) * int(after) if len(tokens) else 0
 
-    def box(self, allowed: Sequence[Int[np.ndarray, " m"]], q: int) -> int:
+    def box(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
         """The product of the sums."""
         found = self.last(q)
         for i, tokens in enumerate(allowed):
@@ -258,7 +258,7 @@ class Chain(AbstractWeighing):
         """Each times the completions of its last token."""
         return int((self.distribution.weigh(tokens) * after[tokens[:, -1]]).sum()) if len(tokens) else 0
 
-    def box(self, allowed: Sequence[Int[np.ndarray, " m"]], q: int) -> int:
+    def box(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
         """One pass over the positions."""
         if not allowed:
             return int(self.distribution.initial[q])

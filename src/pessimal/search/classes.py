@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 
 def contiguous_classes(values: Float[np.ndarray, " n"], number: int) -> Int[np.ndarray, " n"]:
-    """Class of every value: `number` runs of the sorted values with the least total of size times range.
+    """Class of every value, largest values first: `number` runs of the sorted values, least total of size times range.
 
     Exact, by dynamic programming. Cost: n^2 * number.
     """
@@ -28,6 +28,6 @@ def contiguous_classes(values: Float[np.ndarray, " n"], number: int) -> Int[np.n
     found, end = np.zeros(n, dtype=np.int64), n
     for c in range(number, 0, -1):
         begin = int(cut[c, end])
-        found[order[begin:end]] = c - 1
+        found[order[begin:end]] = number - c
         end = begin
     return found

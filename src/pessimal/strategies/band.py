@@ -115,12 +115,13 @@ class _Search:
 
     def _starts(self) -> list[dict[str, int]]:
         """Recipes for this vocabulary, and wide and narrow bands with few and many targets."""
-        few, more, last = min(2, self.k - 1), min(3, self.k - 1), self.v - 1
+        few, more, many, last = min(2, self.k - 1), min(3, self.k - 1), min(4, self.k - 1), self.v - 1
         points = [(first * self.v // 64, low * self.v // 64, *shape) for first, low, *shape in RECIPES]
         # near, cells, classes, rivals below and above, rank-one scores of positions, joint
         shapes = ((2, 4, 1, 0, 0, 1, 0), (4, 6, 1, 0, 0, 1, 0), (7, 10, 1, 0, 0, 0, 0), (6, 10, few, 1, 0, 0, 0),
-                  (8, 16, more, 2, 1, 0, 0))  # fmt: skip
-        for part in (64, 40, 20, 8, 3):
+                  (8, 16, more, 2, 1, 0, 0), (7, 6, more, 0, 0, 0, 0), (5, 4, more, 1, 0, 0, 0),
+                  (7, 4, many, 0, 0, 0, 0), (7, 6, few, 1, 0, 0, 0))  # fmt: skip
+        for part in (64, 40, 28, 20, 14, 8, 3):
             first = min(self.v - max(1, self.v * part // 64), last)
             points += [(first, max(0, first - 1 - 3 * shape[3]), *shape) for shape in shapes]
         found = []

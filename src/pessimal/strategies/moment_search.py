@@ -217,12 +217,12 @@ class MomentSearch:
         heads = self.weights.architecture.shape.n_heads
         return heads * read.problems * positions * strata_of(self.task).number * read.near // 2
 
-    def _sample(self, read: TermOptions) -> Int[np.ndarray, " some"] | None:
+    def _sample(self, read: TermOptions) -> list[int] | None:
         """Every so many of the queries that occur, or None for all queries."""
         queries = np.nonzero(strata_of(self.task).place >= 0)[0]
         occur = np.flatnonzero(np.bincount(queries, weights=self.shares) > 0)
         step = max(occur.size // SAMPLE, 4 if self._terms(read) > HUGE_TERMS * read.near else 1)
-        return occur[step // 2 :: step] if 1 < step < occur.size else None
+        return occur[step // 2 :: step].tolist() if 1 < step < occur.size else None
 
     def _in_threads(
         self, search: "Search", found: Iterable[tuple[int, StratumTerms]]

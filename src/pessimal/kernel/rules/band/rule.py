@@ -7,25 +7,31 @@ holder, of class h. If the deficits of the other positions before the last, anot
 
 $$ D_h = g_{K-1}(q) + g_h(y) + \textstyle\sum_{i \ne \mathrm{holder}} b_{c(i)}, $$
 
-the sequence is right. With step $s = \max_hD_h / (B - \tfrac12)$ and $n(t) = \lceil d(t)/s\rceil$, near tokens with
-positive deficits, and $T_h$ the largest integer below $D_h/s$, at least $r_h$ of the $y^{K-2}$ fillings of those
-positions by tokens below y are: the sum of the coefficients $0 .. T_h$ of
-$\prod_c(N + \sum_{near}X^{n_c(t)})^{m_c - [c=h]}$, N far tokens and $m_c$ positions of class c. Then the stratum has at
-least the share $\sum_h \tfrac{m_h}{K-1}\,r_h / y^{K-2}$ of its sequences right. *Proof.* Let J be the set of positions
-that hold y. Given J and any holder $j \in J$, the others outside J are filled freely below y; a filling of all
-positions but j restricts to one of them with no larger sum, so the right share is at least $r_j / y^{K-2}$, hence at
-least the mean over $j \in J$. By symmetry every position has the same weight in the sum over J. For $q = y$ there is no
-holder, every position is filled from 0 .. y and $D = g_{K-1}(y) + \sum_i b_{c(i)}$.
+the sequence is right. With step $s_h = D_h / (B - \tfrac12)$ and $n(t) = \lceil d(t)/s_h\rceil$, near tokens with
+positive deficits, at least $r_h$ of the $y^{K-2}$ fillings of those positions by tokens below y are: the sum of the
+coefficients $0 .. B - 1$ of $\prod_c(N + \sum_{near}X^{n_c(t)})^{m_c - [c=h]}$, N far tokens and $m_c$ positions of
+class c. Then at least this share of the stratum is right:
+
+$$ \sum_h \frac{N_h}{(y+1)^{K-1} - y^{K-1}}\,\frac{r_h}{y^{K-2}}, \qquad
+N_h = y^{m_{<h}}\,\bigl((y+1)^{m_h} - y^{m_h}\bigr)\,(y+1)^{m_{>h}}, $$
+
+$m_{<h}$ positions in the classes before h. *Proof.* Let J be the set of positions that hold y and h the first class
+that has one of them, j. Given J, the positions outside J are filled freely below y; such a filling is a filling of all
+positions but j restricted to fewer, with no larger sum, so the share that is right is at least $r_h / y^{K-2}$. There
+are $N_h$ sequences whose first class is h. The numbering of the classes is a hint: the bound is best if those that
+attend most come first. For $q = y$ there is no holder, every position is filled from 0 .. y and
+$D = g_{K-1}(y) + \sum_i b_{c(i)}$.
 
 The rivals of a target are split into problems (`values.py`); the shares that are not right add up. Sequences whose
-largest token is below $y_0$ are given up. A stratum without a positive D, or with a lost number, is
-given up.
+largest token is below $y_0$ are given up. A holder without a positive D counts for nothing; a stratum with a lost
+number is given up.
 
 Soundness: for all weights and every value of the hints.
 Cost: counted by running the rule over shapes.
 Source: new; specification `short-proofs.md`, with a grid in place of the moment.
 """
 
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 from typing import ClassVar
@@ -120,17 +126,14 @@ class _Band:
         worst = (self._below(q, y, rows) * heaviest).where(y >= o.near, 0)
         return [worst * self.scores.greatest[c, q] for c in range(last)]
 
-    def last(self, one: Problem, q: np.ndarray, y: np.ndarray) -> AbstractEnclosure:
-        """g_{K-1}(q)."""
-        o, c, m = self.options, len(self.sizes), self.margins
-        token = np.maximum(q, o.row)
-        own = self.term(one, c, (q, token, y), self.weights(c, q, token))
+    def unseen(self, q: np.ndarray, y: np.ndarray) -> AbstractEnclosure | None:
+        """g_{K-1}(q) of the queries below the first row, over all rivals; None if there are none."""
+        o, m = self.options, self.margins
         if m.below is None or self.scores.unseen is None:
-            return own
+            return None
         target = y - o.first
         margin = self._below(q, y, [m.below[target], None if m.below_far is None else m.below_far[target]])
-        low = margin * (self.scores.unseen[np.minimum(q, o.row - 1)] * self.scores.greatest[c, q])
-        return self.arith.stack([own, low], axis=1)[np.arange(q.size), np.where(q < o.row, 1, 0)]
+        return margin * (self.scores.unseen[np.minimum(q, o.row - 1)] * self.scores.greatest[len(self.sizes), q])
 
 
 def _smallest(parts: list[AbstractEnclosure]) -> AbstractEnclosure:
@@ -140,67 +143,132 @@ def _smallest(parts: list[AbstractEnclosure]) -> AbstractEnclosure:
     return total
 
 
+@dataclass(frozen=True)
 class _Strata:
-    """Strata (q, y), all with q < y or all with q = y."""
+    """Strata (q, y), all with q < y or all with q = y, and what every problem needs of them.
 
-    def __init__(self, band: _Band, q: Int[np.ndarray, " S"], y: Int[np.ndarray, " S"], *, holder: bool) -> None:
-        self.band, self.q, self.y, self.holder = band, q, y, holder
-        o = band.options
-        self.base, classes = band.base(q, y), range(len(band.sizes))
-        self.t = y[:, np.newaxis] - np.arange(holder, o.near)
-        self.near = (q[:, np.newaxis], np.maximum(self.t, o.row), y[:, np.newaxis])
-        self.weights = [band.weights(c, *self.near[:2]) for c in classes]
-        self.own = [band.weights(c, q, y) for c in classes] if holder else []
+    Attributes:
+        q, y: last token and target, `[S]`.
+        holder: q < y.
+        base: b_c over all rivals, by class.
+        weights, own, last: least and greatest weights of the near tokens, of y and of the last token, by class.
+        unseen: g_{K-1}(q) of the queries below the first row, or None.
+    """
+
+    band: _Band
+    q: Int[np.ndarray, " S"]
+    y: Int[np.ndarray, " S"]
+    holder: bool
+    base: list[AbstractEnclosure]
+    weights: list[list[AbstractEnclosure]]
+    own: list[list[AbstractEnclosure]]
+    last: list[AbstractEnclosure]
+    unseen: AbstractEnclosure | None
+
+    @staticmethod
+    def make(band: _Band, q: Int[np.ndarray, " S"], y: Int[np.ndarray, " S"], *, holder: bool) -> "_Strata":
+        """Bounds that do not depend on the rival."""
+        o, n = band.options, len(band.sizes)
+        t = np.maximum(y[:, np.newaxis] - np.arange(holder, o.near), o.row)
+        return _Strata(
+            band,
+            q,
+            y,
+            holder,
+            base=band.base(q, y),
+            weights=[band.weights(c, q[:, np.newaxis], t) for c in range(n)],
+            own=[band.weights(c, q, y) for c in range(n)] if holder else [],
+            last=band.weights(n, q, np.maximum(q, o.row)),
+            unseen=band.unseen(q, y),
+        )
+
+    def among(self, kept: Int[np.ndarray, " n"]) -> "_Strata":
+        """Some of them."""
+        return replace(
+            self,
+            q=self.q[kept],
+            y=self.y[kept],
+            base=[one[kept] for one in self.base],
+            weights=[[end[kept] for end in ends] for ends in self.weights],
+            own=[[end[kept] for end in ends] for ends in self.own],
+            last=[end[kept] for end in self.last],
+            unseen=None if self.unseen is None else self.unseen[kept],
+        )
 
     def right(self, one: Problem) -> AbstractEnclosure:
-        """Sum over h of m_h r_h with a holder, the number of right fillings without; `[S]`."""
+        """Lower bound of the share of sequences that are right against these rivals, `[S]`."""
         band, arith, sizes = self.band, self.band.arith, self.band.sizes
         own = [band.term(one, c, (self.q, self.y, self.y), w) for c, w in enumerate(self.own)]
         base = [b.minimum(g) for b, g in zip(self.base, own, strict=True)] if self.holder else self.base
-        total = band.last(one, self.q, self.y)
+        total = self._last(one)
         for b, size in zip(base, sizes, strict=True):
             total = total + (b if size == 1 else b * arith.fraction(Fraction(size)))
         ends = [total - b + g for b, g in zip(base, own, strict=True)] if self.holder else [total]
-        longest = ends[0]
-        for end in ends[1:]:
-            longest = longest.maximum(end)
-        per_step = arith.fraction(Fraction(2 * band.options.cells - 1, 2)) / longest
-        powers = self._powers(one, base, per_step)
-        right: list[AbstractEnclosure] = []
+        t, deficits = self._deficits(one, base)
+        cells, right = band.options.cells, []
         for h, end in enumerate(ends):
-            degree = (end * per_step).integer_below(band.options.cells - 1)
+            per_step = arith.fraction(Fraction(2 * cells - 1, 2)) / end
+            # SOUND: a holder without a positive D has no step, and no degree.
+            degree = (end * per_step).integer_below(cells - 1)
             counts = [size - (self.holder and c == h) for c, size in enumerate(sizes)]
-            part = _fillings(powers, counts, degree, arith)
-            right.append(part * arith.fraction(Fraction(sizes[h])) if self.holder and sizes[h] > 1 else part)
+            powers = [(self._tokens(t, deficit, per_step), n) for deficit, n in zip(deficits, counts, strict=True) if n]
+            right.append(_fillings(powers, degree, arith) * self._share(h))
         return reduce(lambda a, b: a + b, right)
 
-    def _powers(self, one: Problem, base: list[AbstractEnclosure], per_step: AbstractEnclosure) -> list[Powers]:
-        """Polynomials of the tokens at a position of each class."""
-        cells, arith = self.band.options.cells, self.band.arith
+    def _last(self, one: Problem) -> AbstractEnclosure:
+        """g_{K-1}(q)."""
+        row = self.band.options.row
+        own = self.band.term(one, len(self.band.sizes), (self.q, np.maximum(self.q, row), self.y), self.last)
+        if self.unseen is None:
+            return own
+        return self.band.arith.stack([own, self.unseen], axis=1)[np.arange(self.q.size), np.where(self.q < row, 1, 0)]
+
+    def _deficits(
+        self, one: Problem, base: list[AbstractEnclosure]
+    ) -> tuple[Int[np.ndarray, "S near"], list[AbstractEnclosure]]:
+        """Near tokens, negative where there is none, and d_c of each by class."""
+        o = self.band.options
+        t = self.y[:, np.newaxis] - np.arange(self.holder, o.near)
+        near = (self.q[:, np.newaxis], np.maximum(t, o.row), self.y[:, np.newaxis])
+        return t, [b.reshape(-1, 1) - self.band.term(one, c, near, self.weights[c]) for c, b in enumerate(base)]
+
+    def _tokens(
+        self, t: Int[np.ndarray, "S near"], deficit: AbstractEnclosure, per_step: AbstractEnclosure
+    ) -> AbstractEnclosure:
+        """Polynomial of the tokens at a position."""
+        cells = self.band.options.cells
+        cell = (deficit * per_step.reshape(-1, 1)).integer_above(cells)
         n_far = np.maximum(self.y - self.band.options.near + 1, 0)
-        powers = []
-        for c, b in enumerate(base):
-            deficit = b.reshape(-1, 1) - self.band.term(one, c, self.near, self.weights[c])
-            cell = (deficit * per_step.reshape(-1, 1)).integer_above(cells)
-            counts = arith.histogram(np.where(self.t >= 0, cell, cells), cells, n_far)
-            powers.append(Powers(counts.enclose(), arith))
-        return powers
+        return self.band.arith.histogram(np.where(t >= 0, cell, cells), cells, n_far).enclose()
+
+    def _share(self, h: int) -> AbstractEnclosure:
+        """Share of a stratum that one filling stands for when the first class that holds y is h, `[S]`."""
+        sizes, k_1 = self.band.sizes, sum(self.band.sizes)
+        before, after = sum(sizes[:h]), sum(sizes[h + 1 :])
+        shares = {}
+        for y in np.unique(self.y).tolist():
+            if self.holder:
+                first = y**before * ((y + 1) ** sizes[h] - y ** sizes[h]) * (y + 1) ** after
+                shares[y] = Fraction(first, ((y + 1) ** k_1 - y**k_1) * y ** (k_1 - 1))
+            else:
+                shares[y] = Fraction(1, (y + 1) ** k_1)
+        table = self.band.arith.stack([self.band.arith.fraction(one) for one in shares.values()])
+        return table[np.searchsorted(list(shares), self.y)]
 
 
 def _fillings(
-    powers: list[Powers], counts: list[int], degree: Int[np.ndarray, " S"], arith: AbstractArithmetic
+    chosen: list[tuple[AbstractEnclosure, int]], degree: Int[np.ndarray, " S"], arith: AbstractArithmetic
 ) -> AbstractEnclosure:
-    """Coefficients 0 .. degree of the product of the powers, summed."""
-    chosen = [(one, n) for one, n in zip(powers, counts, strict=True) if n]
+    """Coefficients 0 .. degree of a product of polynomials to some powers, summed."""
     if not chosen:
         return arith.integers((degree >= 0).astype(np.int64)).enclose()
-    if len(chosen) == 1:
-        one, n = chosen[0]
+    powers = [(Powers(one, arith), n) for one, n in chosen]
+    one, n = powers[-1]
+    if len(powers) == 1:
         return low_sum(one[n - n // 2], one[n // 2] if n > 1 else None, degree)
-    product = chosen[0][0][chosen[0][1]]
-    for one, n in chosen[1:-1]:
-        product = times(product, one[n], arith)
-    one, n = chosen[-1]
+    product = powers[0][0][powers[0][1]]
+    for other, count in powers[1:-1]:
+        product = times(product, other[count], arith)
     return low_sum(product, one[n], degree)
 
 
@@ -251,12 +319,12 @@ class BandRule(AbstractRule):
             (q, y): _size(q, y, k) for y in range(first) for q in range(y + 1)
         }
         y = np.arange(first, v)
-        wrong |= self._wrong(_Strata(band, y, y, holder=False), k)
+        wrong |= self._wrong(_Strata.make(band, y, y, holder=False), k)
         progress(1, 2)
         y = np.repeat(np.arange(first, v), np.arange(first, v))
         if y.size:
             q = np.concatenate([np.arange(target) for target in range(first, v)])
-            wrong |= self._wrong(_Strata(band, q, y, holder=True), k)
+            wrong |= self._wrong(_Strata.make(band, q, y, holder=True), k)
         progress(2, 2)
         total = Fraction(sum(wrong.values()))
         return CountBound(wrong_at_most=total, wrong_at_least=None, decided=False, strata=wrong)
@@ -266,15 +334,15 @@ class BandRule(AbstractRule):
         """By stratum, min(size, the sum over problems of the size times the share that is not right)."""
         zero = strata.band.arith.fraction(Fraction(0))
         share: list[Fraction | None] = [Fraction(0)] * strata.y.size
-        scales = {y: (k - 1) * y ** max(k - 2, 0) if strata.holder else (y + 1) ** (k - 1) for y in strata.y.tolist()}
         for one in strata.band.margins.problems:
-            exists = one.exists[strata.y - strata.band.options.first].tolist()
-            for i, minus_right in enumerate((zero - strata.right(one)).upper()):
+            kept = np.flatnonzero(one.exists[strata.y - strata.band.options.first])
+            if not kept.size:
+                continue
+            for i, minus_right in zip(kept.tolist(), (zero - strata.among(kept).right(one)).upper(), strict=True):
                 so_far = share[i]
                 # SOUND: a lost number gives the stratum up.
-                if so_far is not None and exists[i]:
-                    lost = minus_right is None
-                    share[i] = None if lost else so_far + max(Fraction(0), 1 + minus_right / scales[int(strata.y[i])])
+                lost = so_far is None or minus_right is None
+                share[i] = None if lost else so_far + max(Fraction(0), 1 + minus_right)
         wrong: dict[tuple[int, int], Fraction | int] = {}
         for q, y, part in zip(strata.q.tolist(), strata.y.tolist(), share, strict=True):
             wrong[q, y] = _size(q, y, k) * (Fraction(1) if part is None else min(Fraction(1), part))
