@@ -4,20 +4,23 @@ BIN := $(VENV)/bin
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test fast check format bench mutation docs clean
+.PHONY: demo test fast shapes check format bench mutation docs clean
 
 demo:  ## prove and check the shipped models, write the report
 	@scripts/environment.sh $(VENV)
 	$(BIN)/pessimal demo --out demo-out
 
-test:  ## every test
-	@scripts/environment.sh $(VENV) test
+test: shapes  ## every test
 	$(BIN)/python -m pytest -n 2 -q
 
-# Without the run-time shape checks, which take three fifths of the time and stay on in `make test`.
 fast:  ## the tests that take a moment each
 	@scripts/environment.sh $(VENV) test
-	$(BIN)/python -m pytest -n 2 -q -m "not slow" -o "addopts=--strict-markers --import-mode=importlib"
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+# Checking every call takes ten times as long as the call; shapes go wrong on the first few examples or not at all.
+shapes:  ## the fast tests on a few examples, with every shape checked at run time
+	@scripts/environment.sh $(VENV) test
+	PESSIMAL_EXAMPLES=2 $(BIN)/python -m pytest -n 2 -q -m "not slow" --jaxtyping-packages=pessimal,beartype.beartype
 
 check:  ## style, types, layers, generated documentation
 	@scripts/environment.sh $(VENV) test

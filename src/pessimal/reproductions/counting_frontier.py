@@ -2,7 +2,6 @@
 
 Contents:
     CountingFrontier — the reproduction.
-    best_within — the best bound of every model within a budget.
 """
 
 import json
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pessimal.reproductions.drawing import panels
-from pessimal.reproductions.groups import Row
+from pessimal.reproductions.groups import Row, best_per_model, share
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.main_table import summary
 from pessimal.reproductions.tables import Table
@@ -30,27 +29,10 @@ BUDGETS = (19.0, 19.5, 20.0, 20.5, 21.0, 22.0, 25.0)
 SOURCE = Path("bound-versus-flops")
 
 
-def best_within(rows: list[Row], budget: float) -> dict[str, Row]:
-    """For every model the proof with the largest bound among those of at most `budget` flops."""
-    best: dict[str, Row] = {}
-    for row in rows:
-        if row["correct"] is None or row["flops"] > budget:
-            continue
-        held = best.get(row["weights"])
-        if held is None or int(row["correct"]) > int(held["correct"]):
-            best[row["weights"]] = row
-    return best
-
-
-def accuracy(row: Row) -> float:
-    """The certified share of all sequences."""
-    return int(row["correct"]) / int(row["total"])
-
-
 def _numbers(rows: list[Row]) -> dict[str, Any]:
     """Means over models."""
     return {
-        "bound": summary([accuracy(row) for row in rows]),
+        "bound": summary([share(row, "correct", {}) for row in rows]),
         "models": len(rows),
         **{key: summary([float(row[key]) for row in rows]) for key in
            ("flops", "checker_ops", "certificate_bytes", "unexplained_dims", "prove_seconds", "seconds")},
@@ -64,7 +46,14 @@ class CountingFrontier(AbstractReproduction):
     question: ClassVar[str] = "How tight is a counting proof of a given length, beside the published ones?"
     sweep: ClassVar[str] = "counting-k4"
     smoke_sweep: ClassVar[str] = "counting-smoke"
-    others: ClassVar[tuple[str, ...]] = ("counting-k10", "counting-k20")
+    others: ClassVar[tuple[str, ...]] = (
+        "counting-k5",
+        "counting-k10",
+        "counting-k20",
+        "brackets-k4",
+        "brackets-k10",
+        "brackets-k20",
+    )
 
     def results(self, swept: Swept) -> dict[str, Any]:
         """Per K: budgets, strategies, brackets, exact counts, published points."""
@@ -78,7 +67,7 @@ class CountingFrontier(AbstractReproduction):
         models = {row["weights"] for row in swept.rows}
         within = {}
         for exponent in BUDGETS:
-            best = list(best_within(swept.rows, 2**exponent).values())
+            best = list(best_per_model((row for row in swept.rows if row["flops"] <= 2**exponent), "correct").values())
             # A mean over those models that have a proof would flatter the budget.
             if len(best) == len(models):
                 within[str(exponent)] = _numbers(best)
@@ -97,7 +86,7 @@ class CountingFrontier(AbstractReproduction):
             "bracket_width": summary([row["accuracy_upper_bound"] - row["accuracy_lower_bound"] for row in brackets]),
             "bracket_seconds": summary([row["prove_seconds"] + row["seconds"] for row in brackets]),
             "exact": {row["weights"]: row["correct"] for row in exact},
-            "exact_accuracy": summary([accuracy(row) for row in exact]),
+            "exact_accuracy": summary([share(row, "correct", {}) for row in exact]),
             "exact_check_seconds": summary([row["seconds"] for row in exact]),
             "published": self._published(swept),
         }

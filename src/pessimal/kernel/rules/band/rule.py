@@ -341,8 +341,8 @@ class BandRule(AbstractRule):
             for i, minus_right in zip(kept.tolist(), (zero - strata.among(kept).right(one)).upper(), strict=True):
                 so_far = share[i]
                 # SOUND: a lost number gives the stratum up.
-                lost = so_far is None or minus_right is None
-                share[i] = None if lost else so_far + max(Fraction(0), 1 + minus_right)
+                if so_far is not None:
+                    share[i] = None if minus_right is None else so_far + max(Fraction(0), 1 + minus_right)
         wrong: dict[tuple[int, int], Fraction | int] = {}
         for q, y, part in zip(strata.q.tolist(), strata.y.tolist(), share, strict=True):
             wrong[q, y] = _size(q, y, k) * (Fraction(1) if part is None else min(Fraction(1), part))
