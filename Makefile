@@ -20,7 +20,7 @@ fast:  ## the tests that take a moment each
 # Checking every call takes ten times as long as the call; shapes go wrong on the first few examples or not at all.
 shapes:  ## the fast tests on a few examples, with every shape checked at run time
 	@scripts/environment.sh $(VENV) test
-	PESSIMAL_EXAMPLES=2 $(BIN)/python -m pytest -n 2 -q -m "not slow" --jaxtyping-packages=pessimal,beartype.beartype
+	PESSIMAL_EXAMPLES=2 $(BIN)/python -m pytest -n 2 -q -m "not slow and not survey" --jaxtyping-packages=pessimal,beartype.beartype
 
 check:  ## style, types, layers, generated documentation
 	@scripts/environment.sh $(VENV) test

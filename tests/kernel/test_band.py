@@ -135,6 +135,7 @@ def check_planted(seeds: range) -> tuple[int, int]:
     return looked, useful
 
 
+@pytest.mark.survey
 def test_bounds_on_planted_models_are_sound_and_have_power():
     """certified <= truth with arbitrary hints, and often more than half of it."""
     looked, useful = check_planted(range(12))
@@ -190,6 +191,25 @@ def test_a_perfect_model_is_certified_nearly_entirely(sizes, rival, scores):
         hints.options, {**hints.arrays, "query_direction": a[:, 0].copy(), "key_direction": np.eye(sizes.m)[0]}
     )
     assert 100 * certified("band", weights, sizes.task(), "float64", hints) >= 99 * sizes.task().total()
+
+
+def test_a_position_with_little_attention_costs_only_its_own_sequences():
+    """Classes of their own, light positions last: nearly all that is right; in one class, or with one step, far less."""
+    sizes = Sizes(5, 7, 11, 2, 5)
+    tensors = planted_tensors(sizes, sharpness=3.0, gain=2.0)
+    tensors["W_K"][0, 4, 0] = np.sqrt(sizes.d)
+    tensors["W_pos"][:, 4] = [0, -7, 0, 0, 0]
+    weights = build(tensors)
+    truth = true_count(weights)
+
+    def share(classes):
+        hints = band_hints(sizes, near=sizes.v, cells=16, rival="joint", classes=classes)
+        found = certified("band", weights, sizes.task(), "float64", hints)
+        assert found <= truth
+        return found / truth
+
+    apart, last_first, together = share([0, 1, 0, 0]), share([1, 0, 1, 1]), share([0, 0, 0, 0])
+    assert apart > 0.99 > last_first > together
 
 
 def test_more_cells_never_certify_less_by_much():

@@ -23,7 +23,7 @@ from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import check
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.interface import CountBound, no_progress, require_weighs
+from pessimal.kernel.rules.interface import CountBound, no_progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata import strata_of
@@ -48,7 +48,6 @@ from sampling import examples
 
 def bound_of(rule: str, weights: Weights, question: Question, arithmetic: str, hints: Hints) -> CountBound:
     arith = ARITHMETICS[arithmetic]()
-    require_weighs(RULES[rule], question)
     RULES[rule].require_covers(weights, question)
     cost = RULES[rule].cost(weights.architecture, question, hints)
     assert cost.checker_ops > cost.flops > 0

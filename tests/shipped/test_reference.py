@@ -7,7 +7,10 @@ import pytest
 import pessimal as ps
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
-pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference models are not beside this checkout")
+pytestmark = [
+    pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference models are not beside this checkout"),
+    pytest.mark.survey,
+]
 
 MAX4 = {"max4_v64_seed24262": (16774381, 16036705, 0.973), "max4_v64_seed7098": (16772467, 16292980, 0.975)}
 MAX2 = {"max2_simpler": 4096, "max2_undertrained_simpler": 4046, "max2_layernorm": 4077}

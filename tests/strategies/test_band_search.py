@@ -13,6 +13,8 @@ from pessimal.search.climb import climb
 from pessimal.strategies import BUDGETS, Frontier
 from pessimal.strategies.words import make_strategy, read_budget
 
+pytestmark = pytest.mark.survey
+
 SIZES = Sizes(11, 13, 7, 3, 3)
 WEIGHTS = build(planted_tensors(SIZES, sharpness=1.0, gain=1.0, noise=0.001, seed=1))
 TASK = SIZES.task()

@@ -14,6 +14,7 @@ from pessimal.testing import ConformanceError, check_strategy, tiny_weights
 ACCURATE = [name for name in sorted(set(ps.STRATEGIES) - set(ps.PUBLISHED)) if "accuracy" in ps.STRATEGIES[name].claims]
 
 
+@pytest.mark.survey
 @pytest.mark.parametrize("name", ACCURATE)
 def test_every_exported_strategy_conforms(name):
     check_strategy(ps.STRATEGIES[name]())

@@ -19,7 +19,7 @@ from pessimal.kernel.certificate import Certificate, canonical, decode
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import CountBound, Progress, no_progress, require_weighs
+from pessimal.kernel.rules.interface import CountBound, Progress, no_progress
 from pessimal.kernel.weighing import weighing_of
 from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import DistributionError, Uniform, distribution_from
@@ -164,7 +164,6 @@ def check(
         question = _require_about(certificate, weights)
         task = question.task
         rule = RULES[certificate.rule]
-        require_weighs(rule, question)
         rule.require_covers(weights, question)
         cost = rule.cost(weights.architecture, question, certificate.hints)
         if cost.checker_ops > limits.max_ops:

@@ -22,7 +22,7 @@ from pessimal.kernel.check import Limits, require_sound_floats
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import Hints, Progress, no_progress, require_weighs
+from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.spec.claim import ACCURACY, CLAIMS, AccuracyClaim
 from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.question import Question
@@ -97,7 +97,6 @@ def _answer(
 ) -> Proof:
     """Hints, cost, bound, claim, bytes."""
     rule = RULES[strategy.rule]
-    require_weighs(rule, question)
     rule.require_covers(weights, question)
     require_sound_floats()
     hints = strategy.hints(weights, question, progress)

@@ -33,7 +33,7 @@ from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rounding import float32_complaints
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, boxes
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_weighs
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
@@ -107,9 +107,8 @@ class BruteForceRule(AbstractRule):
             cost = cost.plus(flops + bias, exps)
         return weighed(cost, question, decisions=shape.d_vocab**shape.k)
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """Everything the specification describes; under `float32` what its rounding bound covers."""
-        require_weighs(self, question)
         reasons = [] if question.semantics == REAL else float32_complaints(weights)
         if reasons:
             raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))

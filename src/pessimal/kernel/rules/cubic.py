@@ -29,17 +29,15 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, cubic_cost
+from pessimal.kernel.rules.additive import require_additive_max_of_k
 from pessimal.kernel.rules.interface import (
     AbstractRule,
     CountBound,
     Hints,
     Progress,
-    require_max_of_k,
-    require_real,
-    require_weighs,
 )
 from pessimal.kernel.strata import strata_of
-from pessimal.kernel.tables import AdditiveTables, additive_tables, require_single_additive_head
+from pessimal.kernel.tables import AdditiveTables, additive_tables
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
@@ -116,12 +114,9 @@ class CubicRule(AbstractRule):
         hints.only(set(), set())
         return cubic_cost(architecture)
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
-        require_max_of_k(question.task)
-        require_real(question)
-        require_weighs(self, question)
-        require_single_additive_head(weights)
+        require_additive_max_of_k(weights, question)
 
     def bound(
         self,

@@ -33,7 +33,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost
 from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, token_sets
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_weighs
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import Letters, Program, strata_of
 from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
@@ -183,9 +183,8 @@ class ExactRule(AbstractRule):
         cost = exact_cost(architecture, question, nodes)
         return weighed(cost, question, decisions=nodes, passes=question.task.d_vocab)
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
-        require_weighs(self, question)
         require_separable(weights, question, one_head=True)
 
     def bound(

@@ -29,7 +29,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress, require_weighs
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.moments import moments_of
 from pessimal.kernel.rules.terms import TermOptions, dyadics, joined, stratum_terms
 from pessimal.kernel.strata import strata_of
@@ -107,9 +107,8 @@ class ExponentialMomentRule(AbstractRule):
         )
         return weighed(cost, question, decisions=0)
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
-        require_weighs(self, question)
         require_separable(weights, question, one_head=False)
 
     def bound(

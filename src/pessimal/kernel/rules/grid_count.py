@@ -37,7 +37,7 @@ from pessimal.kernel.cost import OPS_PER_FLOP, Cost, counted_cost
 from pessimal.kernel.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, tilts
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress, require_weighs
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.moments import IndependentMoments
 from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, stratum_terms
 from pessimal.kernel.strata import Letters, Program, strata_of
@@ -240,9 +240,8 @@ class GridCountRule(AbstractRule):
                     rest.bytes_needed)  # fmt: skip
         return weighed(cost, question, decisions=0)
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """No final biases, at least two positions; every task, any number of heads."""
-        require_weighs(self, question)
         require_separable(weights, question, one_head=False)
 
     def bound(

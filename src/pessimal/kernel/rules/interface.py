@@ -9,7 +9,6 @@ Contents:
     AbstractRule — the interface.
     no_progress — for callers who do not watch.
     require_weighs — for rules that do not cover a distribution.
-    require_max_of_k, require_real — for rules about one task, or one semantics.
 """
 
 from abc import ABC, abstractmethod
@@ -28,9 +27,6 @@ from pessimal.spec.architecture import Architecture
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
-from pessimal.spec.semantics import REAL
-from pessimal.spec.task import AbstractTask
-from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 
 Progress = Callable[[int, int], None]
@@ -132,22 +128,6 @@ def require_weighs(rule: "AbstractRule", question: Question) -> None:
         raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} bounds {covered}, not {question.quantity}")
 
 
-def require_max_of_k(task: AbstractTask) -> None:
-    """Raise `Rejected(unsupported-model)` for other tasks."""
-    if not isinstance(task, MaxOfK):
-        raise Rejected(Reason.UNSUPPORTED_MODEL, f"the rule covers the task {MaxOfK.name}, not {task.name}")
-
-
-def require_real(question: Question) -> None:
-    """Raise `Rejected(unsupported-model)` for other semantics."""
-    if question.semantics != REAL:
-        raise Rejected(
-            Reason.UNSUPPORTED_MODEL,
-            f"the rule speaks about real arithmetic, not semantics {question.semantics}; brute-force, position-minima,"
-            " exponential-moment, grid-count and exact cover both",
-        )
-
-
 class AbstractRule(ABC):
     """A theorem that turns weights and hints into a bound.
 
@@ -165,9 +145,14 @@ class AbstractRule(ABC):
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Proof length from shapes and hint sizes alone; also checks the form of the hints."""
 
-    @abstractmethod
     def require_covers(self, weights: Weights, question: Question) -> None:
-        """Raise `Rejected(unsupported-model)` with the reason for models and tasks outside the theorem."""
+        """Raise `Rejected(unsupported-model)` with the reason for questions and models outside the theorem."""
+        require_weighs(self, question)
+        self.require_conditions(weights, question)
+
+    @abstractmethod
+    def require_conditions(self, weights: Weights, question: Question) -> None:
+        """What the theorem needs beyond a distribution and a quantity it knows; raises like `require_covers`."""
 
     @abstractmethod
     def bound(

@@ -57,7 +57,7 @@ from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.heads import require_separable, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import positions_apart, require_no_far
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress, require_weighs
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.moments import moments_of
 from pessimal.kernel.rules.terms import TermBuilder, TermOptions, all_terms, dyadics, joined
 from pessimal.kernel.strata import strata_of
@@ -121,9 +121,8 @@ class LayerCakeRule(AbstractRule):
         # The sums over levels are two operations per stratum and level.
         return weighed(cost, question, decisions=len(mantissa) * strata_of(task).number)
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """Real arithmetic, no final LayerNorm, at least two positions; every task, any number of heads."""
-        require_weighs(self, question)
         if question.semantics != REAL:
             # SOUND: the layers are margins in nats, and how far rounding moves those is not proved.
             raise Rejected(

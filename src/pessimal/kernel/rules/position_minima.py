@@ -26,7 +26,7 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, table_cost
 from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, require_weighs
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.strata import Letters, Moves, Program, strata_of
 from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture
@@ -147,9 +147,8 @@ class PositionMinimaRule(AbstractRule):
         cost = position_minima_cost(architecture, question)
         return weighed(cost, question, decisions=moves, passes=question.task.d_vocab)
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """One head, no final biases, at least two positions; every task."""
-        require_weighs(self, question)
         require_separable(weights, question, one_head=True)
 
     def bound(

@@ -15,7 +15,7 @@ Contents:
     RIVALS — the names.
     AbstractRivals — the interface.
     EveryRival, PessimalRival, JointRival — the three ways.
-    exclusive_max — the largest of the other entries.
+    exclusive_max — the largest of the other entries, or of those outside a window.
     make_rivals, n_problems — by name.
 """
 
@@ -32,21 +32,27 @@ from pessimal.kernel.rejection import Reason, Rejected
 RIVALS = ("plain", "centred", "joint", "every")
 
 
-def exclusive_max(x: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
-    """Entry o of the result is the largest of the other entries of the last axis (length n >= 2).
+# Stands for the logit of a rival that does not exist; if a logit is below it, a margin only becomes smaller.
+LOWEST = -(2**62)
 
-    Cost: 3n - 2 per row.
+
+def exclusive_max(x: AbstractEnclosure, arith: AbstractArithmetic, below: int = 0, above: int = 0) -> AbstractEnclosure:
+    """Entry o of the result is the largest entry of the last axis before o - below or after o + above, or `LOWEST`.
+
+    Cost: 3n - 2 per row of length n >= 2.
     """
     n = x.shape[-1]
     forward = x.cumulative_max(-1)
     backward = x[..., ::-1].cumulative_max(-1)[..., ::-1]
     both = arith.stack([forward, backward])
     o = np.arange(n)
-    first, last = o == 0, o == n - 1
-    before = both[np.where(first, 1, 0), ..., np.where(first, 1, o - 1)]
-    after = both[np.where(last, 0, 1), ..., np.where(last, n - 2, o + 1)]
+    first, last = o - below - 1, o + above + 1
+    none_before, none_after = first < 0, last >= n
+    first, last = np.maximum(first, 0), np.minimum(last, n - 1)
+    before = both[np.where(none_before, 1, 0), ..., np.where(none_before, last, first)]
+    after = both[np.where(none_after, 0, 1), ..., np.where(none_after, first, last)]
     axes = (*range(1, len(x.shape)), 0)
-    return before.maximum(after).transpose(*axes)
+    return before.maximum(after).transpose(*axes).where(~(none_before & none_after), LOWEST)
 
 
 class AbstractRivals(ABC):

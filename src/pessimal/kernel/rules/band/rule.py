@@ -41,6 +41,7 @@ from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost, n_strata
+from pessimal.kernel.rules.additive import require_additive_max_of_k
 from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.parts import make_parts
 from pessimal.kernel.rules.band.polynomials import Powers, low_sum, times
@@ -52,11 +53,7 @@ from pessimal.kernel.rules.interface import (
     Hints,
     Progress,
     no_progress,
-    require_max_of_k,
-    require_real,
-    require_weighs,
 )
-from pessimal.kernel.tables import require_single_additive_head
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
@@ -301,12 +298,9 @@ class BandRule(AbstractRule):
             entries=entries,
         )
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
-        require_max_of_k(question.task)
-        require_real(question)
-        require_weighs(self, question)
-        require_single_additive_head(weights)
+        require_additive_max_of_k(weights, question)
 
     def bound(
         self, weights: Weights, question: Question, hints: Hints, arith: AbstractArithmetic, progress: Progress

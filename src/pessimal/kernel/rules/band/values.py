@@ -21,7 +21,6 @@ Contents:
     Problem — lower bounds for one group of rivals.
     Margins — all problems, and the tokens below the first row.
     make_margins — from the weights.
-    gap_max — the largest entry outside a window.
 """
 
 from dataclasses import dataclass
@@ -33,11 +32,9 @@ from jaxtyping import Bool
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.parts import Parts, norms
+from pessimal.kernel.rules.rivals import LOWEST, exclusive_max
 from pessimal.kernel.tables import optional, product, read_out
 from pessimal.spec.weights import Weights
-
-# Stands for the logit of a rival that does not exist; if a logit is below it, a margin only becomes smaller.
-LOWEST = -(2**62)
 
 
 @dataclass(frozen=True)
@@ -76,25 +73,6 @@ class Margins:
     below: AbstractEnclosure | None
     below_far: AbstractEnclosure | None
     lowest: AbstractEnclosure
-
-
-def gap_max(x: AbstractEnclosure, below: int, above: int, arith: AbstractArithmetic) -> AbstractEnclosure:
-    """Entry o of the result: the largest entry of the last axis before o - below or after o + above, or `LOWEST`.
-
-    Cost: 3n - 2 per row.
-    """
-    n = x.shape[-1]
-    forward = x.cumulative_max(-1)
-    backward = x[..., ::-1].cumulative_max(-1)[..., ::-1]
-    both = arith.stack([forward, backward])
-    o = np.arange(n)
-    first, last = o - below - 1, o + above + 1
-    none_before, none_after = first < 0, last >= n
-    first, last = np.maximum(first, 0), np.minimum(last, n - 1)
-    before = both[np.where(none_before, 1, 0), ..., np.where(none_before, last, first)]
-    after = both[np.where(none_after, 0, 1), ..., np.where(none_after, first, last)]
-    axes = (*range(1, len(x.shape)), 0)
-    return before.maximum(after).transpose(*axes).where(~(none_before & none_after), LOWEST)
 
 
 def make_margins(
@@ -183,7 +161,7 @@ class _Rows:
         x = self.x[:, self.options.rivals_from :]
         return self.arith.stack(
             [
-                own - gap_max(x + high, below, above, self.arith)[:, self.targets]
+                own - exclusive_max(x + high, self.arith, below, above)[:, self.targets]
                 for own, high in zip(self.own, self.shift.high, strict=True)
             ]
         )
@@ -213,7 +191,7 @@ class _Rows:
         """All rivals outside the window."""
         o = self.options
         direct = self.direct[:, self.targets]
-        rival = gap_max(self.direct, o.rivals_below, o.rivals_above, self.arith)[:, self.targets]
+        rival = exclusive_max(self.direct, self.arith, o.rivals_below, o.rivals_above)[:, self.targets]
         return Problem(
             exists=np.ones(self.targets.size, dtype=bool),
             near=self.near(o.rivals_below, o.rivals_above),
@@ -239,7 +217,7 @@ class _Rows:
         for own, high in zip(self.own[:-1], self.shift.high[:-1], strict=True):
             logit = (self.x[:, o.rivals_from :] + high)[row] + self.direct[q]
             window = logit[each, near].where(inside, LOWEST)
-            kept = gap_max(window, o.rivals_below, o.rivals_above, self.arith)
+            kept = exclusive_max(window, self.arith, o.rivals_below, o.rivals_above)
             rival = kept[:, o.rivals_below : o.rivals_below + o.near].maximum(
                 logit.where(outside, LOWEST).max(1).reshape(-1, 1)
             )

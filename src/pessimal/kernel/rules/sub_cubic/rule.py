@@ -31,14 +31,12 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, n_strata
+from pessimal.kernel.rules.additive import require_additive_max_of_k
 from pessimal.kernel.rules.interface import (
     AbstractRule,
     CountBound,
     Hints,
     Progress,
-    require_max_of_k,
-    require_real,
-    require_weighs,
 )
 from pessimal.kernel.rules.sub_cubic.attention import Cells, attention_flops, cells_flops, odds, odds_flops
 from pessimal.kernel.rules.sub_cubic.averaging import Lines, make_averaging
@@ -47,7 +45,6 @@ from pessimal.kernel.rules.sub_cubic.paths import Paths, model_paths, paths_flop
 from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS, AbstractQKPath
 from pessimal.kernel.rules.sub_cubic.splits import CROSS
 from pessimal.kernel.strata import strata_of
-from pessimal.kernel.tables import require_single_additive_head
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
@@ -142,12 +139,9 @@ class SubCubicRule(AbstractRule):
         entries += n_strata(v) * (12 + 6 * j)
         return Cost(flops, ops, dims, 64 * entries)
 
-    def require_covers(self, weights: Weights, question: Question) -> None:
+    def require_conditions(self, weights: Weights, question: Question) -> None:
         """Max-of-K, one head, additive scores, no final biases, at least two positions."""
-        require_max_of_k(question.task)
-        require_real(question)
-        require_weighs(self, question)
-        require_single_additive_head(weights)
+        require_additive_max_of_k(weights, question)
 
     def bound(
         self, weights: Weights, question: Question, hints: Hints, arith: AbstractArithmetic, progress: Progress
