@@ -23,6 +23,9 @@ from pessimal.spec.claim import decimal_down
 VERIFIED, REJECTED, USAGE, RESOURCES, INTERRUPTED = 0, 1, 2, 3, 130
 PLAIN_INTERVAL = 10.0
 
+# Longer counts hide the sentence that they stand in.
+MANY = 10**20
+
 
 def say(text: str) -> None:
     """One line on stderr."""
@@ -40,9 +43,10 @@ def say_claim(verdict: Verdict) -> None:
     say(verdict.claim.sentence(task, verdict.weights_sha256))
     worst = verdict.worst_stratum
     if worst is not None:
+        counts = f" (at most {worst.wrong_at_most} of {worst.total} wrong)" if worst.total < MANY else ""
         say(
             f"Lowest bound: last token {worst.q}, right output {worst.y}: at least {decimal_down(worst.accuracy)}"
-            f" of them right (at most {worst.wrong_at_most} of {worst.total} wrong)."
+            f" of them right{counts}."
         )
 
 
