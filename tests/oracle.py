@@ -32,6 +32,9 @@ class Arb(AbstractReals):
     def sqrt(self, x: flint.arb) -> flint.arb:
         return x.sqrt()
 
+    def relu(self, x: flint.arb) -> flint.arb:
+        return x.max(0)
+
 
 def specified_logits(weights: Weights, tokens: Sequence[int], precision: int = 200) -> list[flint.arb]:
     """Logits by the specification."""
@@ -60,7 +63,8 @@ class Equations:
             for h in range(s.n_heads):
                 q = self._affine(normed[-1], "W_Q", "b_Q", h) * c
                 keys = [self._affine(n, "W_K", "b_K", h) for n in normed]
-                scores = [q * key.transpose() for key in keys]
+                uniform = self.arch.attention == "uniform"
+                scores = [q * key.transpose() * (0 if uniform else 1) for key in keys]
                 out = [self._affine(n, "W_V", "b_V", h) * self._matrix("W_O", h) for n in normed]
                 self.heads.append((scores, [rows(one) for one in out]))
             self.last = rows(self.x[-1])
@@ -110,6 +114,13 @@ class Equations:
                         (w * values[i][t][j] for i, (w, t) in enumerate(zip(e, tokens, strict=True))), flint.arb(0)
                     )
                     r[j] = r[j] + mixed / z
+            if s_mlp := self.arch.shape.d_mlp:
+                pre = flint.arb_mat([r]) * self._matrix("W_in")
+                pre += flint.arb_mat([self._row("b_in") or [flint.arb(0)] * s_mlp])
+                hidden = flint.arb_mat([[(abs(x) + x) / 2 for x in pre.entries()]])
+                out = (hidden * self._matrix("W_out")).entries()
+                after = self._row("b_out") or [flint.arb(0)] * len(r)
+                r = [a + b + c for a, b, c in zip(r, out, after, strict=True)]
             if self.arch.ln_final:
                 r = self._norm("ln_final", r)
             out = (flint.arb_mat([r]) * self.unembed).entries()

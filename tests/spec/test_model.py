@@ -85,6 +85,9 @@ class Linear(AbstractReals):
         assert root * root == x
         return root
 
+    def relu(self, x: Fraction) -> Fraction:
+        return max(x, Fraction(0))
+
 
 def test_logits_of_a_hand_computed_model():
     """Zero scores give the plain average: logits = x_L U + mean_i(x_i) V O U, by hand in fractions."""

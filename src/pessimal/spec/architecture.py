@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 SCALES = ("1/sqrt(d_head)", "1")
+SOFTMAX, UNIFORM = "causal-softmax", "uniform"
 MAX_K = 4096
 
 
@@ -25,7 +26,7 @@ class ArchitectureError(ValueError):
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Sizes of a one-layer attention-only transformer read at its last position.
+    """Sizes of a one-layer transformer read at its last position.
 
     Attributes:
         k: number of positions used, K.
@@ -34,6 +35,7 @@ class ModelShape:
         d_model: width of the residual stream.
         d_head: width of a head.
         n_heads: number of heads.
+        d_mlp: neurons, 0 without an MLP.
     """
 
     k: int
@@ -42,11 +44,13 @@ class ModelShape:
     d_model: int
     d_head: int
     n_heads: int = 1
+    d_mlp: int = 0
 
     def n_parameters(self) -> int:
         """Number of matrix entries a bias-free model of this shape has."""
         heads = 4 * self.n_heads * self.d_model * self.d_head
-        return (self.d_vocab + self.k + self.d_vocab_out) * self.d_model + heads
+        mlp = 2 * self.d_mlp * self.d_model
+        return (self.d_vocab + self.k + self.d_vocab_out) * self.d_model + heads + mlp
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Architecture:
         ln_eps: its epsilon, exact; zero when there is no LayerNorm.
         attn_scale: factor on the scores.
         biases: names of the bias tensors present.
+        attention: `causal-softmax`, or `uniform`: every position has weight 1/K and no score is computed.
         conventions: values taken by convention, as sentences; not part of the digest.
     """
 
@@ -86,12 +91,18 @@ class Architecture:
     ln_eps: Fraction
     attn_scale: str
     biases: tuple[str, ...]
+    attention: str = SOFTMAX
     conventions: tuple[str, ...] = field(default=(), compare=False)
 
     def record(self) -> dict[str, int | str | list[str]]:
-        """The record as it stands in the digest and in a certificate: integers and strings only."""
+        """The record as it stands in the digest and in a certificate: integers and strings only.
+
+        A model without an MLP has the record it had before there were any, and so its digest.
+        """
+        mlp: dict[str, int | str] = {"act_fn": "relu", "d_mlp": self.shape.d_mlp} if self.shape.d_mlp else {}
         return {
-            "attention": "causal-softmax",
+            **mlp,
+            "attention": self.attention,
             "attn_scale": self.attn_scale,
             "biases": list(self.biases),
             "d_head": self.shape.d_head,
@@ -136,6 +147,7 @@ def architecture_of(
             d_model=shapes["W_E"][1],
             d_head=shapes["W_Q"][2],
             n_heads=shapes["W_Q"][0],
+            d_mlp=_neurons(shapes, metadata, said),
         ),
         n_ctx=n_ctx,
         ln1=ln1,
@@ -143,6 +155,7 @@ def architecture_of(
         ln_eps=_epsilon(metadata, overrides, said) if ln1 or ln_final else Fraction(0),
         attn_scale=_scale(metadata, overrides, said),
         biases=tuple(sorted(n for n in shapes if n.startswith("b_") or n in {"ln1_b", "ln_final_b"})),
+        attention=_attention(metadata),
         conventions=tuple(said),
     )
 
@@ -158,6 +171,25 @@ def _layer_norms(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, s
     if kind in {"None", "none", "LNPre"} and any(has):
         raise ArchitectureError(f"normalization_type is {kind}, but the file has ln1_w or ln_final_w")
     return (True, True) if kind == "LNPre" else (has[0], has[1])
+
+
+def _neurons(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str], said: list[str]) -> int:
+    """d_mlp; the activation must be ReLU."""
+    if "W_in" not in shapes and "W_out" not in shapes:
+        return 0
+    kind = metadata.get("act_fn")
+    if kind is None:
+        said.append("act_fn=relu (not stated in the file)")
+    elif kind != "relu":
+        raise ArchitectureError(f"act_fn {kind[:40]!r} is not supported (relu)")
+    return shapes["W_in"][1]
+
+
+def _attention(metadata: Mapping[str, str]) -> str:
+    attention = metadata.get("attention", SOFTMAX)
+    if attention not in {SOFTMAX, UNIFORM}:
+        raise ArchitectureError(f"attention {attention[:40]!r} is not supported ({SOFTMAX} or {UNIFORM})")
+    return attention
 
 
 def _positions(n_ctx: int, metadata: Mapping[str, str], overrides: Overrides) -> int:

@@ -6,14 +6,16 @@ $n_i = \mathrm{LN}_1(x_i)$ (or $x_i$) and last position $L = K-1$, for every hea
 
 $$s_i = c\,\langle n_L W_Q + b_Q,\; n_i W_K + b_K\rangle,\qquad a = \mathrm{softmax}(s),\qquad
 z = \sum_i a_i (n_i W_V + b_V),$$
-$$r = x_L + b_O + \sum_h z_h W_O,\qquad \mathrm{logits} = \mathrm{LN}_f(r)\, W_U + b_U ,$$
+$$r = x_L + b_O + \sum_h z_h W_O,\qquad r' = r + \mathrm{ReLU}(r W_{in} + b_{in}) W_{out} + b_{out},\qquad
+\mathrm{logits} = \mathrm{LN}_f(r') W_U + b_U ,$$
 
+where without an MLP $r' = r$, and with uniform attention $a_i = 1/K$ whatever the scores;
 $\mathrm{LN}(x) = w\,(x - \bar x)/\sqrt{\overline{(x-\bar x)^2} + \varepsilon} + b$. Only the last position is read,
 which sees all positions, so the causal mask removes nothing. Row-vector convention throughout: $x W$.
 Sums of stored floats (`W_E + W_pos`) are exact here; a float32 execution rounds them.
 
 Contents:
-    AbstractReals — the numbers: from a fraction, exp, square root.
+    AbstractReals — the numbers: from a fraction, exp, square root, ReLU.
     logits — the last position's logits of one sequence.
 """
 
@@ -22,6 +24,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from pessimal.spec.architecture import UNIFORM
 from pessimal.spec.weights import Weights
 
 Number = Any
@@ -42,6 +45,10 @@ class AbstractReals(ABC):
     @abstractmethod
     def sqrt(self, x: Number) -> Number:
         """The square root of a non-negative number."""
+
+    @abstractmethod
+    def relu(self, x: Number) -> Number:
+        """The larger of 0 and x."""
 
 
 def logits(weights: Weights, tokens: Sequence[int], reals: AbstractReals) -> Vector:
@@ -70,13 +77,19 @@ def logits(weights: Weights, tokens: Sequence[int], reals: AbstractReals) -> Vec
         scale = scale / reals.sqrt(reals.number(Fraction(shape.d_head)))
     residual = _plus(x[-1], tensor("b_O"))
     for head in range(shape.n_heads):
-        q = _plus(_times(n[-1], tensor("W_Q", head)), tensor("b_Q", head))
-        keys = [_plus(_times(row, tensor("W_K", head)), tensor("b_K", head)) for row in n]
         values = [_plus(_times(row, tensor("W_V", head)), tensor("b_V", head)) for row in n]
-        weight = [reals.exp(scale * _dot(q, key)) for key in keys]
+        if arch.attention == UNIFORM:
+            weight = [reals.number(Fraction(1)) for _ in n]
+        else:
+            q = _plus(_times(n[-1], tensor("W_Q", head)), tensor("b_Q", head))
+            keys = [_plus(_times(row, tensor("W_K", head)), tensor("b_K", head)) for row in n]
+            weight = [reals.exp(scale * _dot(q, key)) for key in keys]
         total = sum(weight[1:], weight[0])
         z = [_dot([w / total for w in weight], list(column)) for column in zip(*values, strict=True)]
         residual = _plus(residual, _times(z, tensor("W_O", head)))
+    if shape.d_mlp:
+        hidden = [reals.relu(x) for x in _plus(_times(residual, tensor("W_in")), tensor("b_in"))]
+        residual = _plus(_plus(residual, _times(hidden, tensor("W_out"))), tensor("b_out"))
     if arch.ln_final:
         residual = _layer_norm(weights, "ln_final", residual, reals)
     return _plus(_times(residual, tensor("W_U")), tensor("b_U"))

@@ -33,14 +33,30 @@ MAX_EXPONENT_SPAN = 640
 AXES: dict[str, str] = {
     "W_E": "v m", "W_pos": "p m", "W_U": "m o", "b_U": "o", "b_O": "m",
     "W_Q": "h m d", "W_K": "h m d", "W_V": "h m d", "W_O": "h d m", "b_Q": "h d", "b_K": "h d", "b_V": "h d",
+    "W_in": "m f", "W_out": "f m", "b_in": "f", "b_out": "m",
     "ln1_w": "m", "ln1_b": "m", "ln_final_w": "m", "ln_final_b": "m",
 }  # fmt: skip
 REQUIRED = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")
-AXIS_NAMES = {"v": "d_vocab", "m": "d_model", "p": "n_ctx", "o": "d_vocab_out", "h": "n_heads", "d": "d_head"}
+AXIS_NAMES = {
+    "v": "d_vocab",
+    "m": "d_model",
+    "p": "n_ctx",
+    "o": "d_vocab_out",
+    "h": "n_heads",
+    "d": "d_head",
+    "f": "d_mlp",
+}
 TRANSFORMER_LENS: dict[str, str] = {
-    "embed.W_E": "W_E", "pos_embed.W_pos": "W_pos", "unembed.W_U": "W_U", "unembed.b_U": "b_U",
-    "ln_final.w": "ln_final_w", "ln_final.b": "ln_final_b", "blocks.0.ln1.w": "ln1_w", "blocks.0.ln1.b": "ln1_b",
-} | {f"blocks.0.attn.{name}": name for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")}  # fmt: skip
+    "embed.W_E": "W_E",
+    "pos_embed.W_pos": "W_pos",
+    "unembed.W_U": "W_U",
+    "unembed.b_U": "b_U",
+    "ln_final.w": "ln_final_w",
+    "ln_final.b": "ln_final_b",
+    "blocks.0.ln1.w": "ln1_w",
+    "blocks.0.ln1.b": "ln1_b",
+} | {f"blocks.0.attn.{name}": name for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")}
+TRANSFORMER_LENS |= {f"blocks.0.mlp.{name}": name for name in ("W_in", "b_in", "W_out", "b_out")}  # fmt: skip
 # Buffers of a TransformerLens attention layer: the causal mask and its fill value. They carry no parameters.
 BUFFERS = frozenset({"blocks.0.attn.mask", "blocks.0.attn.IGNORE"})
 DTYPES = {"F32": "<f4", "F64": "<f8"}
@@ -210,7 +226,7 @@ def _canonical(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name, array in raw.items():
         short = TRANSFORMER_LENS.get(name, name)
         if short not in AXES:
-            raise WeightsError(f"tensor {name[:60]!r} is not part of a one-layer attention-only transformer")
+            raise WeightsError(f"tensor {name[:60]!r} is not part of a one-layer transformer")
         if short in tensors:
             raise WeightsError(f"tensor {short!r} is given twice, under a short and a TransformerLens name")
         axes = AXES[short].split()
@@ -222,10 +238,19 @@ def _canonical(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name in REQUIRED:
         if name not in tensors:
             raise WeightsError(f"tensor {name!r} is missing")
+    _require_complete(tensors)
+    return tensors
+
+
+def _require_complete(tensors: Mapping[str, np.ndarray]) -> None:
+    """Half an MLP, or a LayerNorm bias without its gain, is no model."""
+    mlp = [name for name in ("W_in", "W_out", "b_in", "b_out") if name in tensors]
+    for name in ("W_in", "W_out"):
+        if mlp and name not in tensors:
+            raise WeightsError(f"tensor {name!r} is missing, but the file has {mlp[0]!r}")
     for site in ("ln1", "ln_final"):
         if f"{site}_b" in tensors and f"{site}_w" not in tensors:
             raise WeightsError(f"tensor '{site}_b' is given without '{site}_w'")
-    return tensors
 
 
 def _require_consistent(tensors: Mapping[str, np.ndarray]) -> None:

@@ -28,17 +28,19 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import Cost, brute_force_cost
+from pessimal.kernel.cost import OPS_PER_FLOP, Cost, brute_force_cost, matmul
+from pessimal.kernel.folded import Logits, folded_flops, folded_tables, require_folded
 from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rounding import float32_complaints
+from pessimal.kernel.rules.additive import require_real
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, boxes
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
 from pessimal.kernel.weighing import weighed
-from pessimal.spec.architecture import Architecture
+from pessimal.spec.architecture import UNIFORM, Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
@@ -46,6 +48,7 @@ from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
 MAX_SEQUENCES = 64**5
+CHUNK = 1 << 12
 BLOCK = 1 << 16
 
 
@@ -92,6 +95,7 @@ class BruteForceRule(AbstractRule):
 
     name: ClassVar[str] = "brute-force"
     distributions: ClassVar[tuple[str, ...]] = tuple(DISTRIBUTIONS)
+    uniform_attention: ClassVar[bool] = True
 
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Closed form; the weight of a sequence is one product more than that of its prefix, and one addition."""
@@ -100,6 +104,8 @@ class BruteForceRule(AbstractRule):
         if shape.d_vocab**shape.k > MAX_SEQUENCES:
             has = f"{shape.d_vocab}**{shape.k}"
             raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {has}")
+        if architecture.attention == UNIFORM:
+            return weighed(_folded_cost(architecture), question, decisions=shape.d_vocab**shape.k)
         cost = brute_force_cost(architecture)
         if question.semantics != REAL:
             flops, exps = separable_heads_flops(architecture, question.semantics)
@@ -109,6 +115,10 @@ class BruteForceRule(AbstractRule):
 
     def require_conditions(self, weights: Weights, question: Question) -> None:
         """Everything the specification describes; under `float32` what its rounding bound covers."""
+        if weights.architecture.attention == UNIFORM:
+            require_real(question)
+            require_folded(weights)
+            return
         reasons = [] if question.semantics == REAL else float32_complaints(weights)
         if reasons:
             raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))
@@ -126,8 +136,10 @@ class BruteForceRule(AbstractRule):
         del hints
         if weights.architecture.shape.d_vocab_out == 1:
             return CountBound(Fraction(0), 0, decided=True)
-        tables = _tables(weights, arith, question.semantics)
         undecided = Undecided(weights, question)
+        if weights.architecture.attention == UNIFORM:
+            return _enumerate(Logits(folded_tables(weights, arith)), question, undecided, progress)
+        tables = _tables(weights, arith, question.semantics)
         separable = len(tables.weight) == 1 and tables.final_bias is None
         done, total = 0, task.total()
         wrong: Counter[tuple[int, int]] = Counter()
@@ -141,6 +153,44 @@ class BruteForceRule(AbstractRule):
         wrong.update(undecided.by_stratum)
         total = wrong.total()
         return CountBound(Fraction(total), total - undecided.ties, decided=True, strata=wrong)
+
+
+def _folded_cost(arch: Architecture) -> Cost:
+    """Tables; per sequence the sums over positions, the ReLU, the products and one comparison per rival."""
+    s = arch.shape
+    n, f, o = s.d_vocab**s.k, s.d_mlp, s.d_vocab_out
+    each = s.k * (f + o) + (matmul(1, f, o) if f else 0) + o - 1
+    flops = folded_flops(arch) + n * each
+    ops = s.n_parameters() + OPS_PER_FLOP * folded_flops(arch) + 4 * n * each
+    memory = 64 * s.d_vocab * (s.k * (f + o) + 8 * o) + 64 * CHUNK * (f + o) * s.k
+    return Cost(flops, ops, n * o, memory)
+
+
+def _enumerate(logits: Logits, question: Question, undecided: Undecided, progress: Progress) -> CountBound:
+    """Every sequence of a folded model, by last token."""
+    task = question.task
+    wrong: Counter[tuple[int, int]] = Counter()
+    count = task.d_vocab ** (task.k - 1)
+    for q in range(task.d_vocab):
+        for begin in range(0, count, CHUNK):
+            index = np.arange(begin, min(begin + CHUNK, count))
+            others = np.stack(
+                [index // task.d_vocab**i % task.d_vocab for i in range(task.k - 1)] or [index[:0]], axis=-1
+            )
+            others = others.reshape(len(index), task.k - 1)
+            tokens = np.concatenate([others, np.full((len(others), 1), q)], axis=1)
+            target = task.target(tokens)
+            if logits.lost:
+                undecided.add(others, q)
+                continue
+            right, lost = logits.verdicts(tokens, target)
+            for y in np.unique(target[lost]).tolist():
+                wrong[q, y] += undecided.weighing.sequences(others[lost & (target == y)], q)
+            undecided.add(others[~right & ~lost], q)
+        progress(q + 1, task.d_vocab)
+    wrong.update(undecided.by_stratum)
+    total = wrong.total()
+    return CountBound(Fraction(total), total - undecided.ties, decided=True, strata=wrong)
 
 
 def _tables(weights: Weights, arith: AbstractArithmetic, semantics: str) -> PathTables:

@@ -23,7 +23,7 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.spec.architecture import Architecture
+from pessimal.spec.architecture import SOFTMAX, UNIFORM, Architecture
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
@@ -135,11 +135,13 @@ class AbstractRule(ABC):
         name: as it stands in a certificate.
         distributions: names of the distributions the theorem holds for.
         quantities: what it bounds (`spec.claim`).
+        uniform_attention: whether it covers models with uniform attention, with or without an MLP.
     """
 
     name: ClassVar[str]
     distributions: ClassVar[tuple[str, ...]] = (Uniform.name,)
     quantities: ClassVar[tuple[str, ...]] = (ACCURACY,)
+    uniform_attention: ClassVar[bool] = False
 
     @abstractmethod
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
@@ -148,6 +150,11 @@ class AbstractRule(ABC):
     def require_covers(self, weights: Weights, question: Question) -> None:
         """Raise `Rejected(unsupported-model)` with the reason for questions and models outside the theorem."""
         require_weighs(self, question)
+        arch = weights.architecture
+        if arch.attention == UNIFORM and not self.uniform_attention:
+            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {SOFTMAX} attention, not {UNIFORM}")
+        if arch.attention == SOFTMAX and arch.shape.d_mlp:
+            raise Rejected(Reason.UNSUPPORTED_MODEL, f"no rule covers an MLP after {SOFTMAX} attention")
         self.require_conditions(weights, question)
 
     @abstractmethod

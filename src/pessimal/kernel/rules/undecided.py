@@ -43,6 +43,10 @@ class ArbReals(AbstractReals):
         """The square root."""
         return x.sqrt()
 
+    def relu(self, x: Any) -> Any:
+        """The larger of 0 and x."""
+        return x.max(0)
+
 
 class Undecided:
     """Decides sequences one by one.

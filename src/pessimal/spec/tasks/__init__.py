@@ -11,11 +11,22 @@ from pessimal.spec.tasks.flagged_element import FlaggedElement
 from pessimal.spec.tasks.last_of_k import LastOfK
 from pessimal.spec.tasks.max_of_k import MaxOfK
 from pessimal.spec.tasks.min_of_k import MinOfK
+from pessimal.spec.tasks.modular_addition import ModularAddition
 from pessimal.spec.tasks.second_largest import SecondLargest
 
 TASKS: dict[str, type[AbstractTask]] = {
     task.name: task
-    for task in (MaxOfK, MinOfK, FirstOfK, LastOfK, SecondLargest, ContainsToken, FlaggedElement, Constant)
+    for task in (
+        MaxOfK,
+        MinOfK,
+        FirstOfK,
+        LastOfK,
+        SecondLargest,
+        ContainsToken,
+        FlaggedElement,
+        Constant,
+        ModularAddition,
+    )
 }
 
 
@@ -45,6 +56,7 @@ __all__ = [
     "LastOfK",
     "MaxOfK",
     "MinOfK",
+    "ModularAddition",
     "SecondLargest",
     "task_from_record",
 ]

@@ -1,0 +1,27 @@
+"""Modular addition: the right output is the sum of the tokens modulo the size of the vocabulary."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Int
+
+from pessimal.spec.machine import Machine
+from pessimal.spec.task import AbstractTask
+
+
+@dataclass(frozen=True)
+class ModularAddition(AbstractTask):
+    """Target of (t_0, .., t_{K-1}) is (t_0 + .. + t_{K-1}) mod p, p = d_vocab; the literature has K = 2."""
+
+    name: ClassVar[str] = "modular-addition"
+    summary: ClassVar[str] = "the sum of the tokens modulo d_vocab"
+
+    def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
+        """The sum modulo p."""
+        return np.asarray(tokens.sum(-1) % self.d_vocab)
+
+    def machine(self) -> Machine:
+        """The state is the sum so far."""
+        tokens = np.arange(self.d_vocab)
+        return Machine(0, (tokens[:, np.newaxis] + tokens) % self.d_vocab, tokens)
