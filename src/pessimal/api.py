@@ -51,7 +51,7 @@ from pessimal.spec.tasks import CustomTask, task_from_record
 from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
 
 if TYPE_CHECKING:
-    from pessimal.train import TrainConfig
+    from pessimal.train import ModularConfig, TrainConfig
 
 __all__ = [
     "BUDGETS",
@@ -301,15 +301,16 @@ def info(weights: Weights, *, samples: int = 20_000) -> dict[str, Any]:
 
 
 def train(
-    config: "TrainConfig",
+    config: "TrainConfig | ModularConfig",
     seeds: Sequence[int],
     out: Path | str,
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> Iterator[Path]:
     """Train one model per seed and yield each file as it is written. Needs torch (extra `train`)."""
-    from pessimal.train import save_models, train_in_stacks
+    from pessimal.train import ModularConfig, save_models, train_in_stacks, train_modular
 
-    for models in train_in_stacks(config, list(seeds), on_step):
+    train = train_modular if isinstance(config, ModularConfig) else train_in_stacks
+    for models in train(config, list(seeds), on_step):
         yield from save_models(models, Path(out))
 
 

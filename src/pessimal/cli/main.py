@@ -18,6 +18,8 @@ from pessimal.cli.strategies import Strategies
 from pessimal.cli.sweep import Sweep
 from pessimal.cli.terminal import INTERRUPTED, USAGE, say
 from pessimal.cli.train import Train
+from pessimal.cli.train_modular import TrainModular
+from pessimal.spec.tasks import ModularAddition
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -39,11 +41,14 @@ def main(argv: list[str] | None = None) -> int:
 
     0 verified or done, 1 rejected, 2 usage or unreadable input, 3 resources, 130 interrupted.
     """
+    args = sys.argv[1:] if argv is None else argv
+    # This task is trained by other recipes than the tasks that read one sequence at a time.
+    modular = args[:2] == ["train", ModularAddition.name]
     command = tyro.cli(
-        Command,  # type: ignore[arg-type]
-        prog="pessimal",
-        description="Compact, checkable proofs of model performance.",
-        args=argv,
+        TrainModular if modular else Command,  # type: ignore[arg-type]
+        prog=f"pessimal train {ModularAddition.name}" if modular else "pessimal",
+        description=None if modular else "Compact, checkable proofs of model performance.",
+        args=args[2:] if modular else args,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.CascadeSubcommandArgs),
     )
     try:

@@ -3,11 +3,15 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from pessimal import api
 from pessimal.cli.terminal import USAGE, VERIFIED, Watch, print_json, say
+
+if TYPE_CHECKING:
+    from pessimal.train import ModularConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,8 @@ class Train:
 
     task: tyro.conf.Positional[str]
     """task name: max-of-k, min-of-k, first-of-k, last-of-k, second-largest,
-    contains-token, flagged-element, constant"""
+    contains-token, flagged-element, constant; modular-addition has options of its own:
+    pessimal train modular-addition --help"""
     out: Path
     """folder for the safetensors files"""
     k: int = 4
@@ -60,19 +65,24 @@ class Train:
 
         sizes = {name: getattr(self, name) for name in TrainConfig.__dataclass_fields__}
         config, seeds = TrainConfig(**sizes), parse_seeds(self.seeds)
-        started = time.monotonic()
-        paths: list[str] = []
-        try:
-            with Watch(f"training {len(seeds)} models") as watch:
-                for path in api.train(config, seeds, self.out, lambda step, steps, _loss: watch(step, steps)):
-                    paths.append(str(path))
-                    print(path, flush=True)
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            say("pessimal: training needs torch: pip install -c constraints.txt 'pessimal[train]'")
-            return USAGE
-        say(f"{len(paths)} models in {time.monotonic() - started:.1f} s")
-        if self.json:
-            print_json({"weights": paths, "seconds": round(time.monotonic() - started, 3)})
-        return VERIFIED
+        return train_and_save(config, seeds, self.out, as_json=self.json)
+
+
+def train_and_save(config: "TrainConfig | ModularConfig", seeds: list[int], out: Path, *, as_json: bool) -> int:
+    """Train, print each file as it is written; 2 without torch."""
+    started = time.monotonic()
+    paths: list[str] = []
+    try:
+        with Watch(f"training {len(seeds)} models") as watch:
+            for path in api.train(config, seeds, out, lambda step, steps, _loss: watch(step, steps)):
+                paths.append(str(path))
+                print(path, flush=True)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        say("pessimal: training needs torch: pip install -c constraints.txt 'pessimal[train]'")
+        return USAGE
+    say(f"{len(paths)} models in {time.monotonic() - started:.1f} s")
+    if as_json:
+        print_json({"weights": paths, "seconds": round(time.monotonic() - started, 3)})
+    return VERIFIED

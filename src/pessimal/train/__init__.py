@@ -7,7 +7,8 @@ Contents:
     config.py — the recipe, with the published values as defaults.
     seeds.py — seed lists such as `0:8` or `1,2,5`.
     draw.py — what one seed draws: initial matrices, training tokens, held-out tokens.
-    stacked.py — forward pass, optimiser loop and sampled accuracy (the only file that imports torch).
+    stacked.py — forward pass, optimiser loop and sampled accuracy.
+    modular_config.py, modular.py — the same for modular addition, an MLP included; these two files alone import torch.
     trained.py — one trained model: arrays, seed, last loss.
     save.py — models to safetensors bytes and files, the same bytes for the same numbers.
 
@@ -19,11 +20,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pessimal.train.config import TrainConfig
+from pessimal.train.modular_config import RECIPES, ModularConfig
 from pessimal.train.save import file_name, model_bytes, save_models
 from pessimal.train.seeds import parse_seeds
 from pessimal.train.trained import TrainedModel
 
 if TYPE_CHECKING:
+    from pessimal.train.modular import train_modular
     from pessimal.train.stacked import (
         StackedModel,
         TrainingDivergedError,
@@ -43,8 +46,11 @@ _NEEDS_TORCH = frozenset(
         "train_max_of_k",
     }
 )
+_NEEDS_TORCH_TOO = frozenset({"train_modular"})
 
 __all__ = [
+    "RECIPES",
+    "ModularConfig",
     "StackedModel",
     "TrainConfig",
     "TrainedModel",
@@ -57,11 +63,14 @@ __all__ = [
     "stack_size",
     "train_in_stacks",
     "train_max_of_k",
+    "train_modular",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Import `stacked.py`, and with it torch, when one of its names is first used."""
+    """Import what needs torch when one of its names is first used."""
     if name in _NEEDS_TORCH:
         return getattr(import_module("pessimal.train.stacked"), name)
+    if name in _NEEDS_TORCH_TOO:
+        return getattr(import_module("pessimal.train.modular"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,8 @@ from pessimal.spec.task import AbstractTask
 
 DEVICES = ("auto", "cpu", "cuda")
 MAX_WIDTH = 4096
+# As text, exact: the decimal number that the forward pass adds to the variance.
+LN_EPS = "1e-5"
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,22 @@ class TrainConfig:
         """Name and shape of every LayerNorm parameter; gains start at one, biases at zero."""
         names = ("ln1_w", "ln1_b") * self.ln1 + ("ln_final_w",) * self.ln_final
         return dict.fromkeys(names, (self.d_model,))
+
+    def stem(self) -> str:
+        """Task and size, vocabulary size, heads and norms if not plain."""
+        task = f"max{self.k}" if self.task == MaxOfK.name else f"{self.task}_k{self.k}"
+        heads = f"_h{self.n_heads}" if self.n_heads > 1 else ""
+        return f"{task}_v{self.d_vocab}{heads}{'_ln1' * self.ln1}{'_lnf' * self.ln_final}"
+
+    def metadata(self) -> dict[str, str]:
+        """What the tensors do not say about the architecture and the task."""
+        said = {"attn_scale": "1/sqrt(d_head)", "n_ctx": str(self.k), "positional_embedding_type": "standard"}
+        record = self.spec_task.record()
+        said |= {f"task_{key}": str(value) for key, value in record.items() if key not in {"name", "k", "d_vocab"}}
+        said["task"] = self.spec_task.name
+        norms = (self.ln1, self.ln_final)
+        if any(norms):
+            said["ln_eps"] = LN_EPS
+        if all(norms) or not any(norms):
+            said["normalization_type"] = "LN" if all(norms) else "none"
+        return said

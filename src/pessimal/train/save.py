@@ -18,20 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pessimal.spec import MaxOfK
 from pessimal.train.trained import TrainedModel
-
-# As text, exact: the decimal number that the forward pass adds to the variance.
-LN_EPS = "1e-5"
 
 
 def file_name(model: TrainedModel) -> str:
-    """Name of the file of one model: task and size, vocabulary size, heads and norms if not plain, seed."""
-    c = model.config
-    task = f"max{c.k}" if c.task == MaxOfK.name else f"{c.task}_k{c.k}"
-    heads = f"_h{c.n_heads}" if c.n_heads > 1 else ""
-    norms = "_ln1" * c.ln1 + "_lnf" * c.ln_final
-    return f"{task}_v{c.d_vocab}{heads}{norms}_seed{model.seed}.safetensors"
+    """Name of the file of one model: its configuration, the seed, and the epoch if it is not the last."""
+    epoch = "" if model.epoch in {None, model.config.steps} else f"_epoch{model.epoch}"
+    return f"{model.config.stem()}_seed{model.seed}{epoch}.safetensors"
 
 
 def model_bytes(model: TrainedModel) -> bytes:
@@ -49,22 +42,9 @@ def model_bytes(model: TrainedModel) -> bytes:
 
     Cost: one copy of the tensors.
     """
-    metadata = {
-        "attn_scale": "1/sqrt(d_head)",
-        "n_ctx": str(model.config.k),
-        "positional_embedding_type": "standard",
-        "seed": str(model.seed),
-    }
-    record = model.config.spec_task.record()
-    metadata |= {key if key == "name" else f"task_{key}": str(value) for key, value in record.items()}
-    metadata["task"] = metadata.pop("name")
-    for key in ("task_k", "task_d_vocab"):
-        del metadata[key]
-    norms = (model.config.ln1, model.config.ln_final)
-    if any(norms):
-        metadata["ln_eps"] = LN_EPS
-    if all(norms) or not any(norms):
-        metadata["normalization_type"] = "LN" if all(norms) else "none"
+    metadata = {**model.config.metadata(), "seed": str(model.seed)}
+    if model.epoch is not None:
+        metadata["epoch"] = str(model.epoch)
     header: dict[str, object] = {"__metadata__": metadata}
     body = bytearray()
     for name in sorted(model.tensors):

@@ -13,6 +13,7 @@ Contents:
     train_in_stacks — the same, handing models over as each stack finishes.
     stack_size — seeds trained together.
     stack_one — one model as a stack.
+    chosen_device, intra_op_threads — where and with how many threads torch works.
     sampled_accuracy — fraction of held-out sequences that one model gets right.
 
 References:
@@ -28,9 +29,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from pessimal.train.config import TrainConfig
+from pessimal.train.config import LN_EPS, TrainConfig
 from pessimal.train.draw import BLOCK_STEPS, TrainingTokens, held_out_tokens, initial_matrices
-from pessimal.train.save import LN_EPS
 from pessimal.train.seeds import require_seeds
 from pessimal.train.trained import TrainedModel
 
@@ -194,7 +194,7 @@ def train_in_stacks(
 ) -> Iterator[list[TrainedModel]]:
     """As `train_max_of_k`, yielding each stack's models when they are done, so that they can be saved."""
     require_seeds(seeds)
-    device = _device(config)
+    device = chosen_device(config.device)
     size = stack_size(config, device)
     stacks = [list(seeds[start : start + size]) for start in range(0, len(seeds), size)]
     total = config.steps * len(stacks)
@@ -212,7 +212,7 @@ def _train_stack(
     config: TrainConfig, seeds: list[int], device: str, report: Callable[[int, float], None] | None
 ) -> list[TrainedModel]:
     """Train one stack and bring it back as arrays."""
-    with _threads(config.threads), torch.enable_grad():
+    with intra_op_threads(config.threads), torch.enable_grad():
         values, views = _padded_rows(config, len(seeds), device)
         values.grad, gradient_views = _padded_rows(config, len(seeds), device)
         for name, drawn in _initial_matrices(config, seeds).items():
@@ -319,7 +319,7 @@ def sampled_accuracy(model: TrainedModel, n_sequences: int = 65_536) -> float:
     tokens = held_out_tokens(model.config, model.seed, n_sequences)
     stacked = stack_one(model)
     correct = 0
-    with _threads(model.config.threads), torch.no_grad():
+    with intra_op_threads(model.config.threads), torch.no_grad():
         for start in range(0, n_sequences, EVALUATION_BATCH):
             part = tokens[start : start + EVALUATION_BATCH]
             logits = stacked.logits(torch.from_numpy(part)[None])[0]
@@ -336,15 +336,16 @@ def stack_one(model: TrainedModel) -> StackedModel:
     return StackedModel(**{n: t[:, None] if n in heads and t.ndim == 3 else t for n, t in tensors.items()})
 
 
-def _device(config: TrainConfig) -> str:
+def chosen_device(asked: str) -> str:
+    """`cpu` or `cuda`."""
     present = torch.cuda.is_available()
-    if config.device == "cuda" and not present:
+    if asked == "cuda" and not present:
         raise ValueError("device cuda was asked for, but torch finds no CUDA device")
-    return "cuda" if present and config.device != "cpu" else "cpu"
+    return "cuda" if present and asked != "cpu" else "cpu"
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def intra_op_threads(count: int) -> Iterator[None]:
     """Set torch's intra-op threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.train.config import TrainConfig
+from pessimal.train.modular_config import ModularConfig
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,11 @@ class TrainedModel:
             `W_V` [d_model, d_head], `W_O` [d_head, d_model] (heads first if there are several), `W_U`
             [d_model, n_outputs], and LayerNorm parameters [d_model].
         loss: cross-entropy of the last batch before its update, in nats.
+        epoch: optimiser steps on the whole training set so far, of models trained that way.
     """
 
-    config: TrainConfig
+    config: TrainConfig | ModularConfig
     seed: int
     tensors: Mapping[str, Float[np.ndarray, "..."]]
     loss: float
+    epoch: int | None = None
