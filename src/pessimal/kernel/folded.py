@@ -63,14 +63,18 @@ def require_folded(weights: Weights) -> None:
 
 def folded_flops(arch: Architecture) -> int:
     """Operations of `folded_tables`."""
-    s = arch.shape
-    v, k, m = s.d_vocab, s.k, s.d_model
+    s, has = arch.shape, set(arch.biases)
+    v, k, m, f, o = s.d_vocab, s.k, s.d_model, s.d_mlp, s.d_vocab_out
+
+    def through(n: int, *, bias: bool) -> int:
+        return matmul(2 * v + k + 1, m, n) + (v + k) * n + bias * n + (k + 2) * v * n
+
     flops = s.n_heads * matmul(m, s.d_head, m) + (s.n_heads - 1) * m * m + matmul(v + k, m, m)
-    flops += ("b_V" in arch.biases) * s.n_heads * (matmul(1, s.d_head, m) + m) + ("b_O" in arch.biases) * m
-    ends = [s.d_vocab_out, s.d_mlp] if s.d_mlp else [s.d_vocab_out]
-    for n in ends:
-        flops += matmul(v + k, m, n) + matmul(v + 1, m, n) + (k + 3) * v * n
-    return flops + (matmul(s.d_mlp, m, s.d_vocab_out) + matmul(1, m, s.d_vocab_out) if s.d_mlp else 0)
+    flops += ("b_O" in has) * m + ("b_V" in has) * s.n_heads * (matmul(1, s.d_head, m) + m)
+    if not f:
+        return flops + through(o, bias="b_U" in has)
+    flops += through(f, bias="b_in" in has) + through(o, bias=bool(has & {"b_U", "b_out"})) + matmul(f, m, o)
+    return flops + ("b_out" in has) * matmul(1, m, o) + (has >= {"b_U", "b_out"}) * o
 
 
 def folded_tables(weights: Weights, arith: AbstractArithmetic) -> Folded:

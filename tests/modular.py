@@ -1,0 +1,84 @@
+"""Tiny models with uniform attention, with and without an MLP: random, planted, and with exact ties."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from safetensors.numpy import save
+
+from pessimal.spec import Weights, read_weights
+from pessimal.spec.tasks import ModularAddition
+
+MLP_BIASES = ("b_V", "b_O", "b_in", "b_out", "b_U")
+UNIFORM = {"attention": "uniform", "act_fn": "relu"}
+
+
+@dataclass(frozen=True)
+class ModularSizes:
+    """p, d_model, d_head, d_mlp, K, heads."""
+
+    p: int
+    m: int
+    d: int
+    f: int
+    k: int = 2
+    h: int = 1
+
+    def task(self) -> ModularAddition:
+        return ModularAddition(k=self.k, d_vocab=self.p)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        h, m, d, p = self.h, self.m, self.d, self.p
+        plain = {
+            "W_E": (p, m), "W_pos": (self.k, m), "W_Q": (h, m, d), "W_K": (h, m, d), "W_V": (h, m, d),
+            "W_O": (h, d, m), "W_U": (m, p), "b_V": (h, d), "b_O": (m,), "b_U": (p,),
+        }  # fmt: skip
+        mlp = {"W_in": (m, self.f), "W_out": (self.f, m), "b_in": (self.f,), "b_out": (m,)} if self.f else {}
+        return plain | mlp
+
+
+# p, m, d, f, k, h
+MODULAR_SIZES = (
+    ModularSizes(5, 7, 2, 11),
+    ModularSizes(7, 11, 3, 5, h=2),
+    ModularSizes(3, 5, 2, 7, k=3),
+    ModularSizes(5, 3, 2, 0),
+    ModularSizes(2, 3, 5, 7, k=1),
+)
+
+
+def modular_weights(tensors: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> Weights:
+    """Through the reader."""
+    return read_weights(save({n: np.ascontiguousarray(a) for n, a in tensors.items()}, metadata or UNIFORM))
+
+
+def random_modular(
+    sizes: ModularSizes, seed: int, *, biases: Iterable[str] = MLP_BIASES, scale: float = 1.0
+) -> dict[str, np.ndarray]:
+    """Normal float32 weights."""
+    rng = np.random.default_rng(seed)
+    names = [n for n in sizes.shapes() if not n.startswith("b_") or n in biases]
+    return {n: (scale * rng.normal(size=sizes.shapes()[n])).astype(np.float32) for n in names}
+
+
+def quadratic_modular(p: int, noise: float = 0.0, seed: int = 0) -> dict[str, np.ndarray]:
+    """Right on every pair without noise: the residual holds the sum s, the MLP s >= p, the logits -(s - p[s >= p] - c)^2.
+
+    Channels: token, one, sum, carry. Values copy the token into the sum; neurons are ReLU(s - p + 1) and ReLU(s - p),
+    whose difference is the carry.
+    """
+    t = {
+        name: np.zeros(shape)
+        for name, shape in ModularSizes(p, 4, 1, 2).shapes().items()
+        if name in {"W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "W_in", "W_out", "b_in"}
+    }
+    t["W_E"][:, 0], t["W_E"][:, 1] = np.arange(p), 1
+    t["W_V"][0, 0, 0], t["W_O"][0, 0, 2] = 2, 1
+    t["W_in"][2] = 1
+    t["b_in"][:] = (1 - p, -p)
+    t["W_out"][:, 3] = (1, -1)
+    c = np.arange(p)
+    # -(r - c)^2 up to what all c share, r = s - p carry.
+    t["W_U"][2], t["W_U"][3], t["W_U"][1] = 2 * c, -2 * p * c, -(c**2)
+    rng = np.random.default_rng(seed)
+    return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
