@@ -188,8 +188,9 @@ def counted_cost(
 def blank_weights(arch: Architecture) -> Weights:
     """Tensors of the right shapes, all zero and without memory."""
     sizes = {"h": arch.shape.n_heads, "v": arch.shape.d_vocab, "o": arch.shape.d_vocab_out, "p": arch.n_ctx,
-             "m": arch.shape.d_model, "d": arch.shape.d_head}  # fmt: skip
+             "m": arch.shape.d_model, "d": arch.shape.d_head, "f": arch.shape.d_mlp}  # fmt: skip
     gains = {"ln1_w": arch.ln1, "ln_final_w": arch.ln_final}
-    names = [n for n in AXES if n.startswith("W_") or n in arch.biases or gains.get(n)]
+    mlp = {"W_in", "W_out"} if not arch.shape.d_mlp else set()
+    names = [n for n in AXES if (n.startswith("W_") and n not in mlp) or n in arch.biases or gains.get(n)]
     tensors = {n: np.broadcast_to(np.float32(0), tuple(sizes[axis] for axis in AXES[n].split())) for n in names}
     return Weights(tensors, arch, "", {})
