@@ -155,6 +155,15 @@ def test_climbing_reaches_the_top_of_a_slope():
     assert len(asked) == len(set(asked))
 
 
+def test_options_are_read_as_numbers_of_their_kind():
+    """Whole numbers, shares and words; anything else is refused in a sentence that names the option."""
+    found = make_strategy("grid-count", ["cells=64", "negligible=1e-6", "rival=joint"])
+    assert (found.cells, found.negligible, found.rival) == (64, 1e-6, "joint")
+    for word in ("cells=1.5", "negligible=few", "negligible=nan", "negligible=-1", "cells=0"):
+        with pytest.raises(ps.StrategyError, match=word.partition("=")[0]):
+            make_strategy("grid-count", [word])
+
+
 def test_climbing_from_nowhere_is_an_error():
     """No allowed start."""
     with pytest.raises(ValueError, match="start"):

@@ -54,6 +54,8 @@ class GridCount(AbstractStrategy):
                 raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
         if self.cells is not None and not 1 <= self.cells <= MAX_CELLS:
             raise StrategyError(f"option cells={self.cells} is not from 1 to {MAX_CELLS}")
+        if self.negligible is not None and not 0 <= self.negligible <= 1:
+            raise StrategyError(f"option negligible={self.negligible} is not a share from 0 to 1")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """Tilts for all problems, steps for those whose moment bound matters."""

@@ -27,20 +27,28 @@ def make_strategy(name: str, options: Sequence[str], budget: int | None = None) 
     if kind is None:
         raise StrategyError(f"unknown strategy {name!r}; known: {known_strategies()}")
     valid = kind.option_names()
-    values: dict[str, int | str] = {}
+    values: dict[str, int | float | str] = {}
     for word in options:
         key, equals, value = word.partition("=")
         if not equals or key not in valid:
             known = ", ".join(valid) or "none"
             raise StrategyError(f"strategy {name} has no option {key!r}; its options: {known}")
         hint = get_type_hints(kind)[key]
-        is_number = int in get_args(hint) or hint is int
-        if key == "budget":
-            values[key] = read_budget(value)
-            continue
-        if is_number and not (value.isascii() and value.isdigit() and len(value) < 19):
-            raise StrategyError(f"option {key}={value!r} is not a number")
-        values[key] = int(value) if is_number else value
+        values[key] = read_budget(value) if key == "budget" else _read(key, value, {hint, *get_args(hint)})
     if budget is not None and "budget" in valid:
         values["budget"] = budget
     return kind(**values)
+
+
+def _read(key: str, text: str, kinds: set[type]) -> int | float | str:
+    """A value of the option's type."""
+    if int in kinds:
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise StrategyError(f"option {key}={text!r} is not a number")
+        return int(text)
+    if float not in kinds:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise StrategyError(f"option {key}={text!r} is not a number") from None
