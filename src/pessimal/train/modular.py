@@ -57,7 +57,7 @@ class ModularModel:
 
     @staticmethod
     def _gathered(
-        table: Float[torch.Tensor, "seeds k v n"], tokens: Int[torch.Tensor, "seeds n k"]
+        table: Float[torch.Tensor, "seeds k v w"], tokens: Int[torch.Tensor, "seeds n k"]
     ) -> Float[torch.Tensor, "seeds n w"]:
         """Sums over positions; `index_select` on the rows of all seeds is the fastest gather with a gradient."""
         seeds, k, v, width = table.shape
