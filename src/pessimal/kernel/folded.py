@@ -77,8 +77,13 @@ def folded_flops(arch: Architecture) -> int:
     return flops + ("b_out" in has) * matmul(1, m, o) + (has >= {"b_U", "b_out"}) * o
 
 
-def folded_tables(weights: Weights, arith: AbstractArithmetic) -> Folded:
-    """Tables of a model that `require_folded` accepts; products of weights are exact."""
+def output_map(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
+    """G of a model with an MLP, exact."""
+    return arith.matrix(weights["W_out"]) @ arith.matrix(weights["W_U"])
+
+
+def folded_tables(weights: Weights, arith: AbstractArithmetic, *, output: bool = True) -> Folded:
+    """Tables of a model that `require_folded` accepts, perhaps without G; products of weights are exact."""
     s = weights.architecture.shape
     embed, position = arith.matrix(weights["W_E"]), arith.matrix(weights["W_pos"][: s.k])
     ov: AbstractMatrix | None = None
@@ -112,7 +117,7 @@ def folded_tables(weights: Weights, arith: AbstractArithmetic) -> Folded:
     if not s.d_mlp:
         return Folded(None, through(unembed, b_u), None)
     pre = through(arith.matrix(weights["W_in"]), optional(weights, "b_in", arith))
-    return Folded(pre, through(unembed, both), (arith.matrix(weights["W_out"]) @ unembed).enclose())
+    return Folded(pre, through(unembed, both), output_map(weights, arith).enclose() if output else None)
 
 
 def _present(weights: Weights, name: str, head: int) -> Float[np.ndarray, "a b"]:

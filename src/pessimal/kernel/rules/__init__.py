@@ -10,6 +10,7 @@ Contents:
     grid_count.py — R3: exact polynomial counting on a grid, both sides.
     band/ — counting on a coarse grid in a band of tokens below each target.
     layer_cake.py — mean probability and cross-entropy from R2 at several margins.
+    sparse_output.py — modular addition: a sparse or low-rank output map of the MLP, and a box for the rest.
     exact.py — R1 and R4 as a search: the exact count.
     terms.py, rivals.py — R4 to R6 and R8: the terms of the separable margin.
     integer_stratum.py, undecided.py — exact sums, and what they leave open.
@@ -24,6 +25,7 @@ from pessimal.kernel.rules.grid_count import GridCountRule
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
 from pessimal.kernel.rules.layer_cake import LayerCakeRule
 from pessimal.kernel.rules.position_minima import PositionMinimaRule
+from pessimal.kernel.rules.sparse_output import SparseOutputRule
 from pessimal.kernel.rules.sub_cubic import SubCubicRule
 
 RULES: dict[str, AbstractRule] = {
@@ -38,6 +40,7 @@ RULES: dict[str, AbstractRule] = {
         BandRule(),
         ExactRule(),
         LayerCakeRule(),
+        SparseOutputRule(),
     )
 }
 
@@ -54,5 +57,6 @@ __all__ = [
     "Hints",
     "LayerCakeRule",
     "PositionMinimaRule",
+    "SparseOutputRule",
     "SubCubicRule",
 ]
