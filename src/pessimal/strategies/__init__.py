@@ -6,6 +6,7 @@ Contents:
     brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, band.py, exact.py — one
         strategy each.
     layer_cake.py — for claims about the softmax.
+    sparse_output.py — for modular addition.
     frontier.py — the best of all within a budget.
     recipes.py — where the search for band proofs begins.
     words.py — strategies as people write them.
@@ -25,6 +26,7 @@ from pessimal.strategies.interface import AbstractStrategy, StrategyError
 from pessimal.strategies.layer_cake import LayerCake
 from pessimal.strategies.position_minima import PositionMinima
 from pessimal.strategies.proof import Proof, prove
+from pessimal.strategies.sparse_output import SparseOutput
 from pessimal.strategies.sub_cubic import PUBLISHED, SubCubic, pattern
 
 STRATEGIES: dict[str, type[AbstractStrategy]] = {
@@ -36,6 +38,7 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
     "band": Band,
     "exact": Exact,
     "layer-cake": LayerCake,
+    "sparse-output": SparseOutput,
     **PUBLISHED,
 }
 
@@ -61,6 +64,7 @@ __all__ = [
     "LayerCake",
     "PositionMinima",
     "Proof",
+    "SparseOutput",
     "StrategyError",
     "SubCubic",
     "known_strategies",

@@ -16,6 +16,7 @@ With $h_i$ or $|x_i|/2$ anywhere in $[0, u_i]$, the middle sum of target y less 
 * `separable`: $-\sum_iu_iR^-_{iy} - \sum_iu_iR^+_{ic}$;
 * `pairs`: $-\sum_i u_i(R_{iy} - R_{ic})^-$, which is no smaller.
 
+R may be taken less its mean over outputs: a number that all logits share changes no difference.
 An input whose difference is certainly positive against every rival is right; every other counts as wrong.
 
 Soundness: for all weights, all A and B.
@@ -93,6 +94,9 @@ class _Outputs:
         self.reads = arith.matrix(options.reads).enclose()
         # Exact: what A and B leave out, whatever they are.
         rest = (output_map(weights, arith) - arith.matrix(options.reads) @ arith.matrix(options.writes)).enclose()
+        # Only differences of logits matter: any number may be taken from all outputs of a neuron, here the mean.
+        mean = rest.sum(1) * arith.fraction(Fraction(1, rest.shape[1]))
+        rest = rest - mean.reshape(-1, 1)
         largest = self._sum([one.max(0) for one in self._positions()])
         zero = arith.fraction(Fraction(0))
         if options.rest == "half":
@@ -155,7 +159,7 @@ class SparseOutputRule(AbstractRule):
         s = architecture.shape
         if s.d_vocab**s.k > MAX_INPUTS:
             raise Rejected(
-                Reason.RESOURCES, f"the rule looks at {MAX_INPUTS} inputs at most; there are {s.d_vocab**s.k}"
+                Reason.RESOURCES, f"at most {MAX_INPUTS} inputs are looked at; the task has {s.d_vocab**s.k}"
             )
         if architecture.attention != UNIFORM or not s.d_mlp:
             raise Rejected(Reason.UNSUPPORTED_MODEL, "the rule needs uniform attention and an MLP")

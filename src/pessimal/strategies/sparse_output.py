@@ -1,0 +1,125 @@
+"""Sparse output maps of the MLP of modular addition: by singular vectors, or every neuron at its own frequency."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from pessimal.kernel.arithmetic import Float64Arithmetic
+from pessimal.kernel.folded import folded_tables
+from pessimal.kernel.rules.interface import Hints, Progress, no_progress
+from pessimal.kernel.rules.sparse_output import BOX, REST, SparseOutputRule
+from pessimal.spec.question import Question
+from pessimal.spec.weights import Weights
+from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.plain import PlainArithmetic
+
+FORMS = ("low-rank", "own-frequency")
+RANKS = (2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
+# Directions beyond this share of the energy of the output map are left to the box.
+ENERGY = 1e-4
+BITS = 12
+
+
+@dataclass(frozen=True)
+class SparseOutput(AbstractStrategy):
+    """What the MLP writes, read from few neurons per number.
+
+    Attributes:
+        form: `low-rank`, the largest singular vectors of the output map, every neuron read for each; or
+            `own-frequency`, cosine and sine at the frequencies that carry the output, each neuron read for the
+            frequency it writes most of and for `extra` more.
+        rank: numbers written (default: low-rank, the fewest that certify most; own-frequency, two per frequency with
+            more than 1e-4 of the energy).
+        extra: entries beyond a neuron's own frequency, those with the largest reach first.
+        rest: how what is left is bounded: `whole` or `half`.
+        box: `separable` or `pairs`.
+
+    Soundness: `kernel.rules.sparse_output`, for every hint.
+    Cost: folding, about d_vocab d_mlp (d_model + 2 d_vocab), and 2 d_vocab^2 per neuron and number read from it.
+    Source: new; specification `modular-addition-certificates.md`, P1 and S.
+    """
+
+    name: ClassVar[str] = "sparse-output"
+    rule: ClassVar[str] = "sparse-output"
+    asymptotic: ClassVar[str] = "O(v f (d + v) + v^2 f r)"
+    source: ClassVar[str] = "new (P1, S)"
+    summary: ClassVar[str] = "modular addition: a sparse output map of the MLP, a box for the rest"
+
+    form: str = "low-rank"
+    rank: int | None = None
+    extra: int = 0
+    rest: str = "half"
+    box: str = "pairs"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words and numbers out of range."""
+        for field, allowed in (("form", FORMS), ("rest", REST), ("box", BOX)):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
+        if self.rank is not None and self.rank < 1:
+            raise StrategyError(f"option rank={self.rank} must be at least 1")
+        if self.extra < 0:
+            raise StrategyError(f"option extra={self.extra} must not be negative")
+
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
+        """A and B."""
+        out = np.asarray(weights["W_out"], dtype=np.float64) @ np.asarray(weights["W_U"], dtype=np.float64)
+        out = out - out.mean(1, keepdims=True)
+        if self.form == "own-frequency":
+            return self._hints(*self._own_frequency(weights, out))
+        u, s, v = np.linalg.svd(out, full_matrices=False)
+        ranks = [self.rank] if self.rank else [r for r in RANKS if r < s.size] + [s.size]
+        tried: list[tuple[float, Hints]] = []
+        for done, rank in enumerate(ranks):
+            r = min(rank, s.size)
+            one = self._hints(u[:, :r] * s[:r], v[:r])
+            tried.append((_wrong(weights, question, one) if len(ranks) > 1 else 0.0, one))
+            progress(done + 1, len(ranks))
+            if not tried[-1][0]:
+                break
+        return min(tried, key=lambda pair: pair[0])[1]
+
+    def _own_frequency(
+        self, weights: Weights, out: Float[np.ndarray, "f p"]
+    ) -> tuple[Float[np.ndarray, "f r"], Float[np.ndarray, "r p"]]:
+        """Cosine and sine rows of the frequencies that carry the output, and what each neuron writes of them."""
+        p = out.shape[1]
+        angle = 2 * np.pi / p * np.outer(np.arange(1, (p + 1) // 2), np.arange(p))
+        cos, sin = 2 / p * out @ np.cos(angle).T, 2 / p * out @ np.sin(angle).T
+        energy = cos**2 + sin**2
+        order = np.argsort(-energy.sum(0), kind="stable")
+        share = energy.sum(0)[order] / energy.sum()
+        chosen = order[: max(1, (self.rank or 2 * int((share > ENERGY).sum())) // 2)]
+        arith = Float64Arithmetic()
+        with arith.running():
+            pre = folded_tables(weights, arith, output=False).pre
+            lo, hi = pre.bounds() if pre is not None else (np.zeros(1), np.zeros(1))
+        reach = np.maximum(np.abs(lo).max(1).sum(0), np.abs(hi).max(1).sum(0))
+        size = np.sqrt(energy[:, chosen]) * reach[:, np.newaxis]
+        kept = np.zeros(size.shape, dtype=bool)
+        kept[np.arange(len(size)), energy[:, chosen].argmax(1)] = True
+        others = np.argsort(np.where(kept, -1.0, size).ravel())[::-1][: self.extra]
+        kept.ravel()[others] = True
+        reads = np.concatenate([cos[:, chosen] * kept, sin[:, chosen] * kept], axis=1)
+        return reads, np.concatenate([np.cos(angle[chosen]), np.sin(angle[chosen])])
+
+    def _hints(self, reads: Float[np.ndarray, "f r"], writes: Float[np.ndarray, "r p"]) -> Hints:
+        """Rounded, which the rule does not mind: what rounding leaves out is in the rest."""
+        options: dict[str, int | str] = {"rest": self.rest, "box": self.box, "rank": reads.shape[1]}
+        return Hints(options, {"reads": _rounded(reads), "writes": _rounded(writes)})
+
+
+def _rounded(array: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
+    """Multiples of a power of two, 12 bits for the largest entry."""
+    unit = 2.0 ** (np.frexp(np.abs(array).max())[1] - BITS) if array.any() else 1.0
+    return np.asarray(np.rint(array / unit) * unit)
+
+
+def _wrong(weights: Weights, question: Question, hints: Hints) -> float:
+    """Inputs the rule would not count, without rounding."""
+    arith = PlainArithmetic()
+    with arith.running():
+        return float(SparseOutputRule().bound(weights, question, hints, arith, no_progress).wrong_at_most)
