@@ -2,7 +2,7 @@
 
 Contents:
     check_strategy — prove and check tiny models, compare with brute force, twice, in both arithmetics.
-    tiny_weights — a small random or planted model through the trusted reader.
+    tiny_weights, tiny_adder — a small random or planted model through the trusted reader.
     LongMoment — exponential moments whose hints have the long form.
 """
 
@@ -14,9 +14,13 @@ import numpy as np
 
 from pessimal import api
 from pessimal.kernel.check import check
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.spec import MaxOfK, Weights, read_weights
+from pessimal.spec.architecture import SOFTMAX, UNIFORM
 from pessimal.spec.question import Question
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.tasks import ModularAddition
 from pessimal.strategies import AbstractStrategy, BruteForce, ExponentialMoment
 
 
@@ -73,6 +77,42 @@ def tiny_weights(seed: int, *, k: int = 3, d_vocab: int = 5, planted: bool = Tru
     return read_weights(safetensors_bytes({name: array.astype(np.float32) for name, array in tensors.items()}))
 
 
+def tiny_adder(seed: int, *, p: int = 5, planted: bool = True) -> Weights:
+    """A model with uniform attention and an MLP of two neurons: random, or close to addition modulo p.
+
+    Planted, the residual holds the sum s of both tokens and the MLP its carry c = [s >= p]; the logit of output o is
+    2 o (s - p c) - o^2, largest at o = s - p c.
+    """
+    rng = np.random.default_rng(seed)
+    shapes = {"W_E": (p, 4), "W_pos": (2, 4), "W_Q": (4, 1), "W_K": (4, 1), "W_V": (4, 1), "W_O": (1, 4),
+              "W_in": (4, 2), "b_in": (2,), "W_out": (2, 4), "W_U": (4, p)}  # fmt: skip
+    tensors = {name: 0.02 * rng.normal(size=shape) for name, shape in shapes.items()}
+    if planted:
+        output = np.arange(p)
+        tensors["W_E"][:, 0] += output
+        tensors["W_E"][:, 1] += 1
+        tensors["W_V"][0, 0] += 2
+        tensors["W_O"][0, 2] += 1
+        tensors["W_in"][2] += 1
+        tensors["b_in"] += (1 - p, -p)
+        tensors["W_out"][:, 3] += (1, -1)
+        tensors["W_U"][1] -= output**2
+        tensors["W_U"][2] += 2 * output
+        tensors["W_U"][3] -= 2 * p * output
+    arrays = {name: array.astype(np.float32) for name, array in tensors.items()}
+    return read_weights(safetensors_bytes(arrays, {"attention": UNIFORM, "act_fn": "relu"}))
+
+
+def _tiny(strategy: AbstractStrategy, seed: int) -> tuple[Weights, AbstractTask]:
+    """A model that the strategy's rule covers, every other one planted."""
+    planted = seed % 2 == 0
+    if SOFTMAX not in RULES[strategy.rule].attention:
+        adder = tiny_adder(seed, p=(3, 5, 7)[seed % 3], planted=planted)
+        return adder, ModularAddition(k=2, d_vocab=adder.architecture.shape.d_vocab)
+    weights = tiny_weights(seed, k=2 + seed % 3, planted=planted)
+    return weights, MaxOfK(k=weights.architecture.shape.k, d_vocab=weights.architecture.shape.d_vocab)
+
+
 def check_strategy(strategy: AbstractStrategy, models: int = 6) -> None:
     """Raise `ConformanceError` unless the strategy behaves on tiny models.
 
@@ -80,8 +120,7 @@ def check_strategy(strategy: AbstractStrategy, models: int = 6) -> None:
     name a rule and state its cost, and a claim raised by one must be rejected if the bound is exact.
     """
     for seed in range(models):
-        weights = tiny_weights(seed, k=2 + seed % 3, planted=seed % 2 == 0)
-        task = MaxOfK(k=weights.architecture.shape.k, d_vocab=weights.architecture.shape.d_vocab)
+        weights, task = _tiny(strategy, seed)
         proof = api.prove(weights, task, strategy)
         truth = api.prove(weights, task, BruteForce()).claim.correct
         if proof.claim.correct > truth:

@@ -114,7 +114,7 @@ def test_the_tables_cost_what_they_count(sizes, biases):
     assert arith.tally.flops == folded_flops(weights.architecture)
 
 
-@pytest.mark.parametrize("rule", sorted(name for name, rule in RULES.items() if not rule.uniform_attention))
+@pytest.mark.parametrize("rule", sorted(name for name, rule in RULES.items() if "uniform" not in rule.attention))
 def test_other_rules_refuse_uniform_attention(rule):
     """In a sentence, before anything is computed."""
     sizes = MODULAR_SIZES[0]
@@ -128,7 +128,7 @@ def test_an_mlp_after_softmax_attention_is_refused():
     sizes = MODULAR_SIZES[0]
     weights = modular_weights(random_modular(sizes, 0), {"act_fn": "relu"})
     for rule in RULES.values():
-        with pytest.raises(Rejected, match=r"MLP|bounds"):
+        with pytest.raises(Rejected, match=r"MLP|bounds|uniform"):
             rule.require_covers(weights, Question(sizes.task()))
 
 

@@ -75,6 +75,8 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/rounding", [[FLOAT32]]),
     ("kernel/rules/integer_stratum", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT], [FLOAT32]]),
     ("kernel/rules/band", [[KERNEL + "test_band.py"]]),
+    ("kernel/rules/sparse_output", [[KERNEL + "test_sparse_output.py"]]),
+    ("kernel/folded", [[KERNEL + "test_folded.py"], [KERNEL + "test_sparse_output.py"]]),
     ("kernel/rules/exact", [[COUNTING], [COST, PLANTED], [FLOAT32]]),
     ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
     ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),

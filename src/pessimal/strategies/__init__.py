@@ -15,6 +15,9 @@ Contents:
     midpoints.py — enclosures as plain floats.
 """
 
+from pessimal.kernel.rules import RULES
+from pessimal.spec.architecture import SOFTMAX
+from pessimal.spec.claim import ACCURACY
 from pessimal.strategies.band import Band
 from pessimal.strategies.brute_force import BruteForce
 from pessimal.strategies.cubic import Cubic
@@ -43,6 +46,12 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
 }
 
 
+def covering(attention: str = SOFTMAX, claim: str = ACCURACY) -> list[str]:
+    """Names of the strategies, the published ones aside, that make such a claim about models with such attention."""
+    names = [name for name in STRATEGIES if name not in PUBLISHED and claim in STRATEGIES[name].claims]
+    return [name for name in names if attention in RULES[STRATEGIES[name].rule].attention]
+
+
 def known_strategies() -> str:
     """The names in one sentence; the published ones as the pattern they follow."""
     names = sorted(set(STRATEGIES) - set(PUBLISHED))
@@ -67,6 +76,7 @@ __all__ = [
     "SparseOutput",
     "StrategyError",
     "SubCubic",
+    "covering",
     "known_strategies",
     "prove",
     "within",

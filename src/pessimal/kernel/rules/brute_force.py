@@ -40,7 +40,7 @@ from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
 from pessimal.kernel.weighing import weighed
-from pessimal.spec.architecture import UNIFORM, Architecture
+from pessimal.spec.architecture import SOFTMAX, UNIFORM, Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
@@ -95,7 +95,7 @@ class BruteForceRule(AbstractRule):
 
     name: ClassVar[str] = "brute-force"
     distributions: ClassVar[tuple[str, ...]] = tuple(DISTRIBUTIONS)
-    uniform_attention: ClassVar[bool] = True
+    attention: ClassVar[tuple[str, ...]] = (SOFTMAX, UNIFORM)
 
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Closed form; the weight of a sequence is one product more than that of its prefix, and one addition."""

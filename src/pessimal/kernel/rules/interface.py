@@ -23,7 +23,7 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.spec.architecture import SOFTMAX, UNIFORM, Architecture
+from pessimal.spec.architecture import SOFTMAX, Architecture
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.distribution import Uniform
 from pessimal.spec.question import Question
@@ -135,13 +135,13 @@ class AbstractRule(ABC):
         name: as it stands in a certificate.
         distributions: names of the distributions the theorem holds for.
         quantities: what it bounds (`spec.claim`).
-        uniform_attention: whether it covers models with uniform attention, with or without an MLP.
+        attention: kinds of attention it covers; with uniform attention, perhaps an MLP.
     """
 
     name: ClassVar[str]
     distributions: ClassVar[tuple[str, ...]] = (Uniform.name,)
     quantities: ClassVar[tuple[str, ...]] = (ACCURACY,)
-    uniform_attention: ClassVar[bool] = False
+    attention: ClassVar[tuple[str, ...]] = (SOFTMAX,)
 
     @abstractmethod
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
@@ -151,8 +151,9 @@ class AbstractRule(ABC):
         """Raise `Rejected(unsupported-model)` with the reason for questions and models outside the theorem."""
         require_weighs(self, question)
         arch = weights.architecture
-        if arch.attention == UNIFORM and not self.uniform_attention:
-            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {SOFTMAX} attention, not {UNIFORM}")
+        if arch.attention not in self.attention:
+            covered = " and ".join(self.attention)
+            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {covered} attention, not {arch.attention}")
         if arch.attention == SOFTMAX and arch.shape.d_mlp:
             raise Rejected(Reason.UNSUPPORTED_MODEL, f"no rule covers an MLP after {SOFTMAX} attention")
         self.require_conditions(weights, question)

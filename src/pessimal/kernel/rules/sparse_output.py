@@ -152,7 +152,7 @@ class SparseOutputRule(AbstractRule):
     """Count the inputs that a sparse output map gets right."""
 
     name: ClassVar[str] = "sparse-output"
-    uniform_attention: ClassVar[bool] = True
+    attention: ClassVar[tuple[str, ...]] = (UNIFORM,)
 
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Counted; the form of every hint is checked here."""
