@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from bounds import bound, certified
 from modular import MODULAR_SIZES, UNIFORM, ModularSizes, modular_weights, quadratic_modular, random_modular
 from oracle import RIGHT, TIE, Equations, specified_logits, verdicts
+from pessimal.analysis.accuracy import forward
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
 from pessimal.kernel.folded import Logits, fixed_point, folded_flops, folded_tables
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.spec.question import Question
 from pessimal.spec.weights import WeightsError
+from pessimal.strategies import within
 from sampling import examples
 
 
@@ -169,3 +171,29 @@ def test_layernorm_with_uniform_attention_is_refused():
     tensors = random_modular(sizes, 0) | {"ln1_w": np.ones(sizes.m, np.float32)}
     with pytest.raises(Rejected, match="ln1_w"):
         RULES["brute-force"].require_covers(modular_weights(tensors), Question(sizes.task()))
+
+
+def test_float32_executions_are_refused():
+    """In a sentence that names the reason."""
+    question = Question(MODULAR_SIZES[0].task(), semantics="float32")
+    for name in ("brute-force", "sparse-output"):
+        with pytest.raises(Rejected, match="rounding"):
+            RULES[name].require_covers(modular_weights(random_modular(MODULAR_SIZES[0], 0)), question)
+
+
+@pytest.mark.parametrize("sizes", MODULAR_SIZES)
+def test_the_estimate_runs_the_same_model(sizes):
+    """The float64 forward pass of the estimate against the specification."""
+    weights = modular_weights(random_modular(sizes, 2))
+    tokens = list(truth(weights, sizes))
+    for one, row in zip(tokens, forward(weights, np.array(tokens)), strict=True):
+        assert np.allclose(row, [float(x.mid()) for x in specified_logits(weights, one)], rtol=1e-9, atol=1e-9)
+
+
+def test_a_budget_without_a_strategy_finds_a_proof():
+    """The planted adder, by the best strategy that fits."""
+    weights = modular_weights(quadratic_modular(5))
+    proof = within(weights, ModularSizes(5, 4, 1, 2).task(), 10**6)
+    assert proof.claim.correct == 25
+    with pytest.raises(Rejected, match="flops"):
+        within(weights, ModularSizes(5, 4, 1, 2).task(), 10)

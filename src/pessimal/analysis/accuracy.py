@@ -8,6 +8,7 @@ Contents:
 import numpy as np
 from jaxtyping import Float, Int
 
+from pessimal.spec.architecture import UNIFORM
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
@@ -27,9 +28,14 @@ def forward(weights: Weights, tokens: Int[np.ndarray, "batch k"]) -> Float[np.nd
             for part in "QKV"
         )
         scores = np.einsum("bd,bkd->bk", q[:, -1], k) * scale
+        if arch.attention == UNIFORM:
+            scores = np.zeros_like(scores)
         attention = np.exp(scores - scores.max(1, keepdims=True))
         attention /= attention.sum(1, keepdims=True)
         residual = residual + np.einsum("bk,bkd->bd", attention, v) @ weights.tensors["W_O"][head].astype(np.float64)
+    if arch.shape.d_mlp:
+        hidden = np.maximum(residual @ weights["W_in"].astype(np.float64) + _or_zero(weights, "b_in"), 0.0)
+        residual = residual + hidden @ weights["W_out"].astype(np.float64) + _or_zero(weights, "b_out")
     if arch.ln_final:
         residual = _layer_norm(weights, "ln_final", residual)
     return np.asarray(residual @ weights["W_U"].astype(np.float64) + _or_zero(weights, "b_U"))

@@ -8,11 +8,13 @@ Contents:
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.spec.architecture import UNIFORM
 from pessimal.spec.distribution import AbstractDistribution
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 from pessimal.strategies.band import Band
+from pessimal.strategies.brute_force import BruteForce
 from pessimal.strategies.cubic import Cubic
 from pessimal.strategies.exact import Exact
 from pessimal.strategies.exponential_moment import ExponentialMoment
@@ -20,6 +22,7 @@ from pessimal.strategies.grid_count import GridCount
 from pessimal.strategies.interface import AbstractStrategy
 from pessimal.strategies.position_minima import PositionMinima
 from pessimal.strategies.proof import Proof, prove
+from pessimal.strategies.sparse_output import FORMS, SparseOutput
 
 BUDGETS = tuple(round(2 ** (half / 2)) for half in range(36, 53))
 # Below this, counting every rival on its own is not worth trying.
@@ -57,6 +60,13 @@ class Frontier:
                 self._known[strategy] = refusal
         return self._known[strategy]
 
+    def _strategies(self, budget: int) -> list[AbstractStrategy]:
+        """What may have a proof that short."""
+        if self.weights.architecture.attention == UNIFORM:
+            return [SparseOutput(form=form) for form in FORMS] + [BruteForce()]
+        short = [Band(budget=budget), ExponentialMoment(budget=budget), PositionMinima(), Cubic()]
+        return short + ([GridCount(), Exact()] if budget >= GRID_COUNT_FROM else [])
+
     def within(self, budget: int, progress: Progress = no_progress) -> Proof:
         """The proof with the largest bound among those of at most `budget` flops; the shorter one of two equals.
 
@@ -67,8 +77,7 @@ class Frontier:
             TaskError: the task does not fit the model.
             DistributionError: the distribution does not fit the task.
         """
-        strategies = [Band(budget=budget), ExponentialMoment(budget=budget), PositionMinima(), Cubic()]
-        strategies += [GridCount(), Exact()] if budget >= GRID_COUNT_FROM else []
+        strategies = self._strategies(budget)
         found = []
         for done, strategy in enumerate(strategies):
             found.append(self._proof(strategy))

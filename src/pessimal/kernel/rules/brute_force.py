@@ -33,7 +33,6 @@ from pessimal.kernel.folded import Logits, folded_flops, folded_tables, require_
 from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rounding import float32_complaints
-from pessimal.kernel.rules.additive import require_real
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, boxes
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.rules.undecided import Undecided
@@ -116,7 +115,8 @@ class BruteForceRule(AbstractRule):
     def require_conditions(self, weights: Weights, question: Question) -> None:
         """Everything the specification describes; under `float32` what its rounding bound covers."""
         if weights.architecture.attention == UNIFORM:
-            require_real(question)
+            if question.semantics != REAL:
+                raise Rejected(Reason.UNSUPPORTED_MODEL, f"rounding is not bounded for {UNIFORM} attention")
             require_folded(weights)
             return
         reasons = [] if question.semantics == REAL else float32_complaints(weights)

@@ -37,11 +37,11 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.folded import folded_tables, output_map, require_folded
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.additive import require_real
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.tables import product
 from pessimal.spec.architecture import UNIFORM, Architecture, ModelShape
 from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
 REST = ("whole", "half")
@@ -176,7 +176,8 @@ class SparseOutputRule(AbstractRule):
 
     def require_conditions(self, weights: Weights, question: Question) -> None:
         """Uniform attention, an MLP, no LayerNorm, at least two outputs."""
-        require_real(question)
+        if question.semantics != REAL:
+            raise Rejected(Reason.UNSUPPORTED_MODEL, f"rounding is not bounded for {UNIFORM} attention")
         arch = weights.architecture
         if arch.attention != UNIFORM or not arch.shape.d_mlp:
             raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers models with uniform attention and an MLP")
