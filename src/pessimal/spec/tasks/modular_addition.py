@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from pessimal.spec.machine import Machine
+from pessimal.spec.machine import Machine, Recogniser
 from pessimal.spec.task import AbstractTask
 
 
@@ -25,3 +25,13 @@ class ModularAddition(AbstractTask):
         """The state is the sum so far."""
         tokens = np.arange(self.d_vocab)
         return Machine(0, (tokens[:, np.newaxis] + tokens) % self.d_vocab, tokens)
+
+    def recogniser(self) -> Recogniser:
+        """The state is what is still missing to y, 0 at the end; every token is a letter of its own."""
+        tokens = np.arange(self.d_vocab)
+        return Recogniser(
+            start=tokens,
+            letter=np.tile(tokens, (self.d_vocab, 1)),
+            moves=(tokens[:, np.newaxis] - tokens) % self.d_vocab,
+            accepts=tokens == 0,
+        )
