@@ -170,7 +170,7 @@ class SparseOutputRule(AbstractRule):
             architecture,
             lambda weights, arith: self.bound(weights, question, hints, arith, no_progress),
             dims=s.k * s.d_vocab * (s.d_mlp + s.d_vocab_out) + s.d_mlp * s.d_vocab_out,
-            hints=np.count_nonzero(options.reads) + rank * s.d_vocab_out,
+            hints=int(np.count_nonzero(options.reads)) + rank * s.d_vocab_out,
             entries=entries + 4 * s.d_mlp * s.d_vocab_out,
         )
 
