@@ -28,5 +28,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mine = list(group)
         number = examples(len(mine))
         kept += [mine[i * len(mine) // number] for i in range(number)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    chosen = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = kept

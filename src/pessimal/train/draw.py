@@ -1,22 +1,23 @@
-r"""What one seed draws. Three independent streams per seed, each a function of the seed alone.
+r"""What one seed draws. Independent streams per seed, each a function of the seed alone.
 
 The seeds trained beside it, the device and the number of threads change nothing here. NumPy's PCG64 is used
 instead of a torch generator, so that a CPU and a GPU see the same numbers.
 
 Contents:
-    initial_matrices — every matrix, N(0, (0.8 / sqrt(d_model))^2).
+    normal_matrices, initial_matrices — every matrix, N(0, (0.8 / sqrt(d_model))^2).
     TrainingTokens — an endless supply of uniform batches.
     held_out_tokens — uniform sequences from a stream that training never reads.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from pessimal.train.config import TrainConfig
 
-INIT_STREAM, TRAINING_STREAM, HELD_OUT_STREAM = range(3)
+INIT_STREAM, TRAINING_STREAM, HELD_OUT_STREAM, SPLIT_STREAM = range(4)
 INIT_GAIN = 0.8
 # Steps drawn at once: large enough to hide the cost of a call, small enough to stay in a few megabytes.
 BLOCK_STEPS = 32
@@ -36,13 +37,18 @@ def initial_matrices(config: TrainConfig, seed: int) -> dict[str, Float[np.ndarr
 
     Source: Gross et al. 2024, initialisation of Max-of-K.
     """
-    rng = np.random.default_rng([seed, INIT_STREAM])
-    std = INIT_GAIN / math.sqrt(config.d_model)
-    drawn = {
-        name: (std * rng.standard_normal(shape)).astype(np.float32) for name, shape in config.matrix_shapes().items()
-    }
+    drawn = normal_matrices(config.matrix_shapes(), config.d_model, seed)
     norms = {name: np.full(shape, name.endswith("w"), np.float32) for name, shape in config.norm_shapes().items()}
     return drawn | norms
+
+
+def normal_matrices(
+    shapes: Mapping[str, tuple[int, ...]], d_model: int, seed: int
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Matrices of these shapes, in this order, N(0, (0.8 / sqrt(d_model))^2), float32."""
+    rng = np.random.default_rng([seed, INIT_STREAM])
+    std = INIT_GAIN / math.sqrt(d_model)
+    return {name: (std * rng.standard_normal(shape)).astype(np.float32) for name, shape in shapes.items()}
 
 
 class TrainingTokens:

@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Float, Int
 
 from pessimal.spec.architecture import UNIFORM
-from pessimal.train.modular_config import INIT_STREAM, ModularConfig
+from pessimal.train.draw import normal_matrices
+from pessimal.train.modular_config import ModularConfig
 from pessimal.train.seeds import require_seeds
 from pessimal.train.stacked import TrainingDivergedError, chosen_device, intra_op_threads
 from pessimal.train.trained import TrainedModel
 
 OnEpoch = Callable[[int, int, float], None]
-INIT_GAIN = 0.8
 
 
 class ModularModel:
@@ -81,9 +81,7 @@ class ModularModel:
 
 def initial_tensors(config: ModularConfig, seed: int) -> dict[str, Float[np.ndarray, "..."]]:
     """What a seed starts from, whatever is trained beside it."""
-    rng = np.random.default_rng([seed, INIT_STREAM])
-    std = INIT_GAIN / math.sqrt(config.d_model)
-    drawn = {name: (std * rng.standard_normal(shape)).astype(np.float32) for name, shape in config.shapes().items()}
+    drawn = normal_matrices(config.shapes(), config.d_model, seed)
     return {name: np.zeros_like(array) if name.startswith("b_") else array for name, array in drawn.items()}
 
 

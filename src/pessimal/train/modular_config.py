@@ -14,8 +14,7 @@ from jaxtyping import Int
 from pessimal.spec.architecture import SOFTMAX, UNIFORM
 from pessimal.spec.tasks import ModularAddition
 from pessimal.train.config import DEVICES, MAX_WIDTH
-
-INIT_STREAM, SPLIT_STREAM = 0, 3
+from pessimal.train.draw import SPLIT_STREAM
 
 
 @dataclass(frozen=True)
