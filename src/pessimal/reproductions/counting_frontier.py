@@ -47,12 +47,8 @@ class CountingFrontier(AbstractReproduction):
     sweep: ClassVar[str] = "counting-k4"
     smoke_sweep: ClassVar[str] = "counting-smoke"
     others: ClassVar[tuple[str, ...]] = (
-        "counting-k5",
-        "counting-k10",
-        "counting-k20",
-        "brackets-k4",
-        "brackets-k10",
-        "brackets-k20",
+        *(f"counting-k{k}" for k in (5, 10, 20)),
+        *(f"brackets-k{k}" for k in (4, 10, 20)),
     )
 
     def results(self, swept: Swept) -> dict[str, Any]:

@@ -36,17 +36,18 @@ if TYPE_CHECKING:
         train_max_of_k,
     )
 
-_NEEDS_TORCH = frozenset(
-    {
+# What needs torch, and the file that defines it.
+_NEEDS_TORCH = dict.fromkeys(
+    (
         "StackedModel",
         "TrainingDivergedError",
         "sampled_accuracy",
         "stack_size",
         "train_in_stacks",
         "train_max_of_k",
-    }
-)
-_NEEDS_TORCH_TOO = frozenset({"train_modular"})
+    ),
+    "pessimal.train.stacked",
+) | {"train_modular": "pessimal.train.modular"}
 
 __all__ = [
     "RECIPES",
@@ -70,7 +71,5 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import what needs torch when one of its names is first used."""
     if name in _NEEDS_TORCH:
-        return getattr(import_module("pessimal.train.stacked"), name)
-    if name in _NEEDS_TORCH_TOO:
-        return getattr(import_module("pessimal.train.modular"), name)
+        return getattr(import_module(_NEEDS_TORCH[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
