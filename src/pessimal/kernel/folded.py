@@ -177,6 +177,8 @@ class Logits:
         self, tokens: Int[np.ndarray, "n k"], target: Int[np.ndarray, " n"]
     ) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         """Which sequences are certainly right, and which certainly wrong or tied."""
+        if self.lost:
+            return np.zeros(len(tokens), dtype=bool), np.zeros(len(tokens), dtype=bool)
         lo, hi = self(tokens)
         rows = np.arange(len(tokens))
         mine = target[:, np.newaxis] == np.arange(lo.shape[1])

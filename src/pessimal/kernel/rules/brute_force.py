@@ -20,6 +20,7 @@ Source: exhaustive evaluation; here with shared partial sums.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product as cartesian
 from typing import ClassVar
@@ -48,6 +49,7 @@ from pessimal.spec.weights import Weights
 
 MAX_SEQUENCES = 64**5
 CHUNK = 1 << 12
+Verdicts = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 BLOCK = 1 << 16
 
 
@@ -138,16 +140,18 @@ class BruteForceRule(AbstractRule):
             return CountBound(Fraction(0), 0, decided=True)
         undecided = Undecided(weights, question)
         if weights.architecture.attention == UNIFORM:
-            return _enumerate(Logits(folded_tables(weights, arith)), question, undecided, progress)
-        tables = _tables(weights, arith, question.semantics)
-        separable = len(tables.weight) == 1 and tables.final_bias is None
+            folded, separable = Logits(folded_tables(weights, arith)), False
+        else:
+            folded, tables = None, _tables(weights, arith, question.semantics)
+            separable = len(tables.weight) == 1 and tables.final_bias is None
         done, total = 0, task.total()
         wrong: Counter[tuple[int, int]] = Counter()
         for q in range(task.d_vocab):
             if separable:
                 wrong.update(_separable_query(tables, question, q, undecided))
             else:
-                wrong.update(_general_query(tables, task, q, undecided, arith))
+                verdicts = folded.verdicts if folded else _enclosed_verdicts(tables, q, arith)
+                wrong.update(_in_chunks(verdicts, task, q, undecided))
             done += task.d_vocab ** (task.k - 1)
             progress(done, total)
         wrong.update(undecided.by_stratum)
@@ -164,33 +168,6 @@ def _folded_cost(arch: Architecture) -> Cost:
     ops = s.n_parameters() + OPS_PER_FLOP * folded_flops(arch) + 4 * n * each
     memory = 64 * s.d_vocab * (s.k * (f + o) + 8 * o) + 64 * CHUNK * (f + o) * s.k
     return Cost(flops, ops, n * o, memory)
-
-
-def _enumerate(logits: Logits, question: Question, undecided: Undecided, progress: Progress) -> CountBound:
-    """Every sequence of a folded model, by last token."""
-    task = question.task
-    wrong: Counter[tuple[int, int]] = Counter()
-    count = task.d_vocab ** (task.k - 1)
-    for q in range(task.d_vocab):
-        for begin in range(0, count, CHUNK):
-            index = np.arange(begin, min(begin + CHUNK, count))
-            others = np.stack(
-                [index // task.d_vocab**i % task.d_vocab for i in range(task.k - 1)] or [index[:0]], axis=-1
-            )
-            others = others.reshape(len(index), task.k - 1)
-            tokens = np.concatenate([others, np.full((len(others), 1), q)], axis=1)
-            target = task.target(tokens)
-            if logits.lost:
-                undecided.add(others, q)
-                continue
-            right, lost = logits.verdicts(tokens, target)
-            for y in np.unique(target[lost]).tolist():
-                wrong[q, y] += undecided.weighing.sequences(others[lost & (target == y)], q)
-            undecided.add(others[~right & ~lost], q)
-        progress(q + 1, task.d_vocab)
-    wrong.update(undecided.by_stratum)
-    total = wrong.total()
-    return CountBound(Fraction(total), total - undecided.ties, decided=True, strata=wrong)
 
 
 def _tables(weights: Weights, arith: AbstractArithmetic, semantics: str) -> PathTables:
@@ -227,28 +204,32 @@ def _separable_query(
     return wrong
 
 
-def _general_query(
-    tables: PathTables, task: AbstractTask, q: int, undecided: Undecided, arith: AbstractArithmetic
-) -> dict[tuple[int, int], int]:
-    """The same by enclosures of the logits, in chunks of sequences."""
+def _in_chunks(verdicts: Verdicts, task: AbstractTask, q: int, undecided: Undecided) -> dict[tuple[int, int], int]:
+    """The same from verdicts on tokens and targets: which are certainly right, and which certainly wrong."""
     wrong: Counter[tuple[int, int]] = Counter()
     count = task.d_vocab ** (task.k - 1)
-    for begin in range(0, count, 1 << 12):
-        index = np.arange(begin, min(begin + (1 << 12), count))
-        others = np.stack([index // task.d_vocab**i % task.d_vocab for i in range(task.k - 1)], axis=1) \
-            if task.k > 1 else np.zeros((1, 0), dtype=np.int64)  # fmt: skip
+    for begin in range(0, count, CHUNK):
+        index = np.arange(begin, min(begin + CHUNK, count))
+        others = index[:, np.newaxis] // task.d_vocab ** np.arange(task.k - 1) % task.d_vocab
         tokens = np.concatenate([others, np.full((len(others), 1), q)], axis=1)
-        logits = _logits(tables, tokens, q, arith)
-        rows = np.arange(len(tokens))
         target = task.target(tokens)
-        mine = logits[rows, target].reshape(-1, 1)
-        is_target = target[:, np.newaxis] == np.arange(logits.shape[1])
-        right = (mine.greater(logits) | is_target).all(1)
-        lost = (logits.greater(mine) & ~is_target).any(1)
+        right, lost = verdicts(tokens, target)
         for y in np.unique(target[lost]).tolist():
             wrong[q, y] += undecided.weighing.sequences(others[lost & (target == y)], q)
         undecided.add(others[~right & ~lost], q)
     return wrong
+
+
+def _enclosed_verdicts(tables: PathTables, q: int, arith: AbstractArithmetic) -> Verdicts:
+    """By enclosures of the logits."""
+
+    def verdicts(tokens: Int[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+        logits = _logits(tables, tokens, q, arith)
+        mine = logits[np.arange(len(tokens)), target].reshape(-1, 1)
+        is_target = target[:, np.newaxis] == np.arange(logits.shape[1])
+        return (mine.greater(logits) | is_target).all(1), (logits.greater(mine) & ~is_target).any(1)
+
+    return verdicts
 
 
 def _logits(tables: PathTables, tokens: Int[np.ndarray, "n k"], q: int, arith: AbstractArithmetic) -> AbstractEnclosure:
