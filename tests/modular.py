@@ -10,6 +10,7 @@ from pessimal.spec import Weights, read_weights
 from pessimal.spec.tasks import ModularAddition
 
 MLP_BIASES = ("b_V", "b_O", "b_in", "b_out", "b_U")
+WEIGHT_NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "W_in", "W_out")
 UNIFORM = {"attention": "uniform", "act_fn": "relu"}
 
 
@@ -70,7 +71,7 @@ def quadratic_modular(p: int, noise: float = 0.0, seed: int = 0) -> dict[str, np
     t = {
         name: np.zeros(shape)
         for name, shape in ModularSizes(p, 4, 1, 2).shapes().items()
-        if name in {"W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "W_in", "W_out", "b_in"}
+        if name in {*WEIGHT_NAMES, "b_in"}
     }
     t["W_E"][:, 0], t["W_E"][:, 1] = np.arange(p), 1
     t["W_V"][0, 0, 0], t["W_O"][0, 0, 2] = 2, 1
@@ -80,5 +81,23 @@ def quadratic_modular(p: int, noise: float = 0.0, seed: int = 0) -> dict[str, np
     c = np.arange(p)
     # -(r - c)^2 up to what all c share, r = s - p carry.
     t["W_U"][2], t["W_U"][3], t["W_U"][1] = 2 * c, -2 * p * c, -(c**2)
+    rng = np.random.default_rng(seed)
+    return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
+
+
+def wave_modular(p: int, neurons: int, noise: float = 0.0, seed: int = 0, k: int = 1) -> dict[str, np.ndarray]:
+    """The pizza at one frequency: neurons cos(a + phi) + cos(b + phi), in units of 2 pi k / p, that write cos(c + 2 phi).
+
+    Phases are equidistant. Right on every pair for p odd and enough neurons. Channels: the token's wave, the sum of
+    both tokens' waves, the output wave.
+    """
+    sizes = ModularSizes(p, 6, 2, neurons)
+    t = {name: np.zeros(shape) for name, shape in sizes.shapes().items() if name in {*WEIGHT_NAMES, "b_in"}}
+    angle, phase = 2 * np.pi * k / p * np.arange(p), 2 * np.pi / neurons * (np.arange(neurons) + 0.3)
+    t["W_E"][:, 0], t["W_E"][:, 1] = np.cos(angle), np.sin(angle)
+    t["W_V"][0, [0, 1], [0, 1]], t["W_O"][0, [0, 1], [2, 3]] = 2, 1
+    t["W_in"][2], t["W_in"][3] = np.cos(phase), -np.sin(phase)
+    t["W_out"][:, 4], t["W_out"][:, 5] = np.cos(2 * phase), -np.sin(2 * phase)
+    t["W_U"][4], t["W_U"][5] = np.cos(angle), np.sin(angle)
     rng = np.random.default_rng(seed)
     return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}

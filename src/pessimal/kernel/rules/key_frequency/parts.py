@@ -1,6 +1,7 @@
 r"""What the rule `key-frequency` knows of a model before it looks at inputs (notation: rule.py).
 
 Contents:
+    root_above, norms — square roots from above.
     Inputs — pre-activations, their errors and ranges.
     Outputs — what every neuron writes at the key frequencies, and bounds of what it writes beside them.
     spread — weighted Cauchy-Schwarz, how far a sum of arrows with unknown lengths reaches in any direction.
@@ -20,10 +21,18 @@ from pessimal.kernel.trigonometry import circle, circle_integers
 from pessimal.spec.weights import Weights
 
 
-def norms(array: AbstractEnclosure, less: AbstractEnclosure, zero: AbstractEnclosure) -> AbstractEnclosure:
-    """Square roots of the squared norms of the rows less a number each, which the caller knows to be no larger."""
-    # SOUND: the true difference is not negative, whatever its enclosure says.
-    return ((array * array).sum(1) - less).maximum(zero).sqrt()
+def root_above(square: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """A little more than the square root of a number that is not negative, whatever its enclosure says."""
+    # SOUND: the true number is its own absolute value; 2**-80 keeps the root away from zero.
+    return (square.absolute() + arith.fraction(Fraction(1, 2**80))).sqrt()
+
+
+def norms(
+    array: AbstractEnclosure, arith: AbstractArithmetic, less: AbstractEnclosure | None = None
+) -> AbstractEnclosure:
+    """No less than the root of each row's squared norm, less a number that the caller knows to be no larger."""
+    squares = (array * array).sum(1)
+    return root_above(squares if less is None else squares - less, arith)
 
 
 def halved(matrix: AbstractMatrix, arith: AbstractArithmetic) -> AbstractMatrix:
@@ -75,11 +84,11 @@ class Inputs:
             alpha = [rho @ q for rho in self.rows]
             self.pre = [(a @ twice).enclose() for a in alpha]
             inner = (c.enclose() * twice.enclose()).sum(0)
-            left = norms(w_in.transpose().enclose(), inner, zero)
+            left = norms(w_in.transpose().enclose(), arith, inner)
             sizes = []
             for rho, a in zip(self.rows, alpha, strict=True):
                 inner = (a.enclose() * (a + a - a @ gram).enclose()).sum(1)
-                sizes.append(norms(rho.enclose(), inner, zero).max(0))
+                sizes.append(norms(rho.enclose(), arith, inner).max(0))
             self.error = left * reduce(add, sizes)
         b_in = optional(weights, "b_in", arith)
         if b_in is not None:
@@ -139,12 +148,11 @@ class Outputs:
         """Bounds of what each neuron writes beside the key frequencies, `[f, p]`."""
         if options.shrink is None:
             return product(w_out.enclose(), self.beside).absolute()
-        zero = arith.fraction(Fraction(0))
         gamma = exact @ arith.matrix(options.shrink)
         gram = written.transpose() @ written
         along = (gamma.enclose() * (exact + exact - gamma @ gram).enclose()).sum(1)
-        across = norms(w_out.enclose(), along, zero)
-        lengths = norms(self.beside.transpose(1, 0), arith.fraction(Fraction(0)), zero)
+        across = norms(w_out.enclose(), arith, along)
+        lengths = norms(self.beside.transpose(1, 0), arith)
         seen = product(gamma.enclose(), product(written.transpose().enclose(), self.beside)).absolute()
         return seen + across.reshape(-1, 1) * lengths
 
@@ -159,7 +167,7 @@ def spread(
 
     In a direction u the sum is at most $\sum_id_i|g_i\cdot u|$, and for any $s_i > 0$, by Cauchy and Schwarz,
     $(\sum_id_i|g_i\cdot u|)^2 \le \sum_id_is_i\;u^\top\bigl(\sum_i\tfrac{d_i}{s_i}g_ig_i^\top\bigr)u$, at most the
-    first sum times the larger eigenvalue of the two by two matrix. Here $s_i$ is $|g_i|$ and a little more.
+    first sum times the larger eigenvalue of the two by two matrix. Here $s_i$ is a little more than $|g_i|$.
 
     Args:
         weight: d, not negative, `[f]`.
@@ -167,18 +175,18 @@ def spread(
         mask: which neurons.
         arith: the arithmetic.
     """
-    zero, half = arith.fraction(Fraction(0)), arith.fraction(Fraction(1, 2))
+    half = arith.fraction(Fraction(1, 2))
     bounds = []
     for j in range(mask.shape[1]):
         neurons = np.flatnonzero(mask[:, j])
         if not neurons.size:
-            bounds.append(zero)
+            bounds.append(arith.fraction(Fraction(0)))
             continue
         d, x, y = weight[neurons], writes[neurons, j], writes[neurons, mask.shape[1] + j]
-        s = (x * x + y * y).maximum(zero).sqrt() + arith.fraction(Fraction(1, 2**40))
+        s = root_above(x * x + y * y, arith)
         share = d / s
         xx, yy, xy = (share * x * x).sum(0), (share * y * y).sum(0), (share * x * y).sum(0)
         apart, twice = xx - yy, xy + xy
-        largest = (xx + yy + (apart * apart + twice * twice).maximum(zero).sqrt()) * half
-        bounds.append(((d * s).sum(0) * largest).maximum(zero).sqrt())
+        largest = (xx + yy + root_above(apart * apart + twice * twice, arith)) * half
+        bounds.append(root_above((d * s).sum(0) * largest, arith))
     return arith.stack(bounds)

@@ -54,7 +54,7 @@ from pessimal.kernel.folded import require_folded
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.key_frequency.options import KeyFrequency
-from pessimal.kernel.rules.key_frequency.parts import Inputs, Outputs, spread
+from pessimal.kernel.rules.key_frequency.parts import Inputs, Outputs, root_above, spread
 from pessimal.kernel.tables import optional, product
 from pessimal.spec.architecture import UNIFORM, Architecture
 from pessimal.spec.question import Question
@@ -121,7 +121,7 @@ class _Margins:
         one, two = arith.fraction(Fraction(1)), arith.fraction(Fraction(2))
         apart = one - outputs.cos[outputs.angle]
         # 2 |sin(x / 2)| is the root of 2 - 2 cos x.
-        chord = (apart * two).maximum(arith.fraction(Fraction(0))).sqrt()
+        chord = root_above(apart * two, arith)
         rho = radii(inputs, outputs, options, arith)
         self.lost = (chord * rho.reshape(-1, 1)).sum(0)
         self.apart, self.sine = apart.transpose(1, 0), outputs.sin[outputs.angle].transpose(1, 0)
