@@ -61,7 +61,7 @@ def waves(table: Float[np.ndarray, "p *n"]) -> Complex[np.ndarray, "half *n"]:
 
 
 def folded_frequency(k: Int[np.ndarray, "*n"], p: int) -> Int[np.ndarray, "*n"]:
-    """k mod p as the frequency of the same cosine in 0 .. (p-1)/2."""
+    """Frequencies mod p as those of the same cosines in 0 .. (p-1)/2."""
     return np.minimum(k % p, -k % p)
 
 

@@ -95,8 +95,9 @@ class Tables:
 def folded_tables(weights: Weights) -> Tables:
     r"""Tables of a model with uniform attention.
 
-    With $\mathrm{OV} = \sum_h W_V^hW_O^h$ the residual is $\tfrac12(E_a+P_0)\mathrm{OV} + (E_b+P_1)(\tfrac12\mathrm{OV}+1)$
-    plus the attention's biases.
+    With $\mathrm{OV} = \sum_h W_V^hW_O^h$ the residual is the attention's biases plus
+
+    $$\tfrac12(E_a+P_0)\mathrm{OV} + (E_b+P_1)(\tfrac12\mathrm{OV}+1) .$$
 
     Raises:
         ModularError: not a model of modular addition, or softmax attention.

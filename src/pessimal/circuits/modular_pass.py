@@ -87,9 +87,7 @@ def _queries_keys(
     return scale * query, x @ tensor(weights, "W_K", head) + _bias(weights, "b_K", head)
 
 
-def _pattern(
-    weights: Weights, x: Float[np.ndarray, "batch k d_model"], head: int
-) -> Float[np.ndarray, "batch k"]:
+def _pattern(weights: Weights, x: Float[np.ndarray, "batch k d_model"], head: int) -> Float[np.ndarray, "batch k"]:
     """Attention of the last position, summing to 1."""
     if weights.architecture.attention == UNIFORM:
         return np.full(x.shape[:2], 1 / x.shape[1])
