@@ -30,6 +30,8 @@ from jaxtyping import Complex, Float, Int
 KEY_SHARE = 1e-4
 CLUSTER_SHARE = 0.85
 NO_CLUSTER = 0
+# Rounding alone leaves about 1e-32 of the energy of a constant.
+ROUNDING = 1e-24
 CHUNK = 64
 
 
@@ -73,8 +75,7 @@ def powers(table: Float[np.ndarray, "p n"]) -> Float[np.ndarray, " half"]:
     """
     energy = (np.abs(waves(table)) ** 2).sum(1)
     total = float(energy.sum())
-    # Rounding alone leaves about 1e-32 of the energy of the means.
-    if not np.isfinite(total) or total <= 1e-24 * float((table**2).sum()):
+    if not np.isfinite(total) or total <= ROUNDING * float((table**2).sum()):
         raise ModularError("the table is constant over residues, or not finite, so it has no frequencies")
     return np.asarray(energy / total)
 
@@ -115,10 +116,11 @@ def cluster_frequencies(
     frequency, best = np.zeros(n, dtype=np.int64), np.zeros(n)
     for begin in range(0, n, CHUNK):
         energy = np.abs(np.fft.fft2(activations[:, :, begin : begin + CHUNK], axes=(0, 1))) ** 2
+        constant = energy[0, 0].copy()
         energy[0, 0] = 0
         total = energy.sum((0, 1))
         block = sum(energy[i, j] for i in (0, half, -half) for j in (0, half, -half))
-        part = np.divide(block, total, out=np.zeros_like(energy[half, 0]), where=total > 0)
+        part = np.divide(block, total, out=np.zeros_like(energy[half, 0]), where=total > ROUNDING * constant)
         frequency[begin : begin + CHUNK] = part.argmax(0) + 1
         best[begin : begin + CHUNK] = part.max(0)
     return np.where(best > share, frequency, NO_CLUSTER), best

@@ -186,6 +186,8 @@ def neurons_of(
     every = np.arange(n)
     mine = (L[k, every] + R[k, every]) / 2
     amplitude = np.abs(mine) * np.abs(G[c, every])
+    # Below this a wave is the rounding of a constant.
+    floor = 1e-12 * max(float(np.abs(left).max()), float(np.abs(right).max())) * float(np.abs(out).max())
     return Neurons(
         frequency=k + 1,
         r_left=np.abs(L[k, every]),
@@ -204,5 +206,5 @@ def neurons_of(
         psi=np.angle(G[c, every]),
         output_energy=written.sum(0) * p / 2,
         explained_output=written[c, every] * p / 2,
-        live=(amplitude > 0) & (amplitude >= LIVE_SHARE * amplitude.max()),
+        live=(amplitude > floor) & (amplitude >= LIVE_SHARE * amplitude.max()),
     )

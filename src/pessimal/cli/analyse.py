@@ -35,8 +35,25 @@ LOGITS = {
     "true_margin": "smallest margin",
     "distance_irrelevance": "distance irrelevance",
 }
-FREQUENCY = ("k", "output_share", "cluster", "clock_coefficient", "pizza_coefficient", "q_clock", "q_pizza")
-QUADRATURE = ("neurons", "sup_error_phi", "sup_error", "box_abs", "box_identity", "angle", "moment_20", "moment_100")
+FREQUENCY = {
+    "k": "k",
+    "output_share": "share of\noutput",
+    "cluster": "in\ncluster",
+    "clock_coefficient": "C_k\nclock",
+    "pizza_coefficient": "C_k\npizza",
+    "q_clock": "Q\nclock",
+    "q_pizza": "Q\npizza",
+}
+QUADRATURE = {
+    "neurons": "\nneurons",
+    "sup_error_phi": "error,\npsi = 2 phi",
+    "sup_error": "\nerror",
+    "box_abs": "box\n|x|/2",
+    "box_identity": "box\nx/2",
+    "angle": "box\nangles",
+    "moment_20": "moments\nM = 20",
+    "moment_100": "moments\nM = 100",
+}
 
 
 @dataclass(frozen=True)
@@ -87,10 +104,10 @@ def _print(record: dict[str, Any]) -> None:
     console.print(table)
     console.print("\nBy key frequency; errors and bounds over the signal 2/3, so that 1 is vacuous:")
     rows = [row for row in record["frequencies"] if row["q_clock"] is not None]
-    columns = (*FREQUENCY, *(QUADRATURE if record["neurons"] else ()))
+    columns = FREQUENCY | (QUADRATURE if record["neurons"] else {})
     table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name.replace("_", "\n", 1), justify="right")
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
     for row in rows:
         values = {**row, **(row["quadrature"] or {})}
         table.add_row(*(_text(values.get(name)) for name in columns))

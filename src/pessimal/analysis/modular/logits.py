@@ -34,7 +34,7 @@ def centred(logits: Float[np.ndarray, "p p p"]) -> Float[np.ndarray, "p p p"]:
 
 
 def sums(p: int) -> Int[np.ndarray, "p p"]:
-    """a + b mod p of every pair."""
+    """Sums mod p of every pair."""
     return np.add.outer(np.arange(p), np.arange(p)) % p
 
 
@@ -95,10 +95,10 @@ def wrong_margins(logits: Float[np.ndarray, "p p p"]) -> Float[np.ndarray, "p p"
 
 @dataclass(frozen=True)
 class Margins:
-    """Logits that decide, in logits.
+    r"""What decides an answer, in logits.
 
     Attributes:
-        ideal: smallest margin of the clock form, $\\min_{e\\ne0}\\sum_kC_k(1-\\cos\\theta ke)$.
+        ideal: smallest margin of the clock form, $\min_{e\ne0}\sum_kC_k(1-\cos\theta ke)$.
         residual: largest gain of a wrong class on the right one by what the form leaves out, over all inputs.
         true: smallest margin of the model.
     """

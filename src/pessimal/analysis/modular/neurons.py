@@ -1,7 +1,7 @@
 r"""How nearly every neuron is a single wave, and what its second frequency is.
 
-A live neuron reads $r\cos(\theta ka+\phi)$ and $r\cos(\theta kb+\phi)$ and writes $s\cos(\theta kc+\psi)$. The shares of
-energy (FVE, fractions of variance explained) are pooled over live neurons; means marked as weighted have weights rs.
+A live neuron reads $r\cos(\theta ka+\phi)$ and $r\cos(\theta kb+\phi)$ and writes $s\cos(\theta kc+\psi)$. The
+shares of energy (FVE, fractions of variance explained) are pooled over live neurons; weighted means have weights rs.
 
 Contents:
     wave_numbers — the table.
