@@ -214,3 +214,9 @@ def test_empty_output_and_overflow_are_one_sentence_each():
     huge = {name: array.astype(np.float64) * 1e200 for name, array in tensors.items() if name in {"W_out", "W_U"}}
     with pytest.raises(ModularError, match="overflow"):
         evidence(modular_weights(tensors | huge))
+
+
+def test_a_modulus_too_large_for_memory_is_refused_before_anything_is_allocated():
+    zeros = {name: np.zeros_like(array) for name, array in random_modular(ModularSizes(1009, 2, 1, 3), 0).items()}
+    with pytest.raises(ModularError, match="p=1009 is too large"):
+        evidence(modular_weights(zeros))

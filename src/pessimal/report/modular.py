@@ -77,10 +77,7 @@ def modular_of(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     neurons = record.get("neurons")
     shown = [row for row in rows if isinstance(row, dict) and row.get("q_clock") is not None]
     columns = COLUMNS | (QUADRATURE_COLUMNS if neurons else {})
-    table = [
-        [_number({**row, **(row.get("quadrature") or {})}.get(name), f"{where}: {name}") for name in columns]
-        for row in shown
-    ]
+    table = [[_number(_values(row, where).get(name), f"{where}: {name}") for name in columns] for row in shown]
     plots = {name: _series(drawn.get(name), keys, f"{where}: {name}") for name, keys in SERIES.items()}
     for name in ("embedding_spectrum", "output_spectrum"):
         plots[name] = _numbers(drawn.get(name), f"{where}: {name}")
@@ -116,6 +113,11 @@ def _part(record: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     if not isinstance(value, kind):
         raise ReportError(f"{where}: {name} is missing or malformed")
     return value
+
+
+def _values(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Numbers of one frequency, those of its quadrature too."""
+    return {**row, **(_part(row, "quadrature", dict, where) if row.get("quadrature") is not None else {})}
 
 
 def _number(value: object, where: str) -> float | None:

@@ -28,6 +28,8 @@ from pessimal.spec.architecture import UNIFORM
 FORMAT = "pessimal-modular/1"
 # Memorising models have dozens of key frequencies; circles are isolated and drawn for those with most output energy.
 MAX_CIRCLES = 8
+# Entries of the largest array, activations or logits of all pairs; half a gigabyte, of which a few are held.
+MAX_ENTRIES = 1 << 26
 
 
 def evidence(weights: Weights) -> dict[str, Any]:
@@ -47,11 +49,13 @@ def evidence(weights: Weights) -> dict[str, Any]:
         `gradient_symmetricity`, `circularity`; `drawn` (`drawing.drawn`).
 
     Raises:
-        ModularError: not such a model, a NaN or an overflow, or no key frequency.
+        ModularError: not such a model, too large, a NaN or an overflow, or no key frequency or live neuron.
 
     Cost: a forward pass on all pairs, one more for each of at most 8 circles, and an FFT per neuron.
     """
     p = modulus(weights)
+    if p**2 * max(p, weights.architecture.shape.d_mlp) > MAX_ENTRIES:
+        raise ModularError(f"p={p} is too large for an analysis of all p^2 inputs in memory")
     with np.errstate(over="ignore", invalid="ignore"):
         out, passed = output_map(weights), forward(weights, tokens(weights))
         finite = np.isfinite(out).all() and np.isfinite(passed.logits).all()

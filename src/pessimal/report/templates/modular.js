@@ -26,7 +26,7 @@
       },
       {
         type: "scatter", mode: "markers+text", x: circle.x, y: circle.y, marker: { color: blue, size: 5 },
-        text: circle.x.map((_, t) => (t < 3 ? String(t) : "")), textposition: "top center", textfont: { size: 11, color: orange },
+        text: circle.x.map((_, t) => (t < 3 ? String(t) : "")), textposition: circle.x.map((x) => (x < 0 ? "middle left" : "middle right")), textfont: { size: 11, color: orange },
         customdata: circle.x.map((_, t) => t), hovertemplate: "token %{customdata}<br>%{x}, %{y}<extra></extra>",
       },
     ], { height: 270, margin: { l: 34, r: 10, t: 30, b: 28 }, xaxis: axis, yaxis: { ...axis, scaleanchor: "x" } });
@@ -45,10 +45,10 @@
       names.push(n < 0 ? "\u2212" + words[-n] : words[n] || n + "\u03c0/4");
     }
     cell(parent, "k = " + one.k + ", " + one.nodes.length + " neurons", [
-      { type: "scatter", mode: "lines", x, y, fill: "tozeroy", fillcolor: "rgba(31,95,168,0.22)", line: { color: "rgba(31,95,168,0.6)", width: 0.6 }, hoverinfo: "skip" },
-      { type: "scatter", mode: "lines", x: one.curve_x, y: one.curve_y, line: { color: orange, width: 1.6 }, hoverinfo: "skip" },
+      { type: "scatter", mode: "lines", x, y, fill: "tozeroy", fillcolor: "rgba(31,95,168,0.25)", line: { color: "rgba(31,95,168,0.55)", width: 0.5 }, hoverinfo: "skip" },
+      { type: "scatter", mode: "lines", x: one.curve_x, y: one.curve_y, line: { color: orange, width: 2.2 }, hoverinfo: "skip" },
       {
-        type: "scatter", mode: "markers", x: one.nodes, y: one.heights, marker: { color: blue, size: 3.5 },
+        type: "scatter", mode: "markers", x: one.nodes, y: one.heights, marker: { color: blue, size: 3 },
         hovertemplate: "phase %{x}<br>height %{y}<extra></extra>",
       },
     ], {
@@ -64,8 +64,8 @@
     Plotly.react("modular-spectrum", bars.map(([name, y, color]) => ({
       type: "bar", name, x: frequency, y, marker: { color }, hovertemplate: "k = %{x}: %{y}<extra></extra>",
     })), {
-      ...base, showlegend: true, height: 330, margin: { l: 52, r: 10, t: 8, b: 44 }, bargap: 0.15,
-      legend: { x: 0.99, y: 0.99, xanchor: "right" },
+      ...base, showlegend: true, height: 330, margin: { l: 52, r: 10, t: 30, b: 44 }, bargap: 0.15,
+      legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom" },
       xaxis: { title: { text: "frequency k", standoff: 6 }, gridcolor: grid },
       yaxis: { title: { text: "share of energy", standoff: 6 }, gridcolor: grid, zeroline: false },
     }, config);
@@ -82,7 +82,7 @@
       line("mean", pick("mean"), { line: { color: blue, width: 1.8 }, hovertemplate: "%{x}: mean %{y}<extra></extra>" }),
       line("sum of cosines", pick("fitted"), { line: { color: orange, width: 1.8, dash: "dot" }, hovertemplate: "%{x}: fitted %{y}<extra></extra>" }),
     ], {
-      ...base, showlegend: true, height: 330, margin: { l: 52, r: 10, t: 8, b: 44 }, legend: { x: 0.99, y: 0.99, xanchor: "right", bgcolor: "rgba(255,255,255,0.7)" },
+      ...base, showlegend: true, height: 330, margin: { l: 52, r: 10, t: 30, b: 44 }, legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom" },
       xaxis: { title: { text: "c \u2212 (a + b) modulo p", standoff: 6 }, gridcolor: grid, zeroline: false },
       yaxis: { title: { text: "logit", standoff: 6 }, gridcolor: grid, zeroline: true, zerolinecolor: "#9aa2ab" },
     }, config);
