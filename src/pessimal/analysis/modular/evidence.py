@@ -71,8 +71,35 @@ def evidence(weights: Weights) -> dict[str, Any]:
     if weights.architecture.attention == UNIFORM:
         tables = folded_tables(weights)
         neurons = neurons_of(tables.left, tables.right, tables.out)
+    record = {
+        **_head(weights, p),
+        **_accuracy(passed, p),
+        "key_frequencies": keys,
+        "neurons": None if neurons is None else wave_numbers(neurons, p),
+        "clustered": int((clusters > 0).sum()),
+        "frequencies": _frequencies(weights, clock, pizza, neurons, clusters, keys=keys, share=share, shown=shown),
+        "logits": _logit_numbers(passed, logits, clock, pizza, keys),
+        "gradient_symmetricity": gradient_symmetricity(weights),
+        "circularity": circularity(weights),
+        "drawn": drawn(weights, out, neurons, logits, clock, keys=keys, shown=shown),
+    }
+    return {name: _rounded(value) for name, value in record.items()}
+
+
+def _frequencies(  # noqa: PLR0913 - a row puts together what was found apart
+    weights: Weights,
+    clock: forms.Form,
+    pizza: forms.Form,
+    neurons: Neurons | None,
+    clusters: Int[np.ndarray, " d_mlp"],
+    *,
+    keys: list[int],
+    share: Float[np.ndarray, " half"],
+    shown: list[int],
+) -> list[dict[str, Any]]:
+    """A row for each key frequency; circles are isolated for those shown."""
     circles = {k: circle_scores(isolated_circle(weights, k), k) for k in shown}
-    rows = [
+    return [
         {
             "k": k,
             "output_share": float(share[k - 1]),
@@ -85,19 +112,6 @@ def evidence(weights: Weights) -> dict[str, Any]:
         }
         for i, k in enumerate(keys)
     ]
-    record = {
-        **_head(weights, p),
-        **_accuracy(passed, p),
-        "key_frequencies": keys,
-        "neurons": None if neurons is None else wave_numbers(neurons, p),
-        "clustered": int((clusters > 0).sum()),
-        "frequencies": rows,
-        "logits": _logit_numbers(passed, logits, clock, pizza, keys),
-        "gradient_symmetricity": gradient_symmetricity(weights),
-        "circularity": circularity(weights),
-        "drawn": drawn(weights, out, neurons, logits, clock, keys=keys, shown=shown),
-    }
-    return {name: _rounded(value) for name, value in record.items()}
 
 
 def _head(weights: Weights, p: int) -> dict[str, Any]:
