@@ -1,13 +1,15 @@
 """Evidence on models and logits whose answers are known: exact waves, exact clocks, exact pizzas."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 
-from modular import ModularSizes, modular_weights, quadratic_modular, random_modular, wave_modular
+from modular import ModularSizes, modular_weights, quadratic_modular, random_modular
 from pessimal.analysis.modular import FORMAT, evidence
 from pessimal.analysis.modular import logits as forms
+from pessimal.analysis.modular.neurons import wave_numbers
 from pessimal.analysis.modular.quadrature import (
     angle_term,
     box_bound_abs,
@@ -18,6 +20,8 @@ from pessimal.analysis.modular.quadrature import (
 )
 from pessimal.analysis.modular.symmetry import circularity, gradient_symmetricity
 from pessimal.circuits.fourier import ModularError
+from pessimal.circuits.modular import neurons_of
+from waves import wave_modular
 
 P = 11
 KEYS = {2: 23, 5: 31}
@@ -141,17 +145,65 @@ def problems():
 
 
 def test_moment_bound_is_never_below_the_error():
-    for phi, psi, weight in problems():
+    for phi, psi, weight in [*problems(), *few()]:
         for order in (1, 2, 5, 20, 100):
             assert moment_bound(phi, psi, weight, order) >= sup_error(phi, psi, weight, 720)
 
 
-def test_box_bounds_are_never_below_the_error():
-    """With psi = 2 phi both boxes are enough; otherwise the angles come on top."""
-    for phi, psi, weight in problems():
+def few():
+    """One to four neurons, where bounds are nearly attained."""
+    rng = np.random.default_rng(11)
+    for n in (1, 1, 1, 2, 3, 4):
+        yield rng.uniform(-np.pi, np.pi, size=n), rng.uniform(-np.pi, np.pi, size=n), np.full(n, 1 / n)
+
+
+def summed(phi, psi, weight, activation):
+    """sup_v of 2 pi sum_i w_i activation(cos(u + phi_i)) cos(v + psi_i) as a complex number, at 720 points u."""
+    u = 2 * np.pi / 720 * np.arange(720)
+    return u, 2 * np.pi * activation(np.cos(u[:, np.newaxis] + phi)) @ (weight * np.exp(1j * psi))
+
+
+def test_every_half_has_a_box_bound_of_its_own():
+    """|x|/2 against 2/3 cos(2u - v), x/2 against 0, each for psi = 2 phi."""
+    for phi, _, weight in [*problems(), *few()]:
+        u, half = summed(phi, 2 * phi, weight, lambda x: np.abs(x) / 2)
+        assert box_bound_abs(phi, weight) * 2 / 3 >= np.abs(half - 2 / 3 * np.exp(-2j * u)).max()
+        _, half = summed(phi, 2 * phi, weight, lambda x: x / 2)
+        assert box_bound_identity(phi, weight) * 2 / 3 >= np.abs(half).max()
+
+
+def test_angle_term_bounds_what_the_output_phases_change_and_is_attained_by_one_neuron():
+    for phi, psi, weight in [*problems(), *few()]:
+        change = np.subtract(*(summed(phi, one, weight, lambda x: np.maximum(x, 0))[1] for one in (psi, 2 * phi)))
+        assert angle_term(phi, psi, weight) * 2 / 3 >= np.abs(change).max()
+        if len(phi) == 1:
+            assert angle_term(phi, psi, weight) * 2 / 3 == pytest.approx(np.abs(change).max(), rel=1e-4)
+
+
+def test_both_halves_and_the_angles_are_never_below_the_error():
+    for phi, psi, weight in [*problems(), *few()]:
         box = box_bound_abs(phi, weight) + box_bound_identity(phi, weight)
         assert box >= sup_error(phi, 2 * phi, weight, 720)
         assert box + angle_term(phi, psi, weight) >= sup_error(phi, psi, weight, 720)
+
+
+def test_more_moments_never_loosen_the_bound():
+    """|A_m| + |B_m| is at most twice the root, so harmonic M + 1 costs no more than the tail loses."""
+    for phi, psi, weight in [*problems(), *few()]:
+        ladder = [moment_bound(phi, psi, weight, order) for order in (1, 2, 3, 8, 30)]
+        assert all(after <= before + 1e-12 for before, after in itertools.pairwise(ladder))
+
+
+def test_second_frequencies_are_counted_by_neuron():
+    """Three of five neurons have their second wave at 2k, an eighth of the first; the others at another frequency."""
+    angle, k = 2 * np.pi / P * np.arange(P)[:, np.newaxis], np.array([1, 2, 5, 1, 4])
+    second = np.array([2, 4, 1, 3, 4 * 3 % P])
+    table = np.cos(k * angle) + np.cos(second * angle + 1) / 8
+    numbers = wave_numbers(neurons_of(table, table, np.cos(k * angle).T), P)
+    assert numbers["second_is_double"] == pytest.approx(3 / 5)
+    assert numbers["second_amplitude"] == pytest.approx(1 / 8)
+    assert numbers["second_of_rest"] == pytest.approx(1)
+    assert numbers["fve_input"] == pytest.approx(64 / 65)
 
 
 def test_boxes_of_equispaced_nodes_are_centred_on_them():

@@ -6,12 +6,13 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from modular import ModularSizes, modular_weights, random_modular, wave_modular
+from modular import ModularSizes, modular_weights, random_modular
 from pessimal.analysis.accuracy import forward as loop_forward
 from pessimal.circuits import fourier
 from pessimal.circuits.fourier import NO_CLUSTER, ModularError, cluster_frequencies, fourier_basis, waves
 from pessimal.circuits.modular import folded_tables, modulus, neurons_of, output_map
 from pessimal.circuits.modular_pass import forward, input_gradients, tokens
+from waves import wave_modular
 
 P, M, D, F, H = 7, 11, 3, 13, 2
 SOFTMAX = {"attention": "causal-softmax", "act_fn": "relu"}

@@ -14,10 +14,11 @@ import pytest
 from safetensors.numpy import save
 
 import pessimal as ps
-from modular import UNIFORM, ModularSizes, modular_weights, random_modular, wave_modular
+from modular import UNIFORM, ModularSizes, modular_weights, random_modular
 from pessimal.cli.main import main
 from pessimal.strategies import covering
 from pessimal.testing import safetensors_bytes, tiny_weights
+from waves import wave_modular
 
 KEYS = {
     "verdict", "reason", "correct", "total", "accuracy_lower_bound", "accuracy_upper_bound", "semantics",
