@@ -11,7 +11,8 @@ Contents:
     result_row — a proof or verdict as the JSON object of the command line.
     info — what a weights file holds.
     train — models from seeds.
-    analyse — the circuits of a model, for the report.
+    analyse — the circuits of a model, or its evidence, for the report.
+    circuits_of — the same without a run folder.
     collect — check every certificate of a folder into its ledger.
 """
 
@@ -25,7 +26,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pessimal.analysis import circuit_record, sampled_accuracy
+from pessimal.analysis import circuit_record, evidence, sampled_accuracy
 from pessimal.kernel.check import Limits, Verdict
 from pessimal.kernel.check import check as kernel_check
 from pessimal.kernel.rejection import Rejected
@@ -47,7 +48,7 @@ from pessimal.spec import (
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import PREFIX, distribution_from
 from pessimal.spec.semantics import assumptions as semantics_assumptions
-from pessimal.spec.tasks import CustomTask, task_from_record
+from pessimal.spec.tasks import CustomTask, ModularAddition, task_from_record
 from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ __all__ = [
     "BUDGETS",
     "analyse",
     "check",
+    "circuits_of",
     "collect",
     "frontier",
     "info",
@@ -315,8 +317,29 @@ def train(
 
 
 def analyse(weights: Weights, out: Path | str, stem: str) -> Path:
-    """Write the circuits of a model into a run folder, for its report."""
-    return RunFolder(Path(out)).write_circuits(stem, circuit_record(weights))
+    """Write the circuits of a model into a run folder, for its report; of modular addition the evidence.
+
+    Raises:
+        ModularError: the file states modular addition, and the model is none that can be analysed.
+    """
+    run = RunFolder(Path(out))
+    path = run.write_circuits(stem, circuits_of(weights))
+    run.write_provenance()
+    return path
+
+
+def circuits_of(weights: Weights) -> dict[str, Any]:
+    """What `analyse` writes: `analysis.evidence` if the file states modular addition, else `analysis.circuit_record`.
+
+    Raises:
+        ModularError: see `analyse`.
+    """
+    return evidence(weights) if _adds(weights) else circuit_record(weights)
+
+
+def _adds(weights: Weights) -> bool:
+    """Whether the file states modular addition."""
+    return weights.metadata.get("task", "").replace("_", "-") == ModularAddition.name
 
 
 def collect(
@@ -395,8 +418,11 @@ def frontier(
 
 
 def record(run: RunFolder, stem: str, weights: Weights, certificate: str, verdict: Verdict, seconds: float) -> None:
-    """Append a verdict to a run's ledger, and the model's circuits if they are not there yet."""
+    """Append a verdict to a run's ledger, and the model's circuits if they are not there yet.
+
+    The evidence of modular addition takes seconds and can be refused: `analyse` writes it.
+    """
     run.append({**result_row(weights, verdict, seconds=seconds), "certificate": certificate, "weights": stem})
-    if stem not in run.circuit_stems():
+    if stem not in run.circuit_stems() and not _adds(weights):
         run.write_circuits(stem, circuit_record(weights))
     run.write_provenance()

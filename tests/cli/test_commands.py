@@ -11,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 import pessimal as ps
+from modular import UNIFORM, ModularSizes, modular_weights, random_modular
 from pessimal.cli.main import main
 from pessimal.strategies import covering
 from pessimal.testing import safetensors_bytes, tiny_weights
+from waves import wave_modular
 
 KEYS = {
     "verdict", "reason", "correct", "total", "accuracy_lower_bound", "accuracy_upper_bound", "semantics",
@@ -362,6 +365,62 @@ def test_a_folder_of_certificates_becomes_a_report(capsys, model, tmp_path):
     rows = (folder / "results.jsonl").read_text().splitlines()
     run(capsys, "report", folder, "--weights", model, "--out", page)
     assert (folder / "results.jsonl").read_text().splitlines() == rows
+
+
+ADDITION = UNIFORM | {"task": "modular-addition", "attn_scale": "1"}
+
+
+def saved(path, array_by_name, metadata):
+    path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in array_by_name.items()}, metadata))
+    return path
+
+
+def test_analyse_prints_and_writes_the_evidence_of_modular_addition(capsys, tmp_path):
+    waves = wave_modular(11, {k: 0.1 + 2 * np.pi / n * np.arange(n) for k, n in ((2, 23), (5, 31))})
+    path = saved(tmp_path / "waves.safetensors", waves, ADDITION)
+    code, out, _ = run(capsys, "analyse", path, "--out", tmp_path / "run", "--json")
+    assert code == 0
+    text = "\n".join(out)
+    for said in ("121 / 121  inputs right", "54  live neurons", "|psi - 2 phi|, radians", "distance irrelevance", "Q"):
+        assert said in text
+    row = json.loads(out[-1])
+    record = json.loads(Path(row["circuits"]).read_text())
+    assert record["format"] == "pessimal-modular/1"
+    assert row["evidence"] == {name: value for name, value in record.items() if name != "drawn"}
+    assert (
+        ps.analyse(ps.load_weights(path), tmp_path / "again", "waves").read_text()
+        == json.dumps(record, separators=(",", ":")) + "\n"
+    )
+    page = tmp_path / "page.html"
+    assert run(capsys, "report", tmp_path / "run", "--out", page)[0] == 0
+    assert "How the weights add modulo p" in page.read_text()
+
+
+def test_analyse_of_other_models_writes_circuits(capsys, model, tmp_path):
+    code, out, _ = run(capsys, "analyse", model, "--out", tmp_path, "--json")
+    assert code == 0
+    assert set(json.loads(out[-1])) == {"circuits"}
+    assert json.loads(Path(out[0]).read_text())["format"] == "pessimal-circuits/1"
+
+
+def test_analyse_refuses_what_is_no_modular_addition_in_one_sentence(capsys, tmp_path):
+    for sizes, said in ((ModularSizes(5, 7, 2, 0), "no MLP"), (ModularSizes(9, 7, 2, 3), "not an odd prime")):
+        path = saved(tmp_path / "m.safetensors", random_modular(sizes, 0), ADDITION)
+        code, _, err = run(capsys, "analyse", path, "--out", tmp_path / "run")
+        assert code == 2
+        assert said in err
+        assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checked_model_of_modular_addition_gets_no_attention_circuits(tmp_path):
+    weights = modular_weights(random_modular(ModularSizes(5, 7, 2, 3), 0), ADDITION)
+    task, _ = ps.task_of(weights)
+    cert = tmp_path / "a.cert"
+    ps.save_certificate(ps.prove(weights, task, ps.BruteForce()), cert)
+    saved(tmp_path / "a.safetensors", tensors(weights), ADDITION)
+    assert ps.collect(tmp_path) == 1
+    assert not (tmp_path / "circuits").exists()
 
 
 @pytest.mark.parametrize("command", ["", "train", "info", "prove", "check", "strategies", "analyse", "report", "demo"])

@@ -38,6 +38,45 @@ CIRCUITS = {
 }  # fmt: skip
 
 
+MODULAR = {
+    "format": "pessimal-modular/1", "weights_sha256": "ab" * 32, "p": 5, "attention": "uniform", "k": 2,
+    "sizes": {"d_model": 7, "d_head": 2, "n_heads": 1, "d_mlp": 3}, "inputs": 25, "correct": 24,
+    "correct_without_skip": 23, "key_frequencies": [1, 2], "clustered": 2, "gradient_symmetricity": 0.9876,
+    "circularity": 0.8765,
+    "neurons": {
+        "neurons": 3, "live": 3, "frequency_agreement": 1.0, "fve_input": 0.9123, "fve_output": 0.9, "phase_left_right": 0.01,
+        "amplitude_ratio": 1.05, "offset_over_amplitude": 0.2, "phase_doubling": 0.0234, "second_is_double": 0.95,
+        "second_amplitude": 0.1, "second_of_rest": None,
+    },
+    "frequencies": [
+        {
+            "k": 1, "output_share": 0.75, "cluster": 2, "clock_coefficient": 12.5, "pizza_coefficient": 14.5,
+            "q_clock": 0.7654, "q_pizza": 0.9543,
+            "quadrature": {
+                "neurons": 2, "sup_error_phi": 0.05, "sup_error": 0.0432, "box_abs": 0.3, "box_identity": 0.4,
+                "angle": 0.06, "moment_20": 0.1357, "moment_100": 0.11,
+            },
+        },
+        {
+            "k": 2, "output_share": 0.25, "cluster": 0, "clock_coefficient": 1.5, "pizza_coefficient": 1.25,
+            "q_clock": None, "q_pizza": None, "quadrature": None,
+        },
+    ],
+    "logits": {
+        "fve_clock": 0.9345, "fve_pizza": 0.8456, "ideal_margin": 18.0, "residual": 12.0, "true_margin": 15.0,
+        "distance_irrelevance": None,
+    },
+    "drawn": {
+        "embedding_spectrum": [0.5, None], "output_spectrum": [0.75, 0.25],
+        "circles": [{"k": 1, "x": [1.0] * 5, "y": [0.5] * 5}],
+        "quadratures": [
+            {"k": 1, "nodes": [0.5, 1.5], "edges": [0.0, 1.5, 3.1], "heights": [0.9, -0.2], "curve_x": [0.0], "curve_y": [1.0]}
+        ],
+        "logits": {name: [1.0] * 5 for name in ("mean", "low", "high", "fitted")},
+    },
+}  # fmt: skip
+
+
 class Page(HTMLParser):
     """Tags, visible text (scripts apart) and the embedded data of a page."""
 
@@ -171,6 +210,54 @@ def test_circuits_of_other_weights_are_not_drawn(tmp_path):
 def test_malformed_row_is_an_error_naming_it(tmp_path, change, message):
     with pytest.raises(ReportError, match=f"row 2: .*{message}"):
         page_of(tmp_path, VERIFIED, VERIFIED | change)
+
+
+def test_evidence_of_modular_addition_is_drawn_with_and_without_proofs(tmp_path):
+    for name, rows in (("with", (VERIFIED,)), ("without", ())):
+        page = page_of(tmp_path / name, *rows, circuits={"m": MODULAR})
+        for said in ("24 of 25 inputs right", "23 by the MLP alone", "0.9123", "0.0234", "0.7654", "0.0432", "0.1357",
+                     "0.9345", "0.8456", "0.9876", "1 key frequencies with less output energy are left out"):  # fmt: skip
+            assert said in page.text
+        assert "No circuit file" not in page.text
+        data = json.loads(page.scripts[0])
+        assert data["maps"] == []
+        assert [one["label"] for one in data["modular"]] == ["m"]
+        assert data["modular"][0]["circles"] == MODULAR["drawn"]["circles"]
+        assert len(page.scripts) == 3
+        assert ("Proven accuracy" in page.text) == bool(rows)
+
+
+def test_evidence_of_other_weights_is_not_drawn(tmp_path):
+    page = page_of(tmp_path, VERIFIED, circuits={"m": MODULAR | {"weights_sha256": "cd" * 32}})
+    assert "No circuit file matches the weights of m;" in page.text
+    assert json.loads(page.scripts[0])["modular"] == []
+
+
+def test_evidence_without_neurons_has_no_quadrature(tmp_path):
+    record = MODULAR | {"neurons": None, "drawn": MODULAR["drawn"] | {"quadratures": []}}
+    record["frequencies"] = [row | {"quadrature": None} for row in MODULAR["frequencies"]]
+    page = page_of(tmp_path, circuits={"m": record})
+    assert "M = 20" not in page.text
+    assert "0.0234" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"p": "59"}, "p is not a natural number"),
+        ({"drawn": None}, "drawn is missing or malformed"),
+        ({"frequencies": {}}, "frequencies is missing or malformed"),
+        ({"frequencies": [MODULAR["frequencies"][0] | {"quadrature": 3}]}, "quadrature is missing or malformed"),
+        ({"frequencies": [MODULAR["frequencies"][0] | {"q_pizza": "<b>"}]}, "q_pizza is not a number"),
+        ({"circularity": EVIL}, "circularity is not a number"),
+        ({"drawn": MODULAR["drawn"] | {"circles": [{"k": 1, "x": ["a"], "y": [1]}]}}, "circles is not a number"),
+        ({"drawn": MODULAR["drawn"] | {"circles": [3]}}, "circles is not a list of plots"),
+        ({"drawn": MODULAR["drawn"] | {"output_spectrum": 3}}, "output_spectrum is not a list of numbers"),
+    ],
+)
+def test_malformed_evidence_is_an_error_naming_the_file(tmp_path, change, message):
+    with pytest.raises(ReportError, match=re.escape("circuits/m.json") + f": .*{message}"):
+        page_of(tmp_path, circuits={"m": MODULAR | change})
 
 
 @pytest.mark.parametrize("change", [{"matrices": None}, {"matrices": {"EQKE": [[1], [1, 2]]}}, {"sizes": {"k": "x"}}])

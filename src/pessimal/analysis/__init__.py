@@ -9,9 +9,11 @@ Contents:
     faithfulness.py — ablation scores and estimates by sampling.
     ablations.py — every combination of the five paths switched off.
     constructed.py — a right model with another circuit.
+    modular/ — the evidence of modular addition.
 """
 
 from pessimal.analysis.accuracy import sampled_accuracy
 from pessimal.analysis.circuits import circuit_record
+from pessimal.analysis.modular import evidence
 
-__all__ = ["circuit_record", "sampled_accuracy"]
+__all__ = ["circuit_record", "evidence", "sampled_accuracy"]

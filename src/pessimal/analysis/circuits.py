@@ -2,6 +2,7 @@ r"""The circuit matrices of one model, rounded for drawing, and the spectrum of 
 
 Contents:
     circuit_record — one JSON-able dictionary per model and head.
+    rounded — a number as it stands in a record.
 
 References:
     Gross et al. 2024: $\sigma_1/\sigma_2$ of EQKE measures how well one "size direction" explains attention.
@@ -60,9 +61,9 @@ def circuit_record(weights: Weights, head: int = 0) -> dict[str, Any]:
             "d_head": shape.d_head,
             "n_heads": shape.n_heads,
         },
-        "matrices": {name: [[_rounded(x) for x in row] for row in m.tolist()] for name, m in matrices.items()},
-        "singular_values": [_rounded(x) for x in spectrum],
-        "sigma1_over_sigma2": _rounded(ratio),
+        "matrices": {name: [[rounded(x) for x in row] for row in m.tolist()] for name, m in matrices.items()},
+        "singular_values": [rounded(x) for x in spectrum],
+        "sigma1_over_sigma2": rounded(ratio),
     }
 
 
@@ -73,6 +74,6 @@ def _singular_values(matrix: Float[np.ndarray, "rows cols"]) -> list[float]:
     return [float(x) for x in np.linalg.svd(matrix, compute_uv=False)]
 
 
-def _rounded(x: float) -> float | None:
+def rounded(x: float) -> float | None:
     """Round to `SIGNIFICANT_DIGITS`; None for what JSON cannot hold."""
     return float(f"{x:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(x) else None

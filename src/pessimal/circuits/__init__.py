@@ -1,10 +1,10 @@
-"""Circuits: the weight products through which a one-layer attention-only transformer computes, in float64.
+"""Circuits: the weight products through which a one-layer transformer computes, in float64.
 
 Nothing here is a bound and nothing is rounded outward: the kernel recomputes what it needs. Circuits describe
 the *weights only*: where a model has LayerNorms, the products leave them (and their gains and biases) out.
 
-With attention pattern `a` at the last position, query token `q` and tokens `t_i`, a model of one head without
-LayerNorm has
+With attention pattern `a` at the last position, query token `q` and tokens `t_i`, an attention-only model of one head
+without LayerNorm has
 
     logits = EU[q] + sum_i a_i (EVOU[t_i] + PVOU[i]),
     a = softmax_i(attn_scale (EQKE[q, t_i] + EQKP[q, i])).
@@ -14,6 +14,9 @@ Contents:
     ov.py — `EVOU`, `PVOU`: what attending to a token or a position writes, in logits.
     qk.py — `EQKE`, `EQKP`: where the query looks, in attention scores before the scale.
     direct.py — `EU`: the path around the attention layer, in logits.
+    fourier.py — tables indexed by residues mod p, as sums of waves.
+    modular.py — folded tables and neurons of a model of modular addition, which has an MLP.
+    modular_pass.py — its forward pass on many pairs, and the gradient.
 
 References:
     Elhage et al. 2021, A Mathematical Framework for Transformer Circuits (QK and OV circuits).

@@ -1,18 +1,67 @@
-"""`pessimal analyse`: the circuits of a model, for the report."""
+"""`pessimal analyse`: the circuits of a model, or the evidence of modular addition, for the report."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import tyro
+from rich.console import Console
+from rich.table import Table
 
 from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, print_json
 
+MIN_WIDTH = 140
+NEURONS = {
+    "live": "live neurons",
+    "frequency_agreement": "read and write the same frequency",
+    "fve_input": "of the input tables' variance: one wave each (FVE)",
+    "fve_output": "of the output map's variance: one wave each (FVE)",
+    "phase_left_right": "|phi_L - phi_R|, radians",
+    "amplitude_ratio": "r_R / r_L",
+    "offset_over_amplitude": "|mean pre-activation| / r",
+    "phase_doubling": "|psi - 2 phi|, radians",
+    "second_is_double": "second frequency is twice the first",
+    "second_amplitude": "second amplitude / first",
+    "second_of_rest": "of the remaining variance: second frequency",
+}
+LOGITS = {
+    "fve_clock": "clock form (FVE)",
+    "fve_pizza": "pizza form (FVE)",
+    "ideal_margin": "margin of the clock form",
+    "residual": "largest residual against it",
+    "true_margin": "smallest margin",
+    "distance_irrelevance": "distance irrelevance",
+}
+FREQUENCY = {
+    "k": "k",
+    "output_share": "share of\noutput",
+    "cluster": "in\ncluster",
+    "clock_coefficient": "C_k\nclock",
+    "pizza_coefficient": "C_k\npizza",
+    "q_clock": "Q\nclock",
+    "q_pizza": "Q\npizza",
+}
+QUADRATURE = {
+    "neurons": "\nneurons",
+    "sup_error_phi": "error,\npsi = 2 phi",
+    "sup_error": "\nerror",
+    "box_abs": "box\n|x|/2",
+    "box_identity": "box\nx/2",
+    "angle": "box\nangles",
+    "moment_20": "moments\nM = 20",
+    "moment_100": "moments\nM = 100",
+}
+
 
 @dataclass(frozen=True)
 class Analyse:
-    """Write the circuits of a model (EQKE, EQKP, EVOU, PVOU, EU) into a run folder."""
+    """Write the circuits of a model (EQKE, EQKP, EVOU, PVOU, EU) into a run folder.
+
+    Of a model of modular addition, print and write the evidence: waves, phases, quadrature errors, forms of the logits.
+    """
 
     weights: tyro.conf.Positional[Path]
     """safetensors file"""
@@ -25,7 +74,49 @@ class Analyse:
     def run(self) -> int:
         """Write them."""
         path = api.analyse(read_model(self.weights, self.model), self.out, self.weights.stem)
+        record = json.loads(path.read_bytes())
+        numbers = {name: value for name, value in record.items() if name != "drawn"}
+        modular = "key_frequencies" in record
+        if modular:
+            _print(numbers)
         print(path)
         if self.json:
-            print_json({"circuits": str(path)})
+            print_json({"circuits": str(path), **({"evidence": numbers} if modular else {})})
         return VERIFIED
+
+
+def _print(record: dict[str, Any]) -> None:
+    """The evidence as two tables."""
+    console = Console(highlight=False)
+    console.width = max(console.width, MIN_WIDTH)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row(f"{record['correct']} / {record['inputs']}", "inputs right")
+    table.add_row(f"{record['correct_without_skip']} / {record['inputs']}", "right by the MLP's neurons alone")
+    table.add_row(f"{record['clustered']} / {record['sizes']['d_mlp']}", "neurons in the cluster of a frequency")
+    groups = [(record["neurons"] or {}, NEURONS), (record["logits"], LOGITS)]
+    groups += [(record, {"gradient_symmetricity": "gradient symmetricity", "circularity": "circularity of W_E"})]
+    for numbers, words in groups:
+        for name, meaning in words.items():
+            if name in numbers:
+                table.add_row(_text(numbers[name]), meaning)
+    console.print(table)
+    console.print("\nBy key frequency; errors and bounds over the signal 2/3, so that 1 is vacuous:")
+    rows = [row for row in record["frequencies"] if row["q_clock"] is not None]
+    columns = FREQUENCY | (QUADRATURE if record["neurons"] else {})
+    table = Table(box=None, pad_edge=False)
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+    for row in rows:
+        values = {**row, **(row["quadrature"] or {})}
+        table.add_row(*(_text(values.get(name)) for name in columns))
+    console.print(table)
+    left_out = len(record["frequencies"]) - len(rows)
+    if left_out:
+        console.print(f"and {left_out} key frequencies with less output energy, in the file")
+
+
+def _text(value: float | None) -> str:
+    """A number as in the record, or a dash."""
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"

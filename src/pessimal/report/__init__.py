@@ -8,7 +8,8 @@ Contents:
     results.py — rows of the ledger, parsed strictly, and how their numbers are written.
     chart.py — the bound-against-flops plot as plain data.
     maps.py — circuit files as heat maps.
-    templates/ — the page, its style and its script.
+    modular.py — the evidence of modular addition: circles, quadratures, spectra, logits.
+    templates/ — the page, its style and its scripts.
 """
 
 from pessimal.report.page import render

@@ -15,6 +15,8 @@ from plotly.offline import get_plotlyjs
 
 from pessimal.report.chart import chart_data
 from pessimal.report.maps import maps_of
+from pessimal.report.modular import FORMAT as MODULAR
+from pessimal.report.modular import modular_of
 from pessimal.report.results import (
     Model,
     ReportError,
@@ -25,6 +27,7 @@ from pessimal.report.results import (
     percent_up,
     power_of_two,
     result_of,
+    short,
 )
 from pessimal.runs import RunFolder, RunFolderError, write_atomic
 
@@ -42,15 +45,13 @@ def render(folder: Path, out: Path) -> None:
         out: the page; replaced if it exists.
 
     Raises:
-        ReportError: the folder holds no results, or a file of it is malformed.
+        ReportError: the folder holds neither results nor evidence, or a file of it is malformed.
     """
     run = RunFolder(folder)
     try:
         rows, provenance = run.results(), run.provenance() or {}
     except RunFolderError as error:
         raise ReportError(str(error)) from None
-    if not rows:
-        raise ReportError(f"nothing to report: the folder has no results in {run.LEDGER}")
     # Claims about the softmax are no bounds on accuracy; rows without a claim were rejected, or are older.
     results = [
         result_of(row, f"{run.LEDGER} row {number}")
@@ -58,7 +59,11 @@ def render(folder: Path, out: Path) -> None:
         if row.get("claim") not in SOFTMAX
     ]
     models = models_of(results)
-    maps, unmapped = _maps(run, models)
+    maps, modular, unmapped = _circuits(run, models)
+    if not rows and not modular:
+        raise ReportError(
+            f"nothing to report: the folder has no results in {run.LEDGER}, and no evidence of modular addition"
+        )
     page = _template("page.html").render(
         models=models,
         tasks=sorted({result.task for result in results if result.task}, key=natural),
@@ -68,31 +73,47 @@ def render(folder: Path, out: Path) -> None:
         assumptions=sorted({sentence for result in results for sentence in result.assumptions}),
         chart=chart_data(models),
         maps=maps,
+        modular=modular,
         unmapped=unmapped,
         n_maps_left_out=max(0, len(models) - MAX_MAPPED_MODELS),
         open_tables=OPEN_TABLES,
         provenance=[(key, _stated(provenance, key)) for key in PROVENANCE_KEYS if provenance.get(key)],
         style=Markup(_read("page.css")),  # noqa: S704 - a file of this package
-        script=Markup(_read("page.js")),  # noqa: S704 - a file of this package
+        script=Markup(_read("page.js") + _read("modular.js")),  # noqa: S704 - files of this package
         plotly=Markup(get_plotlyjs()),  # noqa: S704 - the plotting library's own source
     )
     write_atomic(out, page.encode("utf-8"))
 
 
-def _maps(run: RunFolder, models: Sequence[Model]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Heat maps of the models whose circuit file is of the same weights, and the labels of the others."""
-    maps, unmapped = [], []
+def _circuits(run: RunFolder, models: Sequence[Model]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """Heat maps, evidence of modular addition, and the labels of models whose weights no circuit file is of.
+
+    Evidence is drawn of models without results too.
+    """
+    maps, modular, unmapped = [], [], []
     for model in models[:MAX_MAPPED_MODELS]:
-        try:
-            record = run.circuits(model.weights)
-        except RunFolderError as error:
-            raise ReportError(str(error)) from None
+        record = _record(run, model.weights)
+        where = f"{run.CIRCUITS}/{model.weights}.json"
         if record is None or record.get("weights_sha256") != model.sha256:
             unmapped.append(model.label)
+        elif record.get("format") == MODULAR:
+            modular.append({"label": model.label, **modular_of(record, where)})
         else:
-            where = f"{run.CIRCUITS}/{model.weights}.json"
             maps.append({"label": model.label, **maps_of(record, where)})
-    return maps, unmapped
+    known = {model.weights for model in models}
+    for stem in [one for one in run.circuit_stems() if one not in known][:MAX_MAPPED_MODELS]:
+        record = _record(run, stem)
+        if record is not None and record.get("format") == MODULAR:
+            modular.append({"label": stem, **modular_of(record, f"{run.CIRCUITS}/{stem}.json")})
+    return maps, modular, unmapped
+
+
+def _record(run: RunFolder, stem: str) -> dict[str, Any] | None:
+    """The circuit file of a model."""
+    try:
+        return run.circuits(stem)
+    except RunFolderError as error:
+        raise ReportError(str(error)) from None
 
 
 def _stated(provenance: dict[str, Any], key: str) -> str:
@@ -107,5 +128,5 @@ def _read(name: str) -> str:
 
 def _template(name: str) -> Any:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {f.__name__: f for f in (percent_down, percent_up, grouped, power_of_two)}
+    environment.filters |= {f.__name__: f for f in (percent_down, percent_up, grouped, power_of_two, short)}
     return environment.from_string(_read(name))

@@ -7,7 +7,7 @@ Contents:
     Result — one checked (or rejected) proof.
     Model — the results of one set of weights.
     result_of, models_of — rows to those.
-    percent_down, percent_up, grouped, power_of_two — numbers to text.
+    percent_down, percent_up, grouped, power_of_two, short — numbers to text.
     natural — order of names with numbers in them.
 """
 
@@ -275,3 +275,8 @@ def _sentences(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     raise ReportError(f"{where}: assumptions is not a list of strings")
+
+
+def short(value: float | None) -> str:
+    """A number of the evidence as it stands in its file, or a dash."""
+    return "\u2013" if value is None else f"{value:.4g}"

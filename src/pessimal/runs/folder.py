@@ -3,7 +3,7 @@
 Layout:
     results.jsonl         one JSON object per line: the object of `pessimal check`, plus `certificate`
                           (file name) and `weights` (file stem)
-    circuits/<stem>.json  `analysis.circuit_record` of that model
+    circuits/<stem>.json  `analysis.circuit_record` of that model, `analysis.evidence` if it adds modulo p
     provenance.json       versions, commit, processor type, time
 
 A process may die at any moment. Whole files are written to a temporary name and renamed. A ledger line is one
@@ -103,7 +103,7 @@ class RunFolder:
 
         Args:
             stem: file stem of the weights; becomes the name of the circuit file.
-            record: what `analysis.circuit_record` returns.
+            record: what `analysis.circuit_record` or `analysis.evidence` returns.
 
         Returns:
             The file written.
