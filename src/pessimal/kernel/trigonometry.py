@@ -10,9 +10,11 @@ true value, and its nearest multiple of $2^{-52}$ within one such multiple.
 
 Contents:
     circle — the table, as enclosures.
+    pi — as an enclosure.
     circle_integers — the same in units of 2**-52, within one unit.
 """
 
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -33,6 +35,16 @@ def _arctangent_of_inverse(m: int) -> int:
     return total
 
 
+def _pi() -> int:
+    return 16 * _arctangent_of_inverse(5) - 4 * _arctangent_of_inverse(239)
+
+
+def pi(arith: AbstractArithmetic) -> AbstractEnclosure:
+    """The number, shape ()."""
+    error = arith.fraction(Fraction(1, 1 << (BITS - 11)))
+    return arith.fraction(Fraction(_pi(), 1 << BITS)).widened(error)
+
+
 def _cosine_and_sine(angle: int) -> tuple[int, int]:
     """Of an angle from 0 to 2 pi."""
     sums, term, j = [0, 0], 1 << BITS, 0
@@ -46,8 +58,7 @@ def _cosine_and_sine(angle: int) -> tuple[int, int]:
 @lru_cache(maxsize=8)
 def circle_integers(n: int) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Multiples of 2**-52 within one of cos(2 pi j / n) and of sin(2 pi j / n), j = 0 .. n - 1."""
-    pi = 16 * _arctangent_of_inverse(5) - 4 * _arctangent_of_inverse(239)
-    both = [_cosine_and_sine(2 * pi * j // n) for j in range(n)]
+    both = [_cosine_and_sine(2 * _pi() * j // n) for j in range(n)]
     half = 1 << (BITS - UNIT_BITS - 1)
     nearest = np.array([[(x + half) >> (BITS - UNIT_BITS) for x in pair] for pair in both], dtype=np.int64)
     return nearest[:, 0], nearest[:, 1]
