@@ -126,15 +126,6 @@ def test_other_rules_refuse_uniform_attention(rule):
     assert caught.value.reason == Reason.UNSUPPORTED_MODEL
 
 
-def test_an_mlp_after_softmax_attention_is_refused():
-    """Until there is a rule for it."""
-    sizes = MODULAR_SIZES[0]
-    weights = modular_weights(random_modular(sizes, 0), {"act_fn": "relu"})
-    for rule in RULES.values():
-        with pytest.raises(Rejected, match=r"MLP|bounds|uniform"):
-            rule.require_covers(weights, Question(sizes.task()))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

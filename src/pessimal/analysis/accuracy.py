@@ -48,9 +48,11 @@ def sampled_accuracy(weights: Weights, task: AbstractTask, samples: int, seed: i
     shares = None if usual is None else usual / usual.sum(1, keepdims=True)
     right = 0
     for begin in range(0, samples, CHUNK):
-        tokens = rng.integers(0, task.d_vocab, size=(min(CHUNK, samples - begin), task.k))
-        if shares is not None:
-            tokens = np.stack([rng.choice(task.d_vocab, len(tokens), p=row) for row in shares], axis=1)
+        n = min(CHUNK, samples - begin)
+        if shares is None:
+            tokens = rng.integers(0, task.d_vocab, size=(n, task.k))
+        else:
+            tokens = np.stack([rng.choice(task.d_vocab, n, p=row) for row in shares], axis=1)
         logits = forward(weights, tokens)
         rows, target = np.arange(len(tokens)), task.target(tokens)
         mine = logits[rows, target].copy()

@@ -163,7 +163,7 @@ class AbstractRule(ABC):
         kind = kind_of_attention(arch)
         if kind not in self.attention:
             covered = " and ".join(self.attention)
-            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {covered} attention, not {kind} attention")
+            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {covered} attention, not {kind}")
         self.require_conditions(weights, question)
 
     @abstractmethod
