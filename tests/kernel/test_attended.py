@@ -122,7 +122,9 @@ def test_zero_weights_tie_everywhere(sizes):
 def test_overflow_decides_nothing():
     """Tables beyond float64 are left to the exact pass, which finds the same count."""
     sizes = ATTENDED_SIZES[0]
-    tensors = {n: a.astype(np.float64) * (1 if n in {"W_Q", "W_K"} else 1e120) for n, a in random_modular(sizes, 1).items()}
+    tensors = {
+        n: a.astype(np.float64) * (1 if n in {"W_Q", "W_K"} else 1e120) for n, a in random_modular(sizes, 1).items()
+    }
     weights = modular_weights(tensors, ATTENDED)
     with Float64Arithmetic().running():
         logits = Logits(attended_tables(weights, Float64Arithmetic(), [np.arange(5)] * 2))
