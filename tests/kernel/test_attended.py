@@ -16,9 +16,10 @@ from oracle import RIGHT, TIE, Equations, specified_logits, verdicts
 from pessimal import api
 from pessimal.analysis.accuracy import forward, sampled_accuracy
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
+from pessimal.kernel.arithmetic.float64 import Float64Enclosure
 from pessimal.kernel.attended import Attended, attended_flops, attended_tables
 from pessimal.kernel.cost import matmul
-from pessimal.kernel.logits import Logits
+from pessimal.kernel.logits import AbstractSums, Logits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.spec import Uniform, Weights
@@ -116,7 +117,42 @@ def test_zero_weights_tie_everywhere(sizes):
     """All logits equal: nothing is right, and nothing is certainly wrong."""
     weights = modular_weights({n: np.zeros_like(a) for n, a in random_modular(sizes, 0).items()}, ATTENDED)
     found = bound("brute-force", weights, sizes.task(), "float64", distribution=usual_distribution(sizes.task()))
-    assert found.wrong_at_most == sizes.p**2
+    assert (found.wrong_at_most, found.wrong_at_least) == (sizes.p**2, 0)
+
+
+@pytest.mark.parametrize("sizes", ATTENDED_SIZES)
+def test_the_fast_pass_leaves_nothing_open(sizes):
+    """Nothing is passed on to Arb where logits are apart, whatever a query adds to all its scores."""
+    tensors, arith, tokens = random_modular(sizes, 7, biases=ALL_BIASES), Float64Arithmetic(), every_input(sizes)
+    tensors["W_E"][:, 0], tensors["W_pos"][:, 0], tensors["b_Q"][:, 0] = 1, 0, 100
+    tensors["W_K"][:, 0, 0] = 100
+    with arith.running():
+        weights = modular_weights(tensors, ATTENDED)
+        logits = Logits(attended_tables(weights, arith, [np.arange(sizes.p + sizes.equals)] * sizes.k))
+        right, wrong = logits.verdicts(tokens, sizes.task().target(tokens))
+    assert (right != wrong).all()
+
+
+class Given(AbstractSums):
+    """One sequence, one neuron: a tiny pre-activation beside a large skip."""
+
+    out = Float64Enclosure(np.ones((1, 1)), np.ones((1, 1)))
+
+    def reaches(self):
+        return 1.0, 2.0**40
+
+    def sums(self, tokens):
+        pre, skip = np.full((len(tokens), 1), 2.0**-21), np.full((len(tokens), 1), 2.0**40)
+        return Float64Enclosure(pre, pre), Float64Enclosure(skip, skip)
+
+
+def test_what_the_common_scale_cuts_off_is_rounded_outward():
+    """The MLP adds less than one unit: the lower end leaves it out, the upper end counts it as one."""
+    logits = Logits(Given())
+    (((lo,),), ((hi,),)), unit = logits(np.zeros((1, 1), dtype=np.int64)), Fraction(2) ** logits.exponent
+    exact = Fraction(2) ** 40 + Fraction(2) ** -21
+    assert unit > Fraction(2) ** -21
+    assert int(lo) * unit < exact < int(hi) * unit
 
 
 def test_overflow_decides_nothing():
