@@ -12,6 +12,7 @@ from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
 
 MLP_BIASES = ("b_V", "b_O", "b_in", "b_out", "b_U")
 ALL_BIASES = (*MLP_BIASES, "b_Q", "b_K")
+WEIGHT_NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "W_in", "W_out")
 UNIFORM = {"attention": "uniform", "act_fn": "relu"}
 ATTENDED = {"attention": "causal-softmax", "act_fn": "relu", "attn_scale": "1/sqrt(d_head)"}
 
@@ -84,7 +85,7 @@ def quadratic_modular(p: int, noise: float = 0.0, seed: int = 0) -> dict[str, np
     t = {
         name: np.zeros(shape)
         for name, shape in ModularSizes(p, 4, 1, 2).shapes().items()
-        if name in {"W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "W_in", "W_out", "b_in"}
+        if name in {*WEIGHT_NAMES, "b_in"}
     }
     t["W_E"][:, 0], t["W_E"][:, 1] = np.arange(p), 1
     t["W_V"][0, 0, 0], t["W_O"][0, 0, 2] = 2, 1
@@ -110,5 +111,23 @@ def attended_adder(p: int, noise: float = 0.0, seed: int = 0) -> dict[str, np.nd
         t[name][tuple(slice(n) for n in quadratic[name].shape)] = quadratic[name]
     t["W_E"][:p, :4], t["W_E"][p, 1], t["W_E"][p, 4] = quadratic["W_E"], 1, 1
     t["W_Q"][0, 1, 0], t["W_K"][0, 4, 0] = 1, -40
+    rng = np.random.default_rng(seed)
+    return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
+
+
+def wave_modular(p: int, neurons: int, noise: float = 0.0, seed: int = 0, k: int = 1) -> dict[str, np.ndarray]:
+    """The pizza at one frequency: neurons cos(a + phi) + cos(b + phi), in units of 2 pi k / p, that write cos(c + 2 phi).
+
+    Phases are equidistant. Right on every pair for p odd and enough neurons. Channels: the token's wave, the sum of
+    both tokens' waves, the output wave.
+    """
+    sizes = ModularSizes(p, 6, 2, neurons)
+    t = {name: np.zeros(shape) for name, shape in sizes.shapes().items() if name in {*WEIGHT_NAMES, "b_in"}}
+    angle, phase = 2 * np.pi * k / p * np.arange(p), 2 * np.pi / neurons * (np.arange(neurons) + 0.3)
+    t["W_E"][:, 0], t["W_E"][:, 1] = np.cos(angle), np.sin(angle)
+    t["W_V"][0, [0, 1], [0, 1]], t["W_O"][0, [0, 1], [2, 3]] = 2, 1
+    t["W_in"][2], t["W_in"][3] = np.cos(phase), -np.sin(phase)
+    t["W_out"][:, 4], t["W_out"][:, 5] = np.cos(2 * phase), -np.sin(2 * phase)
+    t["W_U"][4], t["W_U"][5] = np.cos(angle), np.sin(angle)
     rng = np.random.default_rng(seed)
     return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}

@@ -20,14 +20,14 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.float64 import Float64Enclosure
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
 from pessimal.kernel.cost import matmul
 from pessimal.kernel.logits import MAX_NEURONS, AbstractSums, ends
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.tables import optional
+from pessimal.kernel.tables import optional, present
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.weights import Weights
 
@@ -137,11 +137,3 @@ def folded_tables(weights: Weights, arith: AbstractArithmetic, *, output: bool =
         return Folded(None, through(unembed, both), None)
     pre = through(arith.matrix(weights["W_in"]), optional(weights, "b_in", arith))
     return Folded(pre, through(unembed, both), output_map(weights, arith).enclose() if output else None)
-
-
-def present(weights: Weights, name: str, head: int) -> Float[np.ndarray, "a b"]:
-    """A tensor of one head that every model has."""
-    array = weights.get(name, head)
-    if array is None:
-        raise Rejected(Reason.UNSUPPORTED_MODEL, f"tensor {name!r} is missing")
-    return array

@@ -20,6 +20,7 @@ from pessimal.strategies.exact import Exact
 from pessimal.strategies.exponential_moment import ExponentialMoment
 from pessimal.strategies.grid_count import GridCount
 from pessimal.strategies.interface import AbstractStrategy
+from pessimal.strategies.key_frequency import KeyFrequency
 from pessimal.strategies.position_minima import PositionMinima
 from pessimal.strategies.proof import Proof, prove
 from pessimal.strategies.sparse_output import FORMS, SparseOutput
@@ -63,7 +64,7 @@ class Frontier:
     def _strategies(self, budget: int) -> list[AbstractStrategy]:
         """What may have a proof that short."""
         if self.weights.architecture.attention == UNIFORM:
-            return [SparseOutput(form=form) for form in FORMS] + [BruteForce()]
+            return [KeyFrequency(), *(SparseOutput(form=form) for form in FORMS), BruteForce()]
         if self.weights.architecture.shape.d_mlp:
             return [BruteForce()]
         short = [Band(budget=budget), ExponentialMoment(budget=budget), PositionMinima(), Cubic()]

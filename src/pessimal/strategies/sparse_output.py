@@ -1,6 +1,7 @@
 """Sparse output maps of the MLP of modular addition: by singular vectors, or every neuron at its own frequency."""
 
 from dataclasses import dataclass
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
@@ -13,10 +14,12 @@ from pessimal.kernel.rules.sparse_output import BOX, REST, SparseOutputRule
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
-from pessimal.strategies.plain import PlainArithmetic
+from pessimal.strategies.plain import PlainArithmetic, rounded
 
 FORMS = ("low-rank", "own-frequency")
 RANKS = (2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
+# Cheap before tight.
+BOUNDS = (("whole", "separable"), ("half", "separable"), ("whole", "pairs"), ("half", "pairs"))
 # Directions beyond this share of the energy of the output map are left to the box.
 ENERGY = 1e-4
 BITS = 12
@@ -30,10 +33,10 @@ class SparseOutput(AbstractStrategy):
         form: `low-rank`, the largest singular vectors of the output map, every neuron read for each; or
             `own-frequency`, cosine and sine at the frequencies that carry the output, each neuron read for the
             frequency it writes most of and for `extra` more.
-        rank: numbers written (default: low-rank, the fewest that certify most; own-frequency, two per frequency with
-            more than 1e-4 of the energy).
+        rank: numbers written (default: low-rank, the fewest that certify every input, or most; own-frequency, two per
+            frequency with more than 1e-4 of the energy).
         extra: entries beyond a neuron's own frequency, those with the largest reach first.
-        rest: how what is left is bounded: `whole` or `half`.
+        rest: how what is left is bounded: `whole` or `half` (default: searched with box, cheap before tight).
         box: `separable` or `pairs`.
 
     Soundness: `kernel.rules.sparse_output`, for every hint.
@@ -50,14 +53,14 @@ class SparseOutput(AbstractStrategy):
     form: str = "low-rank"
     rank: int | None = None
     extra: int = 0
-    rest: str = "half"
-    box: str = "pairs"
+    rest: str | None = None
+    box: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers out of range."""
         for field, allowed in (("form", FORMS), ("rest", REST), ("box", BOX)):
             value = getattr(self, field)
-            if value not in allowed:
+            if value is not None and value not in allowed:
                 raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
         if self.rank is not None and self.rank < 1:
             raise StrategyError(f"option rank={self.rank} must be at least 1")
@@ -69,15 +72,18 @@ class SparseOutput(AbstractStrategy):
         out = np.asarray(weights["W_out"], dtype=np.float64) @ np.asarray(weights["W_U"], dtype=np.float64)
         out = out - out.mean(1, keepdims=True)
         if self.form == "own-frequency":
-            return self._hints(*self._own_frequency(weights, out))
-        u, s, v = np.linalg.svd(out, full_matrices=False)
-        ranks = [self.rank] if self.rank else [r for r in RANKS if r < s.size] + [s.size]
+            maps = [self._own_frequency(weights, out)]
+        else:
+            u, s, v = np.linalg.svd(out, full_matrices=False)
+            ranks = [self.rank] if self.rank else [r for r in RANKS if r < s.size] + [s.size]
+            maps = [(u[:, :r] * s[:r], v[:r]) for r in ranks]
+        bounds = [one for one in BOUNDS if self.rest in {None, one[0]} and self.box in {None, one[1]}]
+        trials = list(product(maps, bounds))
         tried: list[tuple[float, Hints]] = []
-        for done, rank in enumerate(ranks):
-            r = min(rank, s.size)
-            one = self._hints(u[:, :r] * s[:r], v[:r])
-            tried.append((_wrong(weights, question, one) if len(ranks) > 1 else 0.0, one))
-            progress(done + 1, len(ranks))
+        for done, ((reads, writes), (rest, box)) in enumerate(trials):
+            one = _hints(reads, writes, rest, box)
+            tried.append((_wrong(weights, question, one) if len(trials) > 1 else 0.0, one))
+            progress(done + 1, len(trials))
             if not tried[-1][0]:
                 break
         return min(tried, key=lambda pair: pair[0])[1]
@@ -106,16 +112,11 @@ class SparseOutput(AbstractStrategy):
         reads = np.concatenate([cos[:, chosen] * kept, sin[:, chosen] * kept], axis=1)
         return reads, np.concatenate([np.cos(angle[chosen]), np.sin(angle[chosen])])
 
-    def _hints(self, reads: Float[np.ndarray, "f r"], writes: Float[np.ndarray, "r p"]) -> Hints:
-        """Rounded, which the rule does not mind: what rounding leaves out is in the rest."""
-        options: dict[str, int | str] = {"rest": self.rest, "box": self.box, "rank": reads.shape[1]}
-        return Hints(options, {"reads": _rounded(reads), "writes": _rounded(writes)})
 
-
-def _rounded(array: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
-    """Multiples of a power of two, 12 bits for the largest entry."""
-    unit = 2.0 ** (np.frexp(np.abs(array).max())[1] - BITS) if array.any() else 1.0
-    return np.asarray(np.rint(array / unit) * unit)
+def _hints(reads: Float[np.ndarray, "f r"], writes: Float[np.ndarray, "r p"], rest: str, box: str) -> Hints:
+    """Rounded, which the rule does not mind: what rounding leaves out is in the rest."""
+    options: dict[str, int | str] = {"rest": rest, "box": box, "rank": reads.shape[1]}
+    return Hints(options, {"reads": rounded(reads, BITS), "writes": rounded(writes, BITS)})
 
 
 def _wrong(weights: Weights, question: Question, hints: Hints) -> float:

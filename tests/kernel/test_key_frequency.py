@@ -1,0 +1,225 @@
+"""Waves at the key frequencies: no hint certifies more inputs than are right; enumeration is the oracle."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bounds import bound, certified
+from modular import MODULAR_SIZES, ModularSizes, modular_weights, quadratic_modular, random_modular, wave_modular
+from oracle import RIGHT, verdicts
+from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules.interface import no_progress
+from pessimal.kernel.rules.key_frequency import READ_OUT
+from pessimal.kernel.rules.key_frequency.parts import spread
+from pessimal.kernel.trigonometry import circle
+from pessimal.spec.question import Question
+from pessimal.strategies import KeyFrequency, prove
+from sampling import examples
+
+RULE = RULES["key-frequency"]
+PAIRS = [sizes for sizes in MODULAR_SIZES if sizes.f and sizes.k == 2]
+
+
+def hints(p, f, frequencies, kept, fine=(), directions=None, shrink=None) -> Hints:
+    """The arrays as the rule reads them; empty ones are left out."""
+    arrays = {"frequencies": np.asarray(frequencies, dtype=np.int64)}
+    options = {"read_out": READ_OUT[1], "columns": 0, "frequencies": len(frequencies)}
+    for name, numbers in (("kept", kept), ("fine", fine)):
+        options[name] = len(numbers)
+        if len(numbers):
+            arrays[name] = np.asarray(numbers, dtype=np.int64)
+    if directions is not None:
+        options["columns"], arrays["directions"] = directions.shape[1], directions.astype(np.float64)
+    if shrink is not None:
+        options["read_out"], arrays["shrink"] = READ_OUT[0], shrink.astype(np.float64)
+    return Hints(options, arrays)
+
+
+def everything(p, f) -> Hints:
+    """All frequencies, all pairs, all inputs, nothing approximated."""
+    n = (p - 1) // 2
+    return hints(p, f, range(1, n + 1), range(f * n), range(p))
+
+
+def some_hints(tensors: dict[str, np.ndarray], seed: int) -> Hints:
+    """Random subsets; Q and T good, spoilt, not orthonormal, or garbage."""
+    rng = np.random.default_rng(seed)
+    p, m, f = tensors["W_U"].shape[1], *tensors["W_in"].shape
+    frequencies = [k for k in range(1, (p - 1) // 2 + 1) if rng.random() < 0.7] or [1]
+    kept = np.flatnonzero(rng.random(f * len(frequencies)) < rng.choice([0.0, 0.5, 1.0]))
+    fine = np.flatnonzero(rng.random(p) < rng.choice([0.0, 0.5, 1.0]))
+    directions = shrink = None
+    if rng.random() < 0.7:
+        directions = np.linalg.svd(tensors["W_in"].astype(float), full_matrices=False)[0][:, : rng.integers(1, m + 1)]
+        directions = directions + rng.choice([0.0, 1e-3, 1.0]) * rng.normal(size=directions.shape)
+    if rng.random() < 0.7:
+        angle = 2 * np.pi / p * np.outer(np.arange(p), frequencies)
+        written = 2 / p * tensors["W_U"].astype(float) @ np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
+        shrink = np.linalg.pinv(written.T @ written) * rng.choice([0.0, 1.0, -2.0])
+        shrink = shrink + rng.choice([0.0, 1.0]) * rng.normal(size=shrink.shape)
+    return hints(p, f, frequencies, kept, fine, directions, shrink)
+
+
+def found_verdicts(weights, p: int) -> dict:
+    return verdicts(weights, lambda tokens: sum(tokens) % p)
+
+
+@settings(max_examples=examples(80))
+@given(st.sampled_from(PAIRS), st.integers(0, 2**32 - 1), st.sampled_from(sorted(ARITHMETICS)),
+       st.sampled_from([1e-9, 1.0, 1e6]))  # fmt: skip
+def test_bound_never_exceeds_the_true_count(sizes, seed, arithmetic, scale):
+    """Arbitrary weights and hints."""
+    tensors = random_modular(sizes, seed, scale=scale)
+    weights, truth = modular_weights(tensors), None
+    for i in range(3):
+        found = certified("key-frequency", weights, sizes.task(), arithmetic, some_hints(tensors, seed + i))
+        if found and truth is None:
+            truth = sum(one == RIGHT for one in found_verdicts(weights, sizes.p).values())
+        assert 0 <= found <= (truth or 0)
+
+
+@pytest.mark.parametrize(("p", "neurons"), [(5, 11), (7, 13)])
+@pytest.mark.parametrize("make", ["wave", "quadratic"])
+def test_planted_models_are_sound_by_stratum(p, neurons, make):
+    """Adders with growing noise: no stratum below its wrong inputs, whatever the hints."""
+    sizes, useful = ModularSizes(p, 6, 2, neurons), 0
+    for seed in range(6):
+        noise = 0.02 * seed
+        tensors = wave_modular(p, neurons, noise, seed) if make == "wave" else quadratic_modular(p, noise, seed)
+        weights = modular_weights(tensors)
+        wrong: dict[tuple[int, int], int] = {}
+        for tokens, verdict in found_verdicts(weights, p).items():
+            key = tokens[-1], sum(tokens) % p
+            wrong[key] = wrong.get(key, 0) + (verdict != RIGHT)
+        f = tensors["W_in"].shape[1]
+        for one in (everything(p, f), *(some_hints(tensors, 10 * seed + i) for i in range(4))):
+            value = bound("key-frequency", weights, sizes.task(), "float64", one)
+            assert all(value.strata.get(key, 0) >= count for key, count in wrong.items())
+            useful += value.wrong_at_most < p * p
+    assert useful >= 6
+
+
+@pytest.mark.parametrize("sizes", PAIRS)
+def test_with_everything_kept_the_count_is_exact(sizes):
+    """All frequencies and pairs, exact pre-activations, input by input: nothing is left to bound for odd p."""
+    for seed in range(4):
+        tensors = random_modular(sizes, seed)
+        weights = modular_weights(tensors)
+        truth = sum(one == RIGHT for one in found_verdicts(weights, sizes.p).values())
+        assert certified("key-frequency", weights, sizes.task(), "float64", everything(sizes.p, sizes.f)) == truth
+
+
+def test_looking_closer_certifies_no_less():
+    """Fine differences against coarse ones; all pairs kept against some."""
+    for seed in range(6):
+        tensors = wave_modular(7, 13, 0.1, seed)
+        weights, task = modular_weights(tensors), ModularSizes(7, 6, 2, 13).task()
+        own = np.arange(13) * 3
+        steps = [hints(7, 13, [1, 2, 3], own), hints(7, 13, [1, 2, 3], own, range(7)), everything(7, 13)]
+        found = [certified("key-frequency", weights, task, "float64", one) for one in steps]
+        assert found == sorted(found)
+
+
+@pytest.mark.parametrize(("p", "neurons"), [(5, 17), (7, 23)])
+def test_a_planted_wave_is_certified_from_its_own_frequency(p, neurons):
+    """Through two directions and bounded remainders, by the strategy's own search, and cheaper than everything."""
+    weights = modular_weights(wave_modular(p, neurons, 1e-4, 0))
+    task = ModularSizes(p, 6, 2, neurons).task()
+    proof = prove(weights, task, KeyFrequency(frequencies=1, extra=0, columns=2, read_out="bounded"))
+    assert proof.claim.correct == p * p
+    assert proof.cost.flops < RULE.cost(weights.architecture, Question(task), everything(p, neurons)).flops
+
+
+@pytest.mark.parametrize("sizes", PAIRS)
+def test_the_cost_is_what_is_counted(sizes):
+    """cost() = the operations on this very model; a kept pair costs four per input, less what boxing it costs."""
+    tensors = random_modular(sizes, 0)
+    weights, question = modular_weights(tensors), Question(sizes.task())
+    for seed in range(8):
+        one, arith = some_hints(tensors, seed), CountingArithmetic()
+        RULE.bound(weights, question, one, arith, no_progress)
+        assert RULE.cost(weights.architecture, question, one).flops == arith.tally.flops
+    few, more = (hints(sizes.p, sizes.f, [1], range(n)) for n in (2, 4))
+    assert RULE.cost(weights.architecture, question, few).flops < RULE.cost(weights.architecture, question, more).flops
+
+
+@pytest.mark.parametrize("arithmetic", sorted(ARITHMETICS))
+def test_both_arithmetics_agree(arithmetic):
+    for seed in range(6):
+        tensors = wave_modular(5, 11, 0.05 * seed, seed)
+        weights, one, task = modular_weights(tensors), some_hints(tensors, seed), ModularSizes(5, 6, 2, 11).task()
+        assert certified("key-frequency", weights, task, arithmetic, one) == certified(
+            "key-frequency", weights, task, "float64", one
+        )
+
+
+@settings(max_examples=examples(60))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_spread_is_no_smaller_than_any_signed_sum(seed, neurons):
+    """|sum t_i g_i| over all signs, in every direction that matters; zeros among the arrows."""
+    rng = np.random.default_rng(seed)
+    arith = Float64Arithmetic()
+    d = np.abs(rng.normal(size=neurons)) * (rng.random(neurons) < 0.8)
+    g = rng.normal(size=(neurons, 2)) * rng.choice([0.0, 1e-9, 1.0], size=(neurons, 1))
+    with arith.running():
+        reach = spread(
+            arith.matrix(d).enclose(), arith.matrix(g).enclose(), np.ones((neurons, 1), dtype=bool), arith
+        ).bounds()[1][0]
+    signs = 1 - 2 * (np.arange(2**neurons)[:, np.newaxis] >> np.arange(neurons) & 1)
+    longest = np.sqrt((((signs * d) @ g) ** 2).sum(1).max())
+    assert longest <= reach * (1 + 1e-12)  # the right side is proved, the left one rounded
+
+
+@pytest.mark.parametrize("arithmetic", sorted(ARITHMETICS))
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 59, 1009])
+def test_the_circle_encloses_cosines_and_sines(n, arithmetic):
+    """cos^2 + sin^2 = 1 and the addition theorem by interval; the sign pattern; no more than 2**-49 wide."""
+    arith = ARITHMETICS[arithmetic]()
+    with arith.running():
+        cos, sin = circle(n, arith)
+        for one, wave in ((cos, np.cos), (sin, np.sin)):
+            lo, hi = one.bounds()
+            assert (hi - lo <= 2.0**-49).all()
+            assert (np.abs(wave(2 * np.pi * np.arange(n) / n) - (lo + hi) / 2) < 1e-13).all()
+        lo, hi = (cos * cos + sin * sin).bounds()
+        assert ((lo <= 1) & (hi >= 1)).all()
+        first = np.arange(n)
+        for step in (1, n // 2):
+            turned = cos[first] * cos[np.full(n, step % n)] - sin[first] * sin[np.full(n, step % n)]
+            lo, hi = (turned - cos[(first + step) % n]).bounds()
+            assert ((lo <= 0) & (hi >= 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "arrays"),
+    [
+        ({"read_out": "third"}, {}), ({"columns": -1}, {}), ({"columns": 2}, {}), ({"frequencies": 0}, {}),
+        ({"frequencies": 3}, {}), ({"more": 1}, {}), ({"kept": 1}, {}), ({"fine": 1}, {}),
+        ({}, {"frequencies": np.array([2, 1])}), ({}, {"frequencies": np.array([1, 1])}),
+        ({}, {"frequencies": np.array([0, 1])}), ({}, {"frequencies": np.array([1, 3])}),
+        ({}, {"kept": np.array([0, 22])}), ({}, {"kept": np.array([-1, 3])}), ({}, {"kept": np.array([0.0, 3.0])}),
+        ({"fine": 1}, {"fine": np.array([5])}), ({"columns": 2}, {"directions": np.full((7, 2), np.nan)}),
+        ({"columns": 2}, {"directions": np.zeros((2, 7))}), ({"read_out": "bounded"}, {"shrink": np.zeros((2, 2))}),
+    ],
+)  # fmt: skip
+def test_hints_out_of_form_are_rejected(change, arrays):
+    """Unknown words, counts that are not the arrays', falling or repeated numbers, out of range, NaN, transposed."""
+    sizes = PAIRS[0]
+    good = hints(sizes.p, sizes.f, [1, 2], [0, 3])
+    certified("key-frequency", modular_weights(random_modular(sizes, 0)), sizes.task(), "float64", good)
+    bad = Hints({**good.options, **change}, {**good.arrays, **arrays})
+    with pytest.raises(Rejected) as caught:
+        certified("key-frequency", modular_weights(random_modular(sizes, 0)), sizes.task(), "float64", bad)
+    assert caught.value.reason == Reason.BAD_HINT
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_models_outside_the_theorem_are_refused(number):
+    """Three tokens, no MLP, one token."""
+    sizes = MODULAR_SIZES[number]
+    with pytest.raises(Rejected) as caught:
+        RULE.require_covers(modular_weights(random_modular(sizes, 0)), Question(sizes.task()))
+    assert caught.value.reason == Reason.UNSUPPORTED_MODEL
