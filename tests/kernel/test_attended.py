@@ -155,6 +155,25 @@ def test_what_the_common_scale_cuts_off_is_rounded_outward():
     assert int(lo) * unit < exact < int(hi) * unit
 
 
+class Endless(Given):
+    """The largest reach there is, and a skip beyond it."""
+
+    def reaches(self):
+        return 1.0, 2.0**1022
+
+    def sums(self, tokens):
+        skip = np.full((len(tokens), 1), np.inf)
+        return super().sums(tokens)[0], Float64Enclosure(skip, skip)
+
+
+def test_an_infinity_within_an_infinite_limit_decides_nothing():
+    """A model with one output is right wherever its numbers are known, and nowhere else."""
+    tokens, target = np.zeros((2, 1), dtype=np.int64), np.zeros(2, dtype=np.int64)
+    with np.errstate(all="ignore"):
+        assert not np.any(Logits(Endless()).verdicts(tokens, target))
+    assert Logits(Given()).verdicts(tokens, target)[0].all()
+
+
 def test_overflow_decides_nothing():
     """Tables beyond float64 are left to the exact pass, which finds the same count."""
     sizes = ATTENDED_SIZES[0]
