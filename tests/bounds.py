@@ -5,7 +5,7 @@ from math import floor
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import CountBound, no_progress
-from pessimal.spec import Weights
+from pessimal.spec import AbstractDistribution, Uniform, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
@@ -19,9 +19,10 @@ def bound(
     hints: Hints | None = None,
     *,
     semantics: str = REAL,
+    distribution: AbstractDistribution | None = None,
 ) -> CountBound:
     arith = ARITHMETICS[arithmetic]()
-    hints, question = hints or Hints(), Question(task, semantics=semantics)
+    hints, question = hints or Hints(), Question(task, distribution or Uniform(), semantics)
     RULES[rule].require_covers(weights, question)
     RULES[rule].cost(weights.architecture, question, hints)
     with arith.running():

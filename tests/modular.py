@@ -1,4 +1,4 @@
-"""Tiny models with uniform attention, with and without an MLP: random, planted, and with exact ties."""
+"""Tiny models that add modulo p, with uniform or softmax attention: random, planted, and with exact ties."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,16 +7,19 @@ import numpy as np
 from safetensors.numpy import save
 
 from pessimal.spec import Weights, read_weights
-from pessimal.spec.tasks import ModularAddition
+from pessimal.spec.task import AbstractTask
+from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
 
 MLP_BIASES = ("b_V", "b_O", "b_in", "b_out", "b_U")
+ALL_BIASES = (*MLP_BIASES, "b_Q", "b_K")
 WEIGHT_NAMES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "W_in", "W_out")
 UNIFORM = {"attention": "uniform", "act_fn": "relu"}
+ATTENDED = {"attention": "causal-softmax", "act_fn": "relu", "attn_scale": "1/sqrt(d_head)"}
 
 
 @dataclass(frozen=True)
 class ModularSizes:
-    """p, d_model, d_head, d_mlp, K, heads."""
+    """p, d_model, d_head, d_mlp, K, heads, and whether token p is "=" and stands last."""
 
     p: int
     m: int
@@ -24,15 +27,17 @@ class ModularSizes:
     f: int
     k: int = 2
     h: int = 1
+    equals: bool = False
 
-    def task(self) -> ModularAddition:
-        return ModularAddition(k=self.k, d_vocab=self.p)
+    def task(self) -> AbstractTask:
+        return (ModularAdditionEquals if self.equals else ModularAddition)(k=self.k, d_vocab=self.p + self.equals)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         h, m, d, p = self.h, self.m, self.d, self.p
         plain = {
-            "W_E": (p, m), "W_pos": (self.k, m), "W_Q": (h, m, d), "W_K": (h, m, d), "W_V": (h, m, d),
+            "W_E": (p + self.equals, m), "W_pos": (self.k, m), "W_Q": (h, m, d), "W_K": (h, m, d), "W_V": (h, m, d),
             "W_O": (h, d, m), "W_U": (m, p), "b_V": (h, d), "b_O": (m,), "b_U": (p,),
+            "b_Q": (h, d), "b_K": (h, d),
         }  # fmt: skip
         mlp = {"W_in": (m, self.f), "W_out": (self.f, m), "b_in": (self.f,), "b_out": (m,)} if self.f else {}
         return plain | mlp
@@ -44,6 +49,15 @@ MODULAR_SIZES = (
     ModularSizes(7, 11, 3, 5, h=2),
     ModularSizes(3, 5, 2, 7, k=3),
     ModularSizes(5, 3, 2, 0),
+    ModularSizes(2, 3, 5, 7, k=1),
+)
+
+# Softmax attention before an MLP.
+ATTENDED_SIZES = (
+    ModularSizes(5, 7, 2, 11),
+    ModularSizes(7, 11, 3, 5, h=2),
+    ModularSizes(3, 5, 2, 7, k=3, equals=True),
+    ModularSizes(5, 3, 2, 7, k=3, h=2, equals=True),
     ModularSizes(2, 3, 5, 7, k=1),
 )
 
@@ -81,6 +95,22 @@ def quadratic_modular(p: int, noise: float = 0.0, seed: int = 0) -> dict[str, np
     c = np.arange(p)
     # -(r - c)^2 up to what all c share, r = s - p carry.
     t["W_U"][2], t["W_U"][3], t["W_U"][1] = 2 * c, -2 * p * c, -(c**2)
+    rng = np.random.default_rng(seed)
+    return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
+
+
+def attended_adder(p: int, noise: float = 0.0, seed: int = 0) -> dict[str, np.ndarray]:
+    """The quadratic model behind "=": it looks at both numbers alike and not at itself, but for e^-40.
+
+    A fifth channel holds 1 at "=" alone; the score is the query's one times -40 times the key's fifth channel.
+    """
+    quadratic = quadratic_modular(p)
+    t = {name: np.zeros(shape) for name, shape in ModularSizes(p, 5, 1, 2, k=3, equals=True).shapes().items()
+         if name in quadratic}  # fmt: skip
+    for name in ("W_V", "W_O", "W_in", "W_out", "W_U", "b_in"):
+        t[name][tuple(slice(n) for n in quadratic[name].shape)] = quadratic[name]
+    t["W_E"][:p, :4], t["W_E"][p, 1], t["W_E"][p, 4] = quadratic["W_E"], 1, 1
+    t["W_Q"][0, 1, 0], t["W_K"][0, 4, 0] = 1, -40
     rng = np.random.default_rng(seed)
     return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
 

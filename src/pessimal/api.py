@@ -46,7 +46,7 @@ from pessimal.spec import (
     read_weights,
 )
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
-from pessimal.spec.distribution import PREFIX, distribution_from
+from pessimal.spec.distribution import PREFIX, distribution_from, usual_distribution
 from pessimal.spec.semantics import assumptions as semantics_assumptions
 from pessimal.spec.tasks import CustomTask, ModularAddition, task_from_record
 from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
@@ -273,10 +273,11 @@ def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: 
     return {**result_row(weights, verdict, seconds=seconds), "strategy": strategy}
 
 
-def _counts_all_alike(row: dict[str, Any]) -> bool:
-    """Whether a row is a verified count of equally likely sequences, so that two of them compare."""
-    alike = row["distribution"] == Uniform.name and row["accuracy_lower_bound"] is not None
-    return alike and row["verdict"] == "VERIFIED"
+def _is_accuracy(row: dict[str, Any], distribution: AbstractDistribution) -> bool:
+    """Whether a row is a verified accuracy under a distribution, so that two of them compare."""
+    digest = distribution.sha256 if distribution.arrays() else None
+    alike = row["distribution"] == distribution.name and row.get("distribution_sha256") == digest
+    return alike and row["accuracy_lower_bound"] is not None and row["verdict"] == "VERIFIED"
 
 
 def float_down(value: Fraction) -> float:
@@ -285,19 +286,21 @@ def float_down(value: Fraction) -> float:
     return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
 
 
-def info(weights: Weights, *, samples: int = 20_000) -> dict[str, Any]:
+def info(weights: Weights, *, task: str | None = None, samples: int = 20_000) -> dict[str, Any]:
     """What a weights file holds: sizes, architecture, digest, accuracy on random inputs (an estimate)."""
-    task, assumed = task_of(weights)
+    asked, assumed = task_of(weights, task)
+    distribution = usual_distribution(asked)
     return {
         "weights_sha256": weights.sha256,
         "architecture": weights.architecture.record(),
         "parameters": sum(int(array.size) for array in weights.tensors.values()),
         "tensors": {name: [*array.shape, array.dtype.name] for name, array in sorted(weights.tensors.items())},
         "metadata": dict(weights.metadata),
-        "task": task.name,
-        "total": str(task.total()),
+        "task": asked.name,
+        "total": str(distribution.total(asked)),
+        "distribution": distribution.name,
         "assumptions": [*weights.architecture.conventions, *assumed],
-        "sampled_accuracy": sampled_accuracy(weights, task, samples),
+        "sampled_accuracy": sampled_accuracy(weights, asked, samples),
         "samples": samples,
     }
 
@@ -407,7 +410,8 @@ def frontier(
             verdict = check(path, weights)
             record(run, stem, weights, name, verdict, time.monotonic() - started)
         progress(done + 1, len(budgets))
-    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and _counts_all_alike(row)]
+    usual = usual_distribution(task)
+    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and _is_accuracy(row, usual)]
     kept: list[dict[str, Any]] = []
     for row in sorted(mine, key=lambda one: (one["flops"], -int(one["correct"]))):
         if not kept or int(row["correct"]) > int(kept[-1]["correct"]):

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save
 
 import pessimal as ps
-from modular import UNIFORM, ModularSizes, modular_weights, random_modular
+from modular import ATTENDED, UNIFORM, ModularSizes, attended_adder, modular_weights, random_modular
 from pessimal.cli.main import main
 from pessimal.strategies import covering
 from pessimal.testing import safetensors_bytes, tiny_weights
@@ -464,3 +464,24 @@ def test_control_c_leaves_no_certificate(tmp_path):
     assert "interrupted" in err
     assert "Traceback" not in err
     assert not cert.parent.exists() or not list(cert.parent.iterdir())
+
+
+def test_a_model_with_equals_is_proved_checked_and_described(capsys, tmp_path):
+    """The claim is about the pairs with "=" behind them; other strategies refuse in one sentence."""
+    path, cert = tmp_path / "adder.safetensors", tmp_path / "adder.cert"
+    path.write_bytes(safetensors_bytes(attended_adder(3), ATTENDED | {"task": "modular-addition"}))
+    asked = ("--task", "modular-addition-equals")
+    code, out, _ = run(capsys, "prove", path, *asked, "--strategy", "brute-force", "--out", cert)
+    assert code == 0
+    assert out[0].startswith("s VERIFIED probability>=9/9 accuracy>=1.000000 task=modular-addition-equals dist=product")
+    code, out, _ = run(capsys, "check", cert, "--weights", path)
+    assert code == 0
+    code, out, _ = run(capsys, "info", path, *asked)
+    assert code == 0
+    assert "task        modular-addition-equals, 9 sequences" in out
+    code, out, err = run(capsys, "prove", path, *asked, "--out", cert)
+    assert code == 2
+    assert "covers causal-softmax attention, not causal-softmax-before-MLP" in err
+    code, out, err = run(capsys, "info", path)
+    assert code == 2
+    assert "needs 4 outputs" in err

@@ -12,7 +12,8 @@ from modular import MODULAR_SIZES, UNIFORM, ModularSizes, modular_weights, quadr
 from oracle import RIGHT, TIE, Equations, specified_logits, verdicts
 from pessimal.analysis.accuracy import forward
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
-from pessimal.kernel.folded import Logits, fixed_point, folded_flops, folded_tables
+from pessimal.kernel.folded import folded_flops, folded_tables
+from pessimal.kernel.logits import Logits, fixed_point
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.spec.question import Question
@@ -123,15 +124,6 @@ def test_other_rules_refuse_uniform_attention(rule):
     with pytest.raises(Rejected, match=r"attention|bounds") as caught:
         RULES[rule].require_covers(modular_weights(random_modular(sizes, 0)), Question(sizes.task()))
     assert caught.value.reason == Reason.UNSUPPORTED_MODEL
-
-
-def test_an_mlp_after_softmax_attention_is_refused():
-    """Until there is a rule for it."""
-    sizes = MODULAR_SIZES[0]
-    weights = modular_weights(random_modular(sizes, 0), {"act_fn": "relu"})
-    for rule in RULES.values():
-        with pytest.raises(Rejected, match=r"MLP|bounds|uniform"):
-            rule.require_covers(weights, Question(sizes.task()))
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/rules/band", [[KERNEL + "test_band.py"]]),
     ("kernel/rules/sparse_output", [[KERNEL + "test_sparse_output.py"]]),
     ("kernel/folded", [[KERNEL + "test_folded.py"], [KERNEL + "test_sparse_output.py"]]),
+    ("kernel/attended", [[KERNEL + "test_attended.py"]]),
+    ("kernel/logits", [[KERNEL + "test_folded.py"], [KERNEL + "test_attended.py"]]),
     ("kernel/rules/exact", [[COUNTING], [COST, PLANTED], [FLOAT32]]),
     ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
     ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),

@@ -11,7 +11,9 @@ from models import Sizes, build, random_tensors
 from oracle import sequences
 from pessimal.spec import AccuracyClaim, MaxOfK, TaskError, Uniform, task_from_record
 from pessimal.spec.claim import ProbabilityClaim, decimal_down
+from pessimal.spec.distribution import usual_distribution
 from pessimal.spec.semantics import assumptions
+from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
 
 
 def test_the_target_is_the_largest_token():
@@ -125,3 +127,30 @@ def test_the_uniform_distribution():
     assert Uniform().total(MaxOfK(k=3, d_vocab=5)) == 125 == Uniform().weigh(np.array(list(sequences(5, 3)))).sum()
     assert Uniform() == Uniform()
     assert Uniform().record() == {"name": "uniform"}
+
+
+@pytest.mark.parametrize(("p", "k"), [(1, 2), (2, 3), (5, 3), (6, 1), (7, 2)])
+def test_equals_counts_nothing_and_stands_last(p, k):
+    """(t_0 + .. + t_{K-1}) mod p with "=" as 0; the inputs that occur are the p^{K-1} with "=" last and only there."""
+    task = ModularAdditionEquals(k=k, d_vocab=p + 1)
+    tokens = np.array(list(sequences(p + 1, k)))
+    sums = [sum(t for t in row if t != p) % p for row in tokens.tolist()]
+    assert task.target(tokens).tolist() == sums == task.machine().target(tokens).tolist()
+    usual = usual_distribution(task)
+    occurs = [row[-1] == p and p not in row[:-1] for row in tokens.tolist()]
+    assert usual.weigh(tokens).tolist() == occurs
+    assert usual.total(task) == p ** (k - 1)
+    assert [usual.tokens(task, i).tolist() for i in range(k)] == [list(range(p))] * (k - 1) + [[p]]
+    assert task_from_record(task.record()) == task
+
+
+def test_equals_needs_a_number_beside_it_and_one_output_per_number():
+    """d_vocab = 1 is "=" alone; a model with fewer than p outputs cannot be asked."""
+    with pytest.raises(TaskError, match="no number"):
+        ModularAdditionEquals(k=3, d_vocab=1)
+    arch = build(random_tensors(Sizes(6, 5, 7, 2, 3), 1)).architecture
+    ModularAdditionEquals(k=3, d_vocab=6).require_fits(arch)
+    for task in (ModularAddition(k=3, d_vocab=6), ModularAdditionEquals(k=3, d_vocab=5)):
+        with pytest.raises(TaskError):
+            task.require_fits(arch)
+    assert usual_distribution(ModularAddition(k=3, d_vocab=5)) == Uniform()

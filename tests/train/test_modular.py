@@ -87,3 +87,17 @@ def test_biases_start_at_zero_and_matrices_do_not():
 def test_a_bad_value_is_refused_in_a_sentence_that_names_it(field, value):
     with pytest.raises(ValueError, match="third token" if field == "equals" else field):
         replace(TINY, **{field: value})
+
+
+def test_files_name_their_task_and_reach_the_proof(tmp_path):
+    """Two tokens: all pairs; with "=": all pairs with it behind them."""
+    for config, name in ((TINY, "modular-addition"), (replace(TINY, equals=True, attention="causal-softmax"),
+                                                      "modular-addition-equals")):  # fmt: skip
+        assert config.metadata()["task"] == config.spec_task.name == name
+        *_, models = train_modular(replace(config, epochs=2, checkpoints=()), [0])
+        (path,) = save_models(models, tmp_path / name)
+        weights = ps.load_weights(path)
+        task, assumed = ps.task_of(weights)
+        assert (task, assumed) == (config.spec_task, [])
+        assert ps.prove(weights, task, ps.BruteForce()).claim.total == 25
+    assert RECIPES["grokking"].spec_task.n_outputs == 113

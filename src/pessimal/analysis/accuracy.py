@@ -42,11 +42,17 @@ def forward(weights: Weights, tokens: Int[np.ndarray, "batch k"]) -> Float[np.nd
 
 
 def sampled_accuracy(weights: Weights, task: AbstractTask, samples: int, seed: int = 0) -> float:
-    """Share of `samples` uniformly random sequences whose target has the strictly largest logit."""
+    """Share of `samples` random sequences of the task whose target has the strictly largest logit."""
     rng = np.random.default_rng(seed)
+    usual = task.usual_weights()
+    shares = None if usual is None else usual / usual.sum(1, keepdims=True)
     right = 0
     for begin in range(0, samples, CHUNK):
-        tokens = rng.integers(0, task.d_vocab, size=(min(CHUNK, samples - begin), task.k))
+        n = min(CHUNK, samples - begin)
+        if shares is None:
+            tokens = rng.integers(0, task.d_vocab, size=(n, task.k))
+        else:
+            tokens = np.stack([rng.choice(task.d_vocab, n, p=row) for row in shares], axis=1)
         logits = forward(weights, tokens)
         rows, target = np.arange(len(tokens)), task.target(tokens)
         mine = logits[rows, target].copy()

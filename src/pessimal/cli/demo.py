@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pessimal import api
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.kernel.rules.interface import kind_of_attention
 from pessimal.runs import RunFolder
 from pessimal.spec import Weights, WeightsError
 from pessimal.spec.claim import decimal_down
@@ -43,7 +44,7 @@ class Demo:
         done = {row.get("certificate") for row in run.results()}
         for stem in MODELS:
             weights = api.load_weights(folder / f"{stem}.safetensors")
-            for name in covering(weights.architecture.attention):
+            for name in covering(kind_of_attention(weights.architecture)):
                 certificate = f"{stem}.{name}.cert"
                 if weights.architecture.shape.k <= LONGEST_K.get(name, 20) and certificate not in done:
                     _prove_and_check(run, stem, weights, name)

@@ -16,6 +16,8 @@ class Info:
 
     weights: tyro.conf.Positional[Path]
     """safetensors file"""
+    task: str | None = None
+    """task name, or a JSON file with a machine (default: what the weights file states)"""
     samples: int = 20_000
     """random sequences for the accuracy estimate"""
     json: bool = False
@@ -24,7 +26,7 @@ class Info:
 
     def run(self) -> int:
         """Print it."""
-        record = api.info(read_model(self.weights, self.model), samples=max(self.samples, 1))
+        record = api.info(read_model(self.weights, self.model), task=self.task, samples=max(self.samples, 1))
         print(f"weights     sha256:{record['weights_sha256']}")
         for key, value in record["architecture"].items():
             print(f"{key:<11} {', '.join(value) or 'none' if isinstance(value, list) else value}")

@@ -39,7 +39,8 @@ class Prove:
     claim: Literal["accuracy", "mean-probability", "loss"] = "accuracy"
     """what to bound; the softmax claims take the strategy layer-cake unless another is named"""
     distribution: Path | None = None
-    """JSON or TOML file with integer weights: product or markov (default: all inputs alike)"""
+    """JSON or TOML file with integer weights: product or markov (default: the task's own, which is all inputs
+    alike but for modular-addition-equals)"""
     semantics: str = "real"
     """arithmetic of the claim: real, or float32 for every float32 execution"""
     max_ops: int = Limits.max_ops

@@ -219,7 +219,7 @@ class Strata:
         except MachineError as error:
             raise Rejected(Reason.TASK_MISMATCH, f"{task.name}: {error}") from None
         self.letter = self.recogniser.letter
-        self._sizes: dict[tuple[int, int, int], int] = {}
+        self._sizes: dict[int, list[int]] = {}
 
     @cached_property
     def _programs(self) -> tuple[list[Program], Int[np.ndarray, "n_outputs d_vocab"]]:
@@ -279,15 +279,39 @@ class Strata:
         """Number of tokens with one of some letters."""
         return sum(self.letter_counts[y][letter] for letter in letters)
 
+    def before_last(self, y: int, weights: Callable[[int], Sequence[int]]) -> list[int]:
+        """Weight of the K - 1 tokens after which a last token with each letter leads to output y, exact, by letter.
+
+        Args:
+            y: output.
+            weights: by position, the weight of the tokens with each letter.
+        """
+        moves, accepts = self.recogniser.moves.tolist(), self.recogniser.accepts
+        states = {int(self.recogniser.start[y]): 1}
+        for i in range(self.task.k - 1):
+            alive = [(letter, weight) for letter, weight in enumerate(weights(i)) if weight]
+            after: dict[int, int] = {}
+            for state, found in states.items():
+                for letter, weight in alive:
+                    to = moves[state][letter]
+                    if to != DEAD:
+                        after[to] = after.get(to, 0) + found * weight
+            states = after
+        total = [0] * len(moves[0])
+        for state, found in states.items():
+            for letter, to in enumerate(moves[state]):
+                if to != DEAD and accepts[to]:
+                    total[letter] += found
+        return total
+
     def size(self, q: int, y: int) -> int:
         """Number of sequences of stratum (q, y), exact."""
-        program = self.program(q, y)
-        if program.empty or not program.layers:
-            return 0 if program.empty else 1
-        key = (int(self.recogniser.start[y]), int(self.letter[y, q]), y)
-        if key not in self._sizes:
-            self._sizes[key] = program.run(lambda _, letters: self.count(y, letters), int.__add__, int.__mul__)
-        return self._sizes[key]
+        letter = int(self.letter[y, q])
+        if letter == DEAD:
+            return 0
+        if y not in self._sizes:
+            self._sizes[y] = self.before_last(y, lambda _: self.letter_counts[y])
+        return self._sizes[y][letter]
 
 
 @lru_cache(maxsize=4)

@@ -170,7 +170,8 @@ def attention_scale(weights: Weights, arith: AbstractArithmetic) -> AbstractEncl
     return arith.fraction(Fraction(1, d_head)).sqrt()
 
 
-def _exp_scaled(shifted: AbstractEnclosure, scale: AbstractEnclosure | None) -> AbstractEnclosure:
+def exp_scaled(shifted: AbstractEnclosure, scale: AbstractEnclosure | None) -> AbstractEnclosure:
+    """Exponentials of shifted scores times c_attn."""
     return (shifted if scale is None else shifted * scale).exp()
 
 
@@ -187,8 +188,8 @@ def additive_tables(weights: Weights, arith: AbstractArithmetic) -> AdditiveTabl
     columns = read_out(weights, arith)
     scale = attention_scale(weights, arith)
     return AdditiveTables(
-        token_weight=_exp_scaled((query @ embed.transpose()).below_maximum().enclose(), scale),
-        position_weight=_exp_scaled((query @ position.transpose()).below_maximum().enclose(), scale),
+        token_weight=exp_scaled((query @ embed.transpose()).below_maximum().enclose(), scale),
+        position_weight=exp_scaled((query @ position.transpose()).below_maximum().enclose(), scale),
         token_value=(embed @ ov @ columns).enclose(),
         position_value=(position @ ov @ columns).enclose(),
         direct=_direct(weights, arith, last, columns).enclose(),
@@ -228,7 +229,7 @@ def path_tables(weights: Weights, arith: AbstractArithmetic) -> PathTables:
             shifted = flat - flat.max(-1).reshape(-1, 1)
             head_out = (ov @ columns).enclose()
             value.append(arith.stack([product(n, head_out) for n in normed]))
-        weight.append(_exp_scaled(shifted, attention_scale(weights, arith)).reshape(arch.shape.d_vocab, k, -1))
+        weight.append(exp_scaled(shifted, attention_scale(weights, arith)).reshape(arch.shape.d_vocab, k, -1))
     direct = _direct(weights, arith, residuals[-1], columns).enclose()
     epsilon = arith.fraction(arch.shape.d_model**2 * arch.ln_eps)
     return PathTables(weight, value, direct, final_bias, epsilon)

@@ -144,8 +144,8 @@ class Independent(AbstractWeighing):
         task, letters = self.question.task, self.strata.recogniser.moves.size
         return len(self.distribution.weights) * task.d_vocab * task.n_outputs + 2 * letters * self.number_of_passes
 
-    def letters(self, i: int, y: int, letters: Letters) -> int:
-        """Weight of the tokens with some letters at position i."""
+    def by_letter(self, i: int, y: int) -> list[int]:
+        """Weight of the tokens with each letter at position i."""
         key = (min(i, len(self.distribution.weights) - 1), y)
         if key not in self._letters:
             letter = self.strata.letter[y]
@@ -153,7 +153,12 @@ class Independent(AbstractWeighing):
             found = np.zeros(self.strata.recogniser.moves.shape[1], dtype=np.int64)
             np.add.at(found, letter[alive], self.distribution.position(i)[alive])
             self._letters[key] = found.tolist()
-        return sum(self._letters[key][letter] for letter in letters)
+        return self._letters[key]
+
+    def letters(self, i: int, y: int, letters: Letters) -> int:
+        """Weight of the tokens with some letters at position i."""
+        weights = self.by_letter(i, y)
+        return sum(weights[letter] for letter in letters)
 
     def last(self, q: int) -> int:
         """w_{K-1}(q)."""
@@ -161,13 +166,12 @@ class Independent(AbstractWeighing):
 
     def stratum(self, q: int, y: int) -> int:
         """Weight of what leads to the query, which queries with one letter share, times the query's."""
-        program = self.strata.program(q, y)
-        if program.empty or not program.layers:
-            return self.alone(q, y)
-        key = (int(self.strata.letter[y, q]), y)
-        if key not in self._stratum:
-            self._stratum[key] = _forward(program.layers, lambda i, letters: self.letters(i, y, letters))
-        return int(self._stratum[key]) * self.last(q)
+        letter = int(self.strata.letter[y, q])
+        if letter == DEAD:
+            return 0
+        if (y,) not in self._stratum:
+            self._stratum[y,] = self.strata.before_last(y, lambda i: self.by_letter(i, y))
+        return int(self._stratum[y,][letter]) * self.last(q)
 
     def paths(self, layers: Sequence[Moves], q: int, y: int) -> int:
         """One pass."""

@@ -8,6 +8,7 @@ Contents:
     Uniform — every sequence weighs 1.
     Product — independent positions: $w(t) = \prod_i w_i(t_i)$.
     Markov — a chain: every token depends on the one before it.
+    usual_distribution — of a task.
     DISTRIBUTIONS, distribution_from — from the record and arrays of a certificate.
     DistributionError — weights that are no distribution, or do not fit the task.
 """
@@ -78,6 +79,11 @@ class AbstractDistribution(ABC):
     @abstractmethod
     def total(self, task: AbstractTask) -> int:
         """W, the weight of all sequences together, exact."""
+
+    def tokens(self, task: AbstractTask, i: int) -> Int[np.ndarray, " n"]:
+        """Tokens that may stand at position i: a sequence with any other there weighs 0."""
+        del i
+        return np.arange(task.d_vocab)
 
     @abstractmethod
     def weigh(self, tokens: Int[np.ndarray, "n k"]) -> np.ndarray:
@@ -170,6 +176,11 @@ class Product(AbstractDistribution):
         """w_i."""
         return np.asarray(self.weights[min(i, len(self.weights) - 1)])
 
+    def tokens(self, task: AbstractTask, i: int) -> Int[np.ndarray, " n"]:
+        """Tokens with a positive weight."""
+        del task
+        return np.flatnonzero(self.position(i))
+
     def total(self, task: AbstractTask) -> int:
         """The product of the totals of all positions."""
         found = 1
@@ -246,6 +257,12 @@ class Markov(AbstractDistribution):
 
 
 DISTRIBUTIONS: dict[str, type[AbstractDistribution]] = {one.name: one for one in (Uniform, Product, Markov)}
+
+
+def usual_distribution(task: AbstractTask) -> AbstractDistribution:
+    """The distribution of claims about a task that name none."""
+    weights = task.usual_weights()
+    return Uniform() if weights is None else Product(weights)
 
 
 def distribution_from(record: object, arrays: Mapping[str, Any]) -> AbstractDistribution:

@@ -58,6 +58,10 @@ class AbstractTask(ABC):
         """Right outputs are 0 .. n_outputs - 1."""
         return self.d_vocab
 
+    def usual_weights(self) -> Int[np.ndarray, "k d_vocab"] | None:
+        """Weights of the inputs that claims are about unless another distribution is named; None if all are alike."""
+        return None
+
     @abstractmethod
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """Right output token of every sequence."""

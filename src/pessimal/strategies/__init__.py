@@ -49,7 +49,12 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
 
 
 def covering(attention: str = SOFTMAX, claim: str = ACCURACY) -> list[str]:
-    """Names of the strategies, the published ones aside, that make such a claim about models with such attention."""
+    """Names of the strategies, the published ones aside, that make such a claim about such models.
+
+    Args:
+        attention: `kernel.rules.interface.kind_of_attention` of the models.
+        claim: what to bound.
+    """
     names = [name for name in STRATEGIES if name not in PUBLISHED and claim in STRATEGIES[name].claims]
     return [name for name in names if attention in RULES[STRATEGIES[name].rule].attention]
 

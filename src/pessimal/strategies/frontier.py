@@ -65,6 +65,8 @@ class Frontier:
         """What may have a proof that short."""
         if self.weights.architecture.attention == UNIFORM:
             return [KeyFrequency(), *(SparseOutput(form=form) for form in FORMS), BruteForce()]
+        if self.weights.architecture.shape.d_mlp:
+            return [BruteForce()]
         short = [Band(budget=budget), ExponentialMoment(budget=budget), PositionMinima(), Cubic()]
         return short + ([GridCount(), Exact()] if budget >= GRID_COUNT_FROM else [])
 

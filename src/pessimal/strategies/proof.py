@@ -24,7 +24,7 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.spec.claim import ACCURACY, CLAIMS, AccuracyClaim
-from pessimal.spec.distribution import AbstractDistribution, Uniform
+from pessimal.spec.distribution import AbstractDistribution, usual_distribution
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import FLOAT32, REAL, require_known
 from pessimal.spec.task import AbstractTask
@@ -73,7 +73,7 @@ def prove(  # noqa: PLR0913 - the words of a question, and two of the run
         weights: the model.
         task: what it should compute.
         strategy: how to prove it.
-        distribution: how often every input occurs (default: all alike).
+        distribution: how often every input occurs (default: `usual_distribution`, all alike for most tasks).
         claim: what to bound: `accuracy`, `mean-probability` or `loss`.
         semantics: `real`, or `float32` for every float32 execution (`docs/float32.md`).
         limits: what the proof may cost to check.
@@ -87,7 +87,7 @@ def prove(  # noqa: PLR0913 - the words of a question, and two of the run
         StrategyError: the strategy's options do not fit.
     """
     task.require_fits(weights.architecture)
-    question = Question(task, distribution or Uniform(), require_known(semantics), claim)
+    question = Question(task, distribution or usual_distribution(task), require_known(semantics), claim)
     question.distribution.require_fits(task)
     return _answer(weights, question, strategy, limits or Limits(), progress)
 

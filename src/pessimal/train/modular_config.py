@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.architecture import SOFTMAX, UNIFORM
-from pessimal.spec.tasks import ModularAddition
+from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
 from pessimal.train.config import DEVICES, MAX_WIDTH
 from pessimal.train.draw import SPLIT_STREAM
 
@@ -90,9 +90,9 @@ class ModularConfig:
         return self.p + self.equals
 
     @property
-    def spec_task(self) -> ModularAddition:
-        """The task as the specification defines it; of models that read two tokens."""
-        return ModularAddition(k=2, d_vocab=self.p)
+    def spec_task(self) -> ModularAddition | ModularAdditionEquals:
+        """The task as the specification defines it."""
+        return (ModularAdditionEquals if self.equals else ModularAddition)(k=self.k, d_vocab=self.d_vocab)
 
     @property
     def steps(self) -> int:
@@ -108,7 +108,7 @@ class ModularConfig:
         """What the tensors do not say about the architecture and the task."""
         return {
             "act_fn": "relu", "attention": self.attention, "attn_scale": "1/sqrt(d_head)", "n_ctx": str(self.k),
-            "normalization_type": "none", "positional_embedding_type": "standard", "task": ModularAddition.name,
+            "normalization_type": "none", "positional_embedding_type": "standard", "task": self.spec_task.name,
         }  # fmt: skip
 
     def tokens(self) -> Int[np.ndarray, "pairs k"]:

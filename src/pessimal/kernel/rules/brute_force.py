@@ -7,10 +7,11 @@ counts as wrong.
 
 One head, no final bias: per query, $G_i(t)_o = w_i(q,t)(V_i(t)_o + D(q)_o)$ is enclosed and rounded outward to
 integers at a scale chosen per stratum, so that sums of K differences $G_o - G_y$ fit in 60 bits and are exact:
-the enumeration is integer addition and comparison. Otherwise (several heads, final biases): enclosures of the logits,
-sequence by sequence, in the rule's arithmetic.
+the enumeration is integer addition and comparison. Several heads or final biases: enclosures of the logits, sequence
+by sequence, in the rule's arithmetic. Uniform attention, or an MLP: integers again (`logits.py`).
 
-A wrong sequence adds its weight (`spec.distribution`), one if all are equally likely.
+A wrong sequence adds its weight (`spec.distribution`), one if all are equally likely; tokens that never stand at a
+position are passed over there.
 Under `float32` the tables enclose those of every execution (`heads.py`); nothing is passed on to Arb.
 
 Soundness: for all weights and distributions, every architecture of `spec.model`; there are no hints. A stratum whose
@@ -23,19 +24,30 @@ from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import product as cartesian
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int
 
+from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import OPS_PER_FLOP, Cost, brute_force_cost, matmul
-from pessimal.kernel.folded import Logits, folded_flops, folded_tables, require_folded
+from pessimal.kernel.attended import attended_flops, attended_tables
+from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, blank_weights, brute_force_cost, matmul
+from pessimal.kernel.folded import folded_flops, folded_tables, require_folded
 from pessimal.kernel.heads import separable_heads, separable_heads_flops
+from pessimal.kernel.logits import Logits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rounding import float32_complaints
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, boxes
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.rules.interface import (
+    SOFTMAX_MLP,
+    AbstractRule,
+    CountBound,
+    Hints,
+    Progress,
+    kind_of_attention,
+)
 from pessimal.kernel.rules.undecided import Undecided
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
@@ -44,7 +56,6 @@ from pessimal.spec.architecture import SOFTMAX, UNIFORM, Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
-from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
 
 MAX_SEQUENCES = 64**5
@@ -96,29 +107,33 @@ class BruteForceRule(AbstractRule):
 
     name: ClassVar[str] = "brute-force"
     distributions: ClassVar[tuple[str, ...]] = tuple(DISTRIBUTIONS)
-    attention: ClassVar[tuple[str, ...]] = (SOFTMAX, UNIFORM)
+    attention: ClassVar[tuple[str, ...]] = (SOFTMAX, UNIFORM, SOFTMAX_MLP)
 
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """Closed form; the weight of a sequence is one product more than that of its prefix, and one addition."""
         hints.only(set(), set())
         shape = architecture.shape
-        if shape.d_vocab**shape.k > MAX_SEQUENCES:
+        allowed = _allowed(question)
+        plain = kind_of_attention(architecture) == SOFTMAX
+        sequences = shape.d_vocab**shape.k if plain else prod(here.size for here in allowed)
+        if sequences > MAX_SEQUENCES:
             has = f"{shape.d_vocab}**{shape.k}"
-            raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has {has}")
-        if architecture.attention == UNIFORM:
-            return weighed(_folded_cost(architecture), question, decisions=shape.d_vocab**shape.k)
+            raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has up to {has}")
+        if not plain:
+            return weighed(_summed_cost(architecture, allowed), question, decisions=sequences)
         cost = brute_force_cost(architecture)
         if question.semantics != REAL:
             flops, exps = separable_heads_flops(architecture, question.semantics)
             bias = 2 * strata_of(question.task).number * shape.k * shape.d_vocab * shape.d_vocab_out
             cost = cost.plus(flops + bias, exps)
-        return weighed(cost, question, decisions=shape.d_vocab**shape.k)
+        return weighed(cost, question, decisions=sequences)
 
     def require_conditions(self, weights: Weights, question: Question) -> None:
         """Everything the specification describes; under `float32` what its rounding bound covers."""
-        if weights.architecture.attention == UNIFORM:
+        kind = kind_of_attention(weights.architecture)
+        if kind != SOFTMAX:
             if question.semantics != REAL:
-                raise Rejected(Reason.UNSUPPORTED_MODEL, f"rounding is not bounded for {UNIFORM} attention")
+                raise Rejected(Reason.UNSUPPORTED_MODEL, f"rounding is not bounded for {kind} attention")
             require_folded(weights)
             return
         reasons = [] if question.semantics == REAL else float32_complaints(weights)
@@ -134,40 +149,56 @@ class BruteForceRule(AbstractRule):
         progress: Progress,
     ) -> CountBound:
         """The exact weight of the wrong sequences, ties counted as wrong."""
-        task = question.task
         del hints
         if weights.architecture.shape.d_vocab_out == 1:
             return CountBound(Fraction(0), 0, decided=True)
         undecided = Undecided(weights, question)
-        if weights.architecture.attention == UNIFORM:
-            folded, separable = Logits(folded_tables(weights, arith)), False
-        else:
-            folded, tables = None, _tables(weights, arith, question.semantics)
-            separable = len(tables.weight) == 1 and tables.final_bias is None
-        done, total = 0, task.total()
+        by_query = _by_query(weights, question, arith, undecided)
         wrong: Counter[tuple[int, int]] = Counter()
-        for q in range(task.d_vocab):
-            if separable:
-                wrong.update(_separable_query(tables, question, q, undecided))
-            else:
-                verdicts = folded.verdicts if folded else _enclosed_verdicts(tables, q, arith)
-                wrong.update(_in_chunks(verdicts, task, q, undecided))
-            done += task.d_vocab ** (task.k - 1)
-            progress(done, total)
+        queries = _allowed(question)[-1].tolist()
+        for done, q in enumerate(queries):
+            wrong.update(by_query(q))
+            progress(done + 1, len(queries))
         wrong.update(undecided.by_stratum)
         total = wrong.total()
         return CountBound(Fraction(total), total - undecided.ties, decided=True, strata=wrong)
 
 
-def _folded_cost(arch: Architecture) -> Cost:
+def _allowed(question: Question) -> list[Int[np.ndarray, " n"]]:
+    """By position, the tokens that may stand there; every other sequence weighs nothing."""
+    return [question.distribution.tokens(question.task, i) for i in range(question.task.k)]
+
+
+def _by_query(
+    weights: Weights, question: Question, arith: AbstractArithmetic, undecided: Undecided
+) -> Callable[[int], dict[tuple[int, int], int]]:
+    """Weight of the certainly wrong sequences with a query, by stratum; the undecided ones are passed on."""
+    allowed = _allowed(question)
+    if kind_of_attention(weights.architecture) == SOFTMAX:
+        tables = _tables(weights, arith, question.semantics)
+        if len(tables.weight) == 1 and tables.final_bias is None:
+            return lambda q: _separable_query(tables, question, q, undecided)
+        return lambda q: _in_chunks(_enclosed_verdicts(tables, q, arith), allowed[:-1], q, undecided)
+    uniform = weights.architecture.attention == UNIFORM
+    logits = Logits(folded_tables(weights, arith) if uniform else attended_tables(weights, arith, allowed))
+    return lambda q: _in_chunks(logits.verdicts, allowed[:-1], q, undecided)
+
+
+def _summed_cost(arch: Architecture, allowed: list[np.ndarray]) -> Cost:
     """Tables; per sequence the sums over positions, the ReLU, the products and one comparison per rival."""
     s = arch.shape
-    n, f, o = s.d_vocab**s.k, s.d_mlp, s.d_vocab_out
-    each = s.k * (f + o) + (matmul(1, f, o) if f else 0) + o - 1
-    flops = folded_flops(arch) + n * each
-    ops = s.n_parameters() + OPS_PER_FLOP * folded_flops(arch) + 4 * n * each
-    memory = 64 * s.d_vocab * (s.k * (f + o) + 8 * o) + 64 * CHUNK * (f + o) * s.k
-    return Cost(flops, ops, n * o, memory)
+    n, f, o, rows = prod(here.size for here in allowed), s.d_mlp, s.d_vocab_out, sum(here.size for here in allowed)
+    if arch.attention == UNIFORM:
+        tables, exps, add, entries = folded_flops(arch), 0, (s.k - 1) * (f + o), s.k * s.d_vocab * (f + o)
+    else:
+        arith = CountingArithmetic()
+        attended_tables(blank_weights(arch), arith, allowed)
+        tables, exps, add = arith.tally.flops, arith.tally.exps, attended_flops(s)
+        entries = s.n_heads * rows * (f + o + allowed[-1].size)
+    each = add + (f + matmul(1, f, o) + o if f else 0) + o - 1
+    ops = s.n_parameters() + OPS_PER_FLOP * (tables - exps) + OPS_PER_EXP * exps + 4 * n * each
+    memory = 64 * (entries + 8 * f * o + s.d_vocab * o) + 64 * CHUNK * (f + o) * s.k
+    return Cost(tables + n * each, ops, n * o, memory)
 
 
 def _tables(weights: Weights, arith: AbstractArithmetic, semantics: str) -> PathTables:
@@ -182,7 +213,7 @@ def _tables(weights: Weights, arith: AbstractArithmetic, semantics: str) -> Path
 def _separable_query(
     tables: PathTables, question: Question, q: int, undecided: Undecided
 ) -> dict[tuple[int, int], int]:
-    """Weight of the certainly wrong sequences with query q, by stratum; the undecided ones are passed on."""
+    """One head, no final bias."""
     task = question.task
     weight = tables.weight[0][q].reshape(task.k, task.d_vocab, 1)
     bounds = RivalBounds(tables.value[0] + tables.direct[q], weight, question.semantics)
@@ -204,15 +235,20 @@ def _separable_query(
     return wrong
 
 
-def _in_chunks(verdicts: Verdicts, task: AbstractTask, q: int, undecided: Undecided) -> dict[tuple[int, int], int]:
+def _in_chunks(
+    verdicts: Verdicts, allowed: list[np.ndarray], q: int, undecided: Undecided
+) -> dict[tuple[int, int], int]:
     """The same from verdicts on tokens and targets: which are certainly right, and which certainly wrong."""
     wrong: Counter[tuple[int, int]] = Counter()
-    count = task.d_vocab ** (task.k - 1)
+    sizes = [here.size for here in allowed]
+    count = prod(sizes)
     for begin in range(0, count, CHUNK):
         index = np.arange(begin, min(begin + CHUNK, count))
-        others = index[:, np.newaxis] // task.d_vocab ** np.arange(task.k - 1) % task.d_vocab
+        others = np.empty((index.size, len(allowed)), dtype=np.int64)
+        for i, here in enumerate(allowed):
+            others[:, i] = here[index // prod(sizes[:i]) % sizes[i]]
         tokens = np.concatenate([others, np.full((len(others), 1), q)], axis=1)
-        target = task.target(tokens)
+        target = undecided.task.target(tokens)
         right, lost = verdicts(tokens, target)
         for y in np.unique(target[lost]).tolist():
             wrong[q, y] += undecided.weighing.sequences(others[lost & (target == y)], q)

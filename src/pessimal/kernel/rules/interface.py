@@ -7,6 +7,7 @@ Contents:
     Hints — untrusted advice: options and arrays.
     CountBound — what a rule returns.
     AbstractRule — the interface.
+    SOFTMAX_MLP, kind_of_attention — what a rule must cover.
     no_progress — for callers who do not watch.
     require_weighs — for rules that do not cover a distribution.
 """
@@ -30,6 +31,7 @@ from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 
 Progress = Callable[[int, int], None]
+SOFTMAX_MLP = f"{SOFTMAX}-before-MLP"
 
 
 def no_progress(done: int, total: int) -> None:
@@ -128,6 +130,13 @@ def require_weighs(rule: "AbstractRule", question: Question) -> None:
         raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} bounds {covered}, not {question.quantity}")
 
 
+def kind_of_attention(architecture: Architecture) -> str:
+    """Softmax, uniform, or softmax followed by an MLP."""
+    if architecture.attention == SOFTMAX and architecture.shape.d_mlp:
+        return SOFTMAX_MLP
+    return architecture.attention
+
+
 class AbstractRule(ABC):
     """A theorem that turns weights and hints into a bound.
 
@@ -135,7 +144,7 @@ class AbstractRule(ABC):
         name: as it stands in a certificate.
         distributions: names of the distributions the theorem holds for.
         quantities: what it bounds (`spec.claim`).
-        attention: kinds of attention it covers; with uniform attention, perhaps an MLP.
+        attention: kinds of attention it covers (`kind_of_attention`); with uniform attention, perhaps an MLP.
     """
 
     name: ClassVar[str]
@@ -151,11 +160,10 @@ class AbstractRule(ABC):
         """Raise `Rejected(unsupported-model)` with the reason for questions and models outside the theorem."""
         require_weighs(self, question)
         arch = weights.architecture
-        if arch.attention not in self.attention:
+        kind = kind_of_attention(arch)
+        if kind not in self.attention:
             covered = " and ".join(self.attention)
-            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {covered} attention, not {arch.attention}")
-        if arch.attention == SOFTMAX and arch.shape.d_mlp:
-            raise Rejected(Reason.UNSUPPORTED_MODEL, f"no rule covers an MLP after {SOFTMAX} attention")
+            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {covered} attention, not {kind}")
         self.require_conditions(weights, question)
 
     @abstractmethod

@@ -12,6 +12,7 @@ from pessimal.spec.tasks.last_of_k import LastOfK
 from pessimal.spec.tasks.max_of_k import MaxOfK
 from pessimal.spec.tasks.min_of_k import MinOfK
 from pessimal.spec.tasks.modular_addition import ModularAddition
+from pessimal.spec.tasks.modular_addition_equals import ModularAdditionEquals
 from pessimal.spec.tasks.second_largest import SecondLargest
 
 TASKS: dict[str, type[AbstractTask]] = {
@@ -26,6 +27,7 @@ TASKS: dict[str, type[AbstractTask]] = {
         FlaggedElement,
         Constant,
         ModularAddition,
+        ModularAdditionEquals,
     )
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "MaxOfK",
     "MinOfK",
     "ModularAddition",
+    "ModularAdditionEquals",
     "SecondLargest",
     "task_from_record",
 ]
