@@ -9,11 +9,11 @@ from bounds import bound, certified
 from modular import MODULAR_SIZES, ModularSizes, modular_weights, quadratic_modular, random_modular, wave_modular
 from oracle import RIGHT, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
+from pessimal.kernel.quadrature import spread
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.key_frequency import READ_OUT
-from pessimal.kernel.rules.key_frequency.parts import spread
 from pessimal.kernel.trigonometry import circle
 from pessimal.spec.question import Question
 from pessimal.strategies import KeyFrequency, prove
@@ -26,7 +26,7 @@ PAIRS = [sizes for sizes in MODULAR_SIZES if sizes.f and sizes.k == 2]
 def hints(p, f, frequencies, kept, fine=(), directions=None, shrink=None) -> Hints:
     """The arrays as the rule reads them; empty ones are left out."""
     arrays = {"frequencies": np.asarray(frequencies, dtype=np.int64)}
-    options = {"read_out": READ_OUT[1], "columns": 0, "frequencies": len(frequencies)}
+    options = {"read_out": READ_OUT[1], "hidden": "neurons", "columns": 0, "frequencies": len(frequencies)}
     for name, numbers in (("kept", kept), ("fine", fine)):
         options[name] = len(numbers)
         if len(numbers):
@@ -165,9 +165,8 @@ def test_spread_is_no_smaller_than_any_signed_sum(seed, neurons):
     d = np.abs(rng.normal(size=neurons)) * (rng.random(neurons) < 0.8)
     g = rng.normal(size=(neurons, 2)) * rng.choice([0.0, 1e-9, 1.0], size=(neurons, 1))
     with arith.running():
-        reach = spread(
-            arith.matrix(d).enclose(), arith.matrix(g).enclose(), np.ones((neurons, 1), dtype=bool), arith
-        ).bounds()[1][0]
+        d_, x, y = (arith.matrix(one).enclose() for one in (d, g[:, 0], g[:, 1]))
+        reach = spread(d_, x, y, arith).bounds()[1]
     signs = 1 - 2 * (np.arange(2**neurons)[:, np.newaxis] >> np.arange(neurons) & 1)
     longest = np.sqrt((((signs * d) @ g) ** 2).sum(1).max())
     assert longest <= reach * (1 + 1e-12)  # the right side is proved, the left one rounded

@@ -41,8 +41,8 @@ Source: Yip, Agrawal, Chan, Gross 2024 (box form; constants derived here); the m
 Contents:
     Waves — what the neurons of one frequency read and write.
     Boxes — hints of the box form.
-    Form — a bound.
-    moment_form, box_form — the two.
+    weight_of, signal_of — S and the size of the integral.
+    moment_absolute, moment_identity, box_absolute, box_identity — the bounds.
     spread — how far a sum of arrows with unknown lengths reaches in any direction.
     root_above — square roots from above.
 """
@@ -87,23 +87,6 @@ class Boxes:
     grid: int
 
 
-@dataclass(frozen=True)
-class Form:
-    """A bound: of F less its integral, and of I; `weight` is S. All of shape ()."""
-
-    weight: AbstractEnclosure
-    absolute: AbstractEnclosure
-    identity: AbstractEnclosure
-
-    def signal(self, arith: AbstractArithmetic) -> AbstractEnclosure:
-        """2 S / (3 pi), the size of the integral."""
-        return self.weight * arith.fraction(Fraction(2, 3)) / pi(arith)
-
-    def relative(self, arith: AbstractArithmetic) -> AbstractEnclosure:
-        """The error of the whole ReLU over the signal; 1 is vacuous."""
-        return (self.absolute + self.identity) / self.signal(arith)
-
-
 def root_above(square: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
     """A little more than the square root of a number that is not negative, whatever its enclosure says."""
     # SOUND: the true number is its own absolute value; 2**-80 keeps the root away from zero.
@@ -137,78 +120,105 @@ def spread(
     return root_above(total * largest, arith)
 
 
-def moment_form(waves: Waves, terms: int, arith: AbstractArithmetic) -> Form:
-    """The bound by `terms` = M >= 1 moments."""
+def _sizes(waves: Waves) -> tuple[AbstractEnclosure, AbstractEnclosure]:
+    """|q| and |gamma|, `[n]` each."""
+    read, write = ((one * one).sum(0).absolute().sqrt() for one in (waves.read, waves.write))
+    return read, write
+
+
+def weight_of(waves: Waves) -> AbstractEnclosure:
+    """S, shape ()."""
+    read, write = _sizes(waves)
+    return (read * write).sum(0)
+
+
+def signal_of(weight: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """2 S / (3 pi)."""
+    return weight * arith.fraction(Fraction(2, 3)) / pi(arith)
+
+
+def moment_absolute(waves: Waves, terms: int, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """`absolute` by `terms` = M >= 1 moments, shape ()."""
     (qx, qy), (gx, gy) = ((one[0], one[1]) for one in (waves.read, waves.write))
+    size, height = _sizes(waves)
     square = qx * qx + qy * qy
-    size = square.sqrt()
     # e^{2 i phi} = q^2 / |q|^2; lost for a neuron that reads nothing.
     cos, sin = (qx * qx - qy * qy) / square, (qx * qy + qx * qy) / square
     x, y = size * gx, size * gy
     total = _size(x.sum(0), y.sum(0), arith) * arith.fraction(Fraction(2))
-    weight = (size * (gx * gx + gy * gy).absolute().sqrt()).sum(0)
     c, s = cos, sin
     for m in range(1, terms + 1):
         xc, ys, xs, yc = x * c, y * s, x * s, y * c
         along = (xc + ys).sum(0)
-        both = _size((xc - ys).sum(0), (xs + yc).sum(0), arith) + _size(
-            along - weight if m == 1 else along, (yc - xs).sum(0), arith
-        )
+        along = along - (size * height).sum(0) if m == 1 else along
+        both = _size((xc - ys).sum(0), (xs + yc).sum(0), arith) + _size(along, (yc - xs).sum(0), arith)
         total = total + both * arith.fraction(Fraction(2, 4 * m * m - 1))
         if m < terms:
             c, s = c * cos - s * sin, s * cos + c * sin
     total = total + spread(size * arith.fraction(Fraction(2, 2 * terms + 1)), gx, gy, arith)
-    half = arith.fraction(Fraction(1, 2))
+    return total / pi(arith)
+
+
+def moment_identity(waves: Waves, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """`identity` by two sums, shape ()."""
+    (qx, qy), (gx, gy) = ((one[0], one[1]) for one in (waves.read, waves.write))
     straight = _size((qx * gx - qy * gy).sum(0), (qx * gy + qy * gx).sum(0), arith)
     turned = _size((qx * gx + qy * gy).sum(0), (qx * gy - qy * gx).sum(0), arith)
-    return Form(weight, total / pi(arith), (straight + turned) * half)
+    return (straight + turned) * arith.fraction(Fraction(1, 2))
 
 
-def box_form(waves: Waves, half: Boxes, full: Boxes, arith: AbstractArithmetic) -> Form:
-    """The bound by boxes on the half circle for F and on the full circle for I."""
-    square = (waves.read * waves.read).sum(0), (waves.write * waves.write).sum(0)
-    size, height = (one.absolute().sqrt() for one in square)
-    weight = size * height
-    total = weight.sum(0)
-    turn, four = pi(arith), arith.fraction(Fraction(4))
-    # 2 (S / period) distance period^2, distance in units of the period.
-    absolute = _distance(weight, total, half, arith) * total * turn * arith.fraction(Fraction(2))
-    identity = _distance(weight, total, full, arith) * total * turn * four
-    absolute = absolute + _misplaced(waves, size, height, half, arith, halves=True)
-    return Form(total, absolute, identity + _misplaced(waves, size, height, full, arith, halves=False))
+def box_absolute(waves: Waves, boxes: Boxes, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """`absolute` by boxes on the half circle: the period is pi, shape ()."""
+    size, height = _sizes(waves)
+    qx, qy = waves.read[0], waves.read[1]
+    cos, sin = _nodes(boxes, 2 * boxes.grid, 1, arith)
+    off = ((qx * sin - qy * cos).absolute() * height).sum(0)
+    # 2 (S / pi) times a distance in units of the period times pi^2.
+    laid = _distance(size * height, boxes, arith) * pi(arith) * arith.fraction(Fraction(2))
+    return laid + off + _turned(waves, size, height, _nodes(boxes, 2 * boxes.grid, 2, arith), arith)
 
 
-def _distance(
-    weight: AbstractEnclosure, total: AbstractEnclosure, boxes: Boxes, arith: AbstractArithmetic
-) -> AbstractEnclosure:
-    """The integral over every box of the distance to its node, summed; the period is 1."""
-    unit = arith.fraction(Fraction(1, boxes.grid))
-    end = (weight[boxes.order] / total).cumulative_sum(0) + arith.fraction(Fraction(boxes.offset, boxes.grid))
+def box_identity(waves: Waves, boxes: Boxes, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """`identity` by boxes on the full circle: the period is 2 pi, shape ()."""
+    size, height = _sizes(waves)
+    cos, sin = _nodes(boxes, boxes.grid, 1, arith)
+    off = (_size(waves.read[0] - size * cos, waves.read[1] - size * sin, arith) * height).sum(0)
+    # 2 (S / 2 pi) times a distance in units of the period times (2 pi)^2.
+    laid = _distance(size * height, boxes, arith) * pi(arith) * arith.fraction(Fraction(4))
+    return laid + off + _turned(waves, size, height, _nodes(boxes, boxes.grid, 2, arith), arith)
+
+
+def _distance(weight: AbstractEnclosure, boxes: Boxes, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """S times the integral over every box of the distance to its node, summed; the period is 1."""
+    total, unit = weight.sum(0), arith.fraction(Fraction(1, boxes.grid))
     first = arith.fraction(Fraction(boxes.offset, boxes.grid)).reshape(1)
+    end = (weight[boxes.order] / total).cumulative_sum(0) + first
     begin = arith.concatenate([first, end[:-1]], axis=0)
     node = arith.integers(boxes.nodes).enclose() * unit
     after, before = end - node, begin - node
     # The antiderivative of |t| is t |t| / 2.
-    return (after * after.absolute() - before * before.absolute()).sum(0) * arith.fraction(Fraction(1, 2))
+    twice = (after * after.absolute() - before * before.absolute()).sum(0)
+    # SOUND: the last box ends a period after the first begins, up to enclosures that contain the truth.
+    return twice * total * arith.fraction(Fraction(1, 2))
 
 
-def _misplaced(
+def _nodes(
+    boxes: Boxes, turn: int, times: int, arith: AbstractArithmetic
+) -> tuple[AbstractEnclosure, AbstractEnclosure]:
+    """Cosine and sine of a multiple of every neuron's node, where `turn` units are a full circle, `[n]` each."""
+    node = np.empty_like(boxes.nodes)
+    node[boxes.order] = boxes.nodes % turn * times % turn
+    cosines, sines = circle(turn, arith)
+    return cosines[node], sines[node]
+
+
+def _turned(
     waves: Waves,
     size: AbstractEnclosure,
     height: AbstractEnclosure,
-    boxes: Boxes,
+    twice: tuple[AbstractEnclosure, AbstractEnclosure],
     arith: AbstractArithmetic,
-    *,
-    halves: bool,
 ) -> AbstractEnclosure:
-    """What it costs that the waves are not those of their nodes."""
-    turns = 2 * boxes.grid if halves else boxes.grid
-    cosines, sines = circle(turns, arith)
-    node = np.empty_like(boxes.nodes)
-    node[boxes.order] = boxes.nodes % turns
-    cos, sin = cosines[node], sines[node]
-    twice, twice_sin = cosines[2 * node % turns], sines[2 * node % turns]
-    (qx, qy), (gx, gy) = ((one[0], one[1]) for one in (waves.read, waves.write))
-    off = (qx * sin - qy * cos).absolute() if halves else _size(qx - size * cos, qy - size * sin, arith)
-    turned = _size(gx - height * twice, gy - height * twice_sin, arith)
-    return (off * height + size * turned).sum(0)
+    """What it costs that neurons do not write the wave of twice their node, shape ()."""
+    off = _size(waves.write[0] - height * twice[0], waves.write[1] - height * twice[1], arith)
+    return (size * off).sum(0)

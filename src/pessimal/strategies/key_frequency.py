@@ -120,7 +120,12 @@ class _Model:
             written = self.unembed @ self.waves[:, chosen - 1]
             both = np.concatenate([written.real, written.imag], axis=1)
             arrays["shrink"] = rounded(np.linalg.pinv(both.T @ both), BITS)
-        options: dict[str, int | str] = {"read_out": read_out, "columns": columns, "frequencies": n}
+        options: dict[str, int | str] = {
+            "read_out": read_out,
+            "hidden": "neurons",
+            "columns": columns,
+            "frequencies": n,
+        }
         return Hints(options | {"kept": int(kept.sum()), "fine": 0}, arrays)
 
 

@@ -3,10 +3,11 @@
 Contents:
     options.py — hints.
     parts.py — pre-activations, output map and remainder.
+    hidden.py — neurons one by one, by clusters, or as a quadrature.
     rule.py — the theorem.
 """
 
-from pessimal.kernel.rules.key_frequency.options import READ_OUT, KeyFrequency
+from pessimal.kernel.rules.key_frequency.options import FORM, HIDDEN, READ_OUT, KeyFrequency
 from pessimal.kernel.rules.key_frequency.rule import KeyFrequencyRule
 
-__all__ = ["READ_OUT", "KeyFrequency", "KeyFrequencyRule"]
+__all__ = ["FORM", "HIDDEN", "READ_OUT", "KeyFrequency", "KeyFrequencyRule"]

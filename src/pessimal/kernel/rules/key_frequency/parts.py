@@ -1,10 +1,9 @@
 r"""What the rule `key-frequency` knows of a model before it looks at inputs (notation: rule.py).
 
 Contents:
-    root_above, norms — square roots from above.
+    norms — lengths of rows, from above.
     Inputs — pre-activations, their errors and ranges.
     Outputs — what every neuron writes at the key frequencies, and bounds of what it writes beside them.
-    spread — weighted Cauchy-Schwarz, how far a sum of arrows with unknown lengths reaches in any direction.
 """
 
 from fractions import Fraction
@@ -12,19 +11,13 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-from jaxtyping import Bool
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
+from pessimal.kernel.quadrature import root_above
 from pessimal.kernel.rules.key_frequency.options import KeyFrequency
 from pessimal.kernel.tables import optional, present, product
 from pessimal.kernel.trigonometry import circle, circle_integers
 from pessimal.spec.weights import Weights
-
-
-def root_above(square: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
-    """A little more than the square root of a number that is not negative, whatever its enclosure says."""
-    # SOUND: the true number is its own absolute value; 2**-80 keeps the root away from zero.
-    return (square.absolute() + arith.fraction(Fraction(1, 2**80))).sqrt()
 
 
 def norms(
@@ -155,38 +148,3 @@ class Outputs:
         lengths = norms(self.beside.transpose(1, 0), arith)
         seen = product(gamma.enclose(), product(written.transpose().enclose(), self.beside)).absolute()
         return seen + across.reshape(-1, 1) * lengths
-
-
-def spread(
-    weight: AbstractEnclosure,
-    writes: AbstractEnclosure,
-    mask: Bool[np.ndarray, "f n"],
-    arith: AbstractArithmetic,
-) -> AbstractEnclosure:
-    r"""Per frequency, a bound of $|\sum_i t_ig_i|$ for all $|t_i| \le d_i$, over the neurons of a mask, `[n]`.
-
-    In a direction u the sum is at most $\sum_id_i|g_i\cdot u|$, and for any $s_i > 0$, by Cauchy and Schwarz,
-    $(\sum_id_i|g_i\cdot u|)^2 \le \sum_id_is_i\;u^\top\bigl(\sum_i\tfrac{d_i}{s_i}g_ig_i^\top\bigr)u$, at most the
-    first sum times the larger eigenvalue of the two by two matrix. Here $s_i$ is a little more than $|g_i|$.
-
-    Args:
-        weight: d, not negative, `[f]`.
-        writes: cosine parts before sine parts, `[f, 2 n]`.
-        mask: which neurons.
-        arith: the arithmetic.
-    """
-    half = arith.fraction(Fraction(1, 2))
-    bounds = []
-    for j in range(mask.shape[1]):
-        neurons = np.flatnonzero(mask[:, j])
-        if not neurons.size:
-            bounds.append(arith.fraction(Fraction(0)))
-            continue
-        d, x, y = weight[neurons], writes[neurons, j], writes[neurons, mask.shape[1] + j]
-        s = root_above(x * x + y * y, arith)
-        share = d / s
-        xx, yy, xy = (share * x * x).sum(0), (share * y * y).sum(0), (share * x * y).sum(0)
-        apart, twice = xx - yy, xy + xy
-        largest = (xx + yy + root_above(apart * apart + twice * twice, arith)) * half
-        bounds.append(root_above((d * s).sum(0) * largest, arith))
-    return arith.stack(bounds)

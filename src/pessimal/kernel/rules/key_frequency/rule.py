@@ -40,6 +40,7 @@ Source: new; specification `modular-addition-certificates.md`, (*), D, S and the
 """
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 from operator import add
@@ -51,10 +52,12 @@ from jaxtyping import Bool, Int
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.folded import require_folded
+from pessimal.kernel.quadrature import root_above
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
+from pessimal.kernel.rules.key_frequency.hidden import Approximation, approximation, by_frequency
 from pessimal.kernel.rules.key_frequency.options import KeyFrequency
-from pessimal.kernel.rules.key_frequency.parts import Inputs, Outputs, root_above, spread
+from pessimal.kernel.rules.key_frequency.parts import Inputs, Outputs
 from pessimal.kernel.tables import optional, product
 from pessimal.spec.architecture import UNIFORM, Architecture
 from pessimal.spec.question import Question
@@ -66,42 +69,36 @@ MAX_P = 1024
 CHUNK = 1 << 12
 
 
-def waves_at(inputs: Inputs, outputs: Outputs, options: KeyFrequency, arith: AbstractArithmetic) -> AbstractEnclosure:
-    """All z but for what `radii` bounds, cosine parts before sine parts, `[p^2, 2 n]`, a outermost."""
+def waves_at(
+    kept: Approximation, inputs: Inputs, outputs: Outputs, options: KeyFrequency, arith: AbstractArithmetic
+) -> AbstractEnclosure:
+    """All z but for what `_Margins.off` bounds, cosine parts before sine parts, `[p^2, 2 n]`, a outermost."""
     p, n = inputs.pre[0].shape[0], len(options.frequencies)
-    half = arith.fraction(Fraction(1, 2))
     tables = [(rho @ outputs.linear).enclose() for rho in inputs.rows]
     if outputs.bias is not None:
         tables[1] = tables[1] + outputs.bias.enclose()
-    boxed = ~options.kept
-    if boxed.any():
-        quarter = (inputs.reach * arith.fraction(Fraction(1, 4))).reshape(-1, 1)
-        middle = []
+    if not options.kept.all():
+        quarter, middle = inputs.reach * arith.fraction(Fraction(1, 4)), []
         for j in range(2 * n):
-            neurons = np.flatnonzero(boxed[:, j % n])
-            middle.append((quarter[neurons, 0] * outputs.writes[neurons, j]).sum(0))
+            neurons = np.flatnonzero(~options.kept[:, j % n])
+            middle.append((quarter[neurons] * outputs.writes[neurons, j]).sum(0))
         tables[1] = tables[1] + arith.stack(middle)
-    halves = outputs.writes * half
     parts = []
     for begin in range(0, p * p, CHUNK):
         first, second = np.divmod(np.arange(begin, min(begin + CHUNK, p * p)), p)
-        size = (inputs.pre[0][first] + inputs.pre[1][second]).absolute()
-        columns = []
-        for j in range(2 * n):
-            neurons = np.flatnonzero(options.kept[:, j % n])
-            columns.append((size[:, neurons] * halves[neurons, j]).sum(1))
-        parts.append(arith.stack(columns, axis=1) + tables[0][first] + tables[1][second])
+        parts.append(kept.waves(first, second) + tables[0][first] + tables[1][second])
     return arith.concatenate(parts, axis=0)
 
 
-def radii(inputs: Inputs, outputs: Outputs, options: KeyFrequency, arith: AbstractArithmetic) -> AbstractEnclosure:
-    """rho, `[n]`."""
-    quarter = inputs.reach * arith.fraction(Fraction(1, 4))
-    rho = spread(quarter, outputs.writes, ~options.kept, arith)
+def fixed_radii(
+    inputs: Inputs, outputs: Outputs, options: KeyFrequency, arith: AbstractArithmetic
+) -> AbstractEnclosure:
+    """The part of rho that all inputs share: boxed pairs and approximate pre-activations, `[n]`."""
+    boxed = replace(options, kept=~options.kept)
+    rho = by_frequency(inputs.reach * arith.fraction(Fraction(1, 4)), outputs, boxed, arith)
     if inputs.error is None:
         return rho
-    half = inputs.error * arith.fraction(Fraction(1, 2))
-    return rho + spread(half, outputs.writes, options.kept, arith)
+    return rho + by_frequency(inputs.error * arith.fraction(Fraction(1, 2)), outputs, options, arith)
 
 
 class _Margins:
@@ -112,7 +109,8 @@ class _Margins:
         outputs = Outputs(weights, options, inputs, arith)
         p, n = inputs.pre[0].shape[0], len(options.frequencies)
         self.p, self.n = p, n
-        z = waves_at(inputs, outputs, options, arith)
+        self.kept = approximation(inputs, outputs, options, arith)
+        z = waves_at(self.kept, inputs, outputs, options, arith)
         first, second = np.divmod(np.arange(p * p), p)
         turn = outputs.angle[:, (first + second) % p].T
         cos, sin = outputs.cos[turn], outputs.sin[turn]
@@ -121,9 +119,9 @@ class _Margins:
         one, two = arith.fraction(Fraction(1)), arith.fraction(Fraction(2))
         apart = one - outputs.cos[outputs.angle]
         # 2 |sin(x / 2)| is the root of 2 - 2 cos x.
-        chord = root_above(apart * two, arith)
-        rho = radii(inputs, outputs, options, arith)
-        self.lost = (chord * rho.reshape(-1, 1)).sum(0)
+        self.chord = root_above(apart * two, arith)
+        self.rho = fixed_radii(inputs, outputs, options, arith).reshape(1, -1)
+        self.shared = product(self.rho, self.chord)
         self.apart, self.sine = apart.transpose(1, 0), outputs.sin[outputs.angle].transpose(1, 0)
         self.steep = self.sine.absolute()
         beside = [product(rho.enclose(), outputs.beside) for rho in inputs.rows]
@@ -133,8 +131,18 @@ class _Margins:
         self.low, self.high = beside[0] + (middle - outputs.radius), beside[0] + (middle + outputs.radius)
         self.second = beside[1]
 
+    def off(self, first: Int[np.ndarray, " p"], second: Int[np.ndarray, " p"], *, fine: bool) -> AbstractEnclosure:
+        """What the errors of z may cost for all e, by input, `[p, p]`, or for the worst of the inputs, `[1, p]`."""
+        if self.kept.error is None:
+            return self.shared
+        rho = self.kept.error[0][first] + self.kept.error[1][second]
+        rho = rho if fine else rho.max(0).reshape(1, -1)
+        if self.kept.spread_out is not None:
+            rho = rho + self.kept.spread_out[[int(first[0] - second[0]) % self.p]]
+        return product(rho + self.rho, self.chord)
+
     def key(self, index: Int[np.ndarray, " p"], *, fine: bool) -> AbstractEnclosure:
-        """The sum over K for all e, by input, `[p, p]`, or for the worst of the inputs, `[1, p]`."""
+        """The sum over K for all e, like `off`."""
         alpha, beta = self.alpha[index], self.beta[index]
         if fine:
             return product(alpha, self.apart.transpose(1, 0)) - product(beta, self.sine.transpose(1, 0))
@@ -147,11 +155,11 @@ class _Margins:
         second = (first - difference) % self.p
         y = (first + second) % self.p
         rival = (y[:, np.newaxis] + np.arange(1, self.p)) % self.p
-        key = (self.key(first * self.p + second, fine=fine) - self.lost.reshape(1, -1))[:, 1:]
+        key = self.key(first * self.p + second, fine=fine) - self.off(first, second, fine=fine)
         own = (self.low[first, y] + self.second[second, y]).reshape(-1, 1)
         # SOUND: a lost number is not greater than anything.
         other = self.high[first[:, np.newaxis], rival] + self.second[second[:, np.newaxis], rival]
-        return second, np.asarray((key + own).greater(other).all(1))
+        return second, np.asarray((key[:, 1:] + own).greater(other).all(1))
 
 
 def _output_bias(weights: Weights, arith: AbstractArithmetic) -> AbstractEnclosure | None:
