@@ -482,7 +482,7 @@ def test_a_model_with_equals_is_proved_checked_and_described(capsys, tmp_path):
     code, out, _ = run(capsys, "prove", path, *asked, "--out", cert)
     assert code == 0
     assert "rule=brute-force" in out[0]
-    code, out, err = run(capsys, "prove", path, *asked, "--strategy", "cubic", "--out", cert)
+    code, out, err = run(capsys, "prove", path, *asked, "--strategy", "position-minima", "--out", cert)
     assert code == 2
     assert "covers causal-softmax attention, not causal-softmax-before-MLP" in err
     code, out, err = run(capsys, "info", path)
