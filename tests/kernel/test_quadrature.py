@@ -138,6 +138,45 @@ def test_even_phases_have_small_bounds_and_more_terms_are_tighter():
         assert float((box_absolute(waves, boxes, arith) / signal).bounds()[1]) < 3 * np.pi**2 / (4 * n) * 1.1
 
 
+@pytest.mark.parametrize("terms", [1, 4, 30])
+def test_the_tail_is_the_sum_of_the_harmonics_left_out(terms):
+    """Even phases have no moments, so the tail is all: the sum itself, over the root of two in every direction."""
+    n = 2 * terms + 7
+    q = np.exp(2j * np.pi / n * np.arange(n))
+    m = np.arange(terms + 1, 10**6)
+    left = 4 / np.pi * np.sum(1 / (4.0 * m**2 - 1))
+    arith = ARITHMETICS["float64"]()
+    with arith.running():
+        found = float(moment_absolute(enclosed(q, q**2, arith), terms, arith).bounds()[1])
+    assert left * n / np.sqrt(2) <= found <= left * n / np.sqrt(2) * 1.001
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_box_form_is_the_stated_integral(seed):
+    """S over the period times the integral of twice the distance to the nodes, and the cost of each misplaced wave."""
+    q, gamma = some_waves(seed, "uniform")
+    arith, weight = ARITHMETICS["float64"](), np.abs(q * gamma)
+    for period, form in ((np.pi, box_absolute), (2 * np.pi, box_identity)):
+        boxes = some_boxes(q, gamma, seed, period)
+        edges = (
+            np.concatenate([[0], np.cumsum(weight[boxes.order] / weight.sum())]) + boxes.offset / boxes.grid
+        ) * period
+        node = boxes.nodes / boxes.grid * period
+        laid = 0.0
+        for begin, end, at in zip(edges[:-1], edges[1:], node, strict=True):
+            points = begin + (end - begin) * (np.arange(4000) + 0.5) / 4000
+            laid += 2 * np.abs(points - at).mean() * (end - begin)
+        placed = np.empty_like(node)
+        placed[boxes.order] = node
+        turn = np.exp(1j * placed)
+        off = np.abs((q.conj() * turn).imag) if period == np.pi else np.abs(q - np.abs(q) * turn)
+        wrong = np.abs(gamma) * off + np.abs(q) * np.abs(gamma - np.abs(gamma) * turn**2)
+        expected = weight.sum() / period * laid + wrong.sum()
+        with arith.running():
+            found = float(form(enclosed(q, gamma, arith), boxes, arith).bounds()[1])
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_neuron_that_reads_nothing_is_given_up():
     """Its phase is nothing; the bound is lost, not small."""
     arith = ARITHMETICS["float64"]()
