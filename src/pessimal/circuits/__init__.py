@@ -14,6 +14,7 @@ Contents:
     ov.py — `EVOU`, `PVOU`: what attending to a token or a position writes, in logits.
     qk.py — `EQKE`, `EQKP`: where the query looks, in attention scores before the scale.
     direct.py — `EU`: the path around the attention layer, in logits.
+    modular_forward.py — neurons and logits of modular addition on all pairs; the real Fourier basis.
 
 References:
     Elhage et al. 2021, A Mathematical Framework for Transformer Circuits (QK and OV circuits).

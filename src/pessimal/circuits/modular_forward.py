@@ -32,7 +32,7 @@ CHUNK = 2048
 
 
 def modulus(weights: Weights) -> int:
-    """p of a model that adds two tokens modulo p.
+    """The p of a model that adds two tokens modulo p.
 
     Raises:
         ValueError: it has no MLP, has LayerNorms, reads another number of tokens, or p is no odd prime.
@@ -45,9 +45,8 @@ def modulus(weights: Weights) -> int:
     if arch.ln1 or arch.ln_final:
         raise ValueError("a model of modular addition has no LayerNorm")
     if (shape.k, shape.d_vocab) not in {(2, p), (3, p + 1)}:
-        raise ValueError(
-            f"a model of modular addition reads 2 tokens of {p}, or 3 of {p + 1}; this reads {shape.k} of {shape.d_vocab}"
-        )
+        reads = f"reads {shape.k} of {shape.d_vocab}"
+        raise ValueError(f"a model of modular addition reads 2 tokens of {p}, or 3 of {p + 1}; this {reads}")
     require_odd_prime(p)
     return p
 
@@ -93,7 +92,7 @@ def output_map(weights: Weights) -> Float[np.ndarray, "d_mlp p"]:
 
 
 def fourier_basis(p: int) -> Float[np.ndarray, "p p"]:
-    r"""Orthonormal rows over the residues: constant, then $\cos(w_kt)$, $\sin(w_kt)$ for $k=1..(p-1)/2$, $w_k=2\pi k/p$.
+    r"""Orthonormal rows over the residues: constant, $\cos w_1t$, $\sin w_1t$, $\cos w_2t$, ..., with $w_k=2\pi k/p$.
 
     Raises:
         ValueError: p is no odd prime.
