@@ -31,6 +31,7 @@ from pessimal.spec import (
     Markov,
     MaxOfK,
     MeanProbabilityClaim,
+    ModularAddition,
     Overrides,
     ProbabilityClaim,
     Product,
@@ -51,6 +52,7 @@ from pessimal.strategies import (
     LayerCake,
     PositionMinima,
     Proof,
+    SparseOutput,
     StrategyError,
 )
 from pessimal.sweeps import sweep
@@ -74,6 +76,7 @@ __all__ = [
     "Markov",
     "MaxOfK",
     "MeanProbabilityClaim",
+    "ModularAddition",
     "Overrides",
     "PositionMinima",
     "ProbabilityClaim",
@@ -81,6 +84,7 @@ __all__ = [
     "Proof",
     "Reason",
     "Rejected",
+    "SparseOutput",
     "StrategyError",
     "TaskError",
     "Uniform",

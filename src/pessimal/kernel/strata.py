@@ -40,16 +40,27 @@ class Program:
 
     Attributes:
         layers: K - 1 of them; none if K = 1.
-        loop: the same automaton without layers, from state 0 to a state of `ends`: for factors that do not depend on
-            the position.
-        ends: where `loop` may end.
+        unlayered: makes `loop` and `ends`, which few rules need.
         empty: no sequence belongs to the stratum.
     """
 
     layers: tuple[Moves, ...]
-    loop: Moves = ()
-    ends: frozenset[int] = frozenset()
+    unlayered: Callable[[], tuple[Moves, frozenset[int]]] = lambda: ((), frozenset())
     empty: bool = False
+
+    @cached_property
+    def _unlayered(self) -> tuple[Moves, frozenset[int]]:
+        return self.unlayered()
+
+    @property
+    def loop(self) -> Moves:
+        """The same automaton without layers, from state 0 to a state of `ends`: for factors equal at all positions."""
+        return self._unlayered[0]
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Where `loop` may end."""
+        return self._unlayered[1]
 
     def run(
         self,
@@ -147,8 +158,7 @@ def make_program(recogniser: Recogniser, start: int, last: int, n: int, letters:
     for i in range(n):
         layer, names = _layer(moves, block[i], block[i + 1], names, letters)
         layers.append(layer)
-    loop, ends = _loop(moves, accepts[moves[:, last]], start, letters)
-    return Program(tuple(layers), loop, ends)
+    return Program(tuple(layers), lambda: _loop(moves, accepts[moves[:, last]], start, letters))
 
 
 def _layer(

@@ -17,7 +17,7 @@ from pessimal.spec.distribution import AbstractDistribution, DistributionError, 
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import SEMANTICS
 from pessimal.spec.task import AbstractTask, TaskError
-from pessimal.spec.tasks import TASKS, MaxOfK, task_from_record
+from pessimal.spec.tasks import TASKS, MaxOfK, ModularAddition, task_from_record
 from pessimal.spec.weights import Weights, WeightsError, read_weights
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "MaxOfK",
     "MeanProbabilityClaim",
     "ModelShape",
+    "ModularAddition",
     "Overrides",
     "ProbabilityClaim",
     "Product",
