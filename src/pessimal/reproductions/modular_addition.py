@@ -66,10 +66,11 @@ class ModularAdditionProgress(AbstractReproduction):
     needs_sweep: ClassVar[bool] = False
     configs: ClassVar[Path] = Path("experiments") / "modular-addition"
     sweep: ClassVar[str] = "config"
+    keys: ClassVar[frozenset[str]] = RUN | {"seed", "strategies", "key_frequencies"}
 
     def results(self, swept: Swept) -> dict[str, Any]:
         """Measures and bounds of every checkpoint; frequencies, ablations and phases by the last one."""
-        config = read_keys(swept.path, RUN | {"seed", "strategies", "key_frequencies"})
+        config = read_keys(swept.path, self.keys)
         strategies = strategies_of(config)
         run = modular_run(config, int(config.get("seed", 0)), swept.folder or Path())
         models = list(run.weights())

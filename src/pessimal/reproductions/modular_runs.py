@@ -30,11 +30,11 @@ from pessimal.strategies import STRATEGIES
 from pessimal.strategies.interface import StrategyError
 from pessimal.train import RECIPES, ModularConfig, TrainedModel, file_name
 
-OWN = {field.name for field in fields(ModularConfig)} - {"checkpoints"}
+OWN = frozenset(field.name for field in fields(ModularConfig)) - {"checkpoints"}
 RUN = OWN | {"recipe", "checkpoints", "at", "every"}
 
 
-def read_keys(path: Path | None, known: set[str]) -> dict[str, Any]:
+def read_keys(path: Path | None, known: frozenset[str]) -> dict[str, Any]:
     """A TOML file all of whose keys are known.
 
     Raises:

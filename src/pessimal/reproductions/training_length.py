@@ -23,10 +23,11 @@ class TrainingLength(AbstractReproduction):
     needs_sweep: ClassVar[bool] = False
     configs: ClassVar[Path] = Path("experiments") / "training-length"
     sweep: ClassVar[str] = "config"
+    keys: ClassVar[frozenset[str]] = RUN | {"seeds", "strategies"}
 
     def results(self, swept: Swept) -> dict[str, Any]:
         """Brute force and every strategy of the configuration, on every checkpoint of every seed."""
-        config = read_keys(swept.path, RUN | {"seeds", "strategies"})
+        config = read_keys(swept.path, self.keys)
         strategies = strategies_of(config)
         seeds = config.get("seeds", [0])
         if not strategies or not isinstance(seeds, list):
