@@ -260,53 +260,65 @@ def test_all_frequencies_together_are_all_that_is_read(model):
 
 
 GROKKED = Curves(
-    epochs=[100, 200, 300, 400, 500, 600],
-    train_accuracy=[0.5, 1, 1, 1, 1, 1],
-    test_accuracy=[0, 0, 0.1, 0.4, 0.9, 1],
-    test_loss=[5, 20, 18, 12, 3, 1e-6],
-    excluded_loss=[2, 1e-4, 1e-5, 1, 4, 5],
+    epochs=[100, 200, 300, 400, 500, 600, 700],
+    train_accuracy=[0.5, 1, 1, 1, 1, 1, 1],
+    test_accuracy=[0, 0, 0.1, 0.4, 0.9, 1, 1],
+    excluded_loss=[2, 1e-4, 1e-5, 3, 9.5, 10, 6],
 )
 
 
 def changed(**values):
-    names = ("epochs", "train_accuracy", "test_accuracy", "test_loss", "excluded_loss")
+    names = ("epochs", "train_accuracy", "test_accuracy", "excluded_loss")
     return Curves(**({name: getattr(GROKKED, name) for name in names} | values))
 
 
 def test_phases_end_where_the_rule_says():
-    """Excluded loss lowest at 300; test loss below half of 18 from 500; right on all test pairs at 600."""
+    """Excluded loss lowest at 300, nine tenths of its largest value at 500; right on all test pairs from 600."""
     assert phases(GROKKED) == Phases(300, 500, 600)
     assert phases(GROKKED, answered=0.9) == Phases(300, 500, 500)
 
 
 def test_memorisation_does_not_end_before_the_training_pairs_are_right():
-    late = changed(train_accuracy=[0.5, 0.6, 0.7, 1, 1, 1])
-    assert phases(late).memorised == 400
-    assert phases(changed(train_accuracy=[1, 1, 1, 1, 1, 0.5])) == Phases(None, None, None)
+    late = changed(train_accuracy=[0.5, 0.6, 0.7, 0.8, 1, 1, 1])
+    assert phases(late) == Phases(500, 500, 600)
+    assert phases(changed(train_accuracy=[1, 1, 1, 1, 1, 1, 0.5])) == Phases(None, None, None)
 
 
 def test_a_phase_that_the_run_does_not_reach_has_no_end():
-    assert phases(changed(test_accuracy=[0, 0, 0, 0, 0.9, 0.9])) == Phases(300, 500, None)
-    assert phases(changed(test_loss=[5, 20, 18, 17, 16, 15])) == Phases(300, None, None)
+    unanswered = [0, 0, 0, 0, 0.9, 0.9, 0.9]
+    assert phases(changed(test_accuracy=unanswered)) == Phases(300, 500, None)
+    rising = [2, 1e-4, 1e-5, 3, 4, 5, 5.1]
+    assert phases(changed(test_accuracy=unanswered, excluded_loss=rising)) == Phases(300, None, None)
 
 
-def test_a_test_loss_that_rises_again_has_not_been_cleaned_up():
-    assert phases(changed(test_loss=[5, 20, 18, 3, 17, 1])) == Phases(300, 600, 600)
+def test_an_excluded_loss_that_rises_on_after_the_test_pairs_are_right_does_not_hide_the_phases():
+    rising = [2, 1e-4, 1e-5, 3, 4, 4.9, 5]
+    assert phases(changed(excluded_loss=rising)) == Phases(300, 600, 600)
+
+
+def test_test_pairs_that_are_wrong_again_have_not_been_cleaned_up():
+    assert phases(changed(test_accuracy=[0, 0, 0.1, 0.4, 1, 0.9, 1])) == Phases(300, 500, 700)
+
+
+def test_a_run_that_generalises_at_once_ends_its_phases_at_once():
+    ones = [1.0] * 7
+    fast = changed(train_accuracy=ones, test_accuracy=ones, excluded_loss=[5, 5.4, 5.3, 5.3, 5.2, 5.2, 5.1])
+    assert phases(fast) == Phases(100, 100, 100)
 
 
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"epochs": [100, 200, 300, 400, 500, 500]}, "epochs do not rise"),
-        ({"test_loss": [1, 2]}, "one value per checkpoint"),
-        ({"excluded_loss": [2, 1, float("nan"), 1, 4, 5]}, "excluded_loss holds a NaN"),
+        ({"epochs": [100, 200, 300, 400, 500, 600, 600]}, "epochs do not rise"),
+        ({"test_accuracy": [1, 0]}, "one value per checkpoint"),
+        ({"excluded_loss": [2, 1, float("nan"), 1, 4, 5, 5]}, "excluded_loss holds a NaN"),
     ],
 )
 def test_bad_curves_are_refused(values, complaint):
     with pytest.raises(ValueError, match=complaint):
         changed(**values)
     with pytest.raises(ValueError, match="at least one checkpoint"):
-        Curves([], [], [], [], [])
+        Curves([], [], [], [])
 
 
 NAN = np.full((P, P, P), np.nan)

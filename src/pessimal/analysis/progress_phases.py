@@ -2,16 +2,17 @@
 
 The rule, on checkpoints in order of epoch:
 
-- memorisation ends at the checkpoint with the smallest excluded loss (the first of equal ones), or, if later, at the
-  first from which the accuracy on training pairs stays at `answered`: until then what is learnt makes the training
-  pairs right without the circuit;
-- circuit formation ends at the first later checkpoint from which the test loss stays below half of its largest value
-  from the end of memorisation on: until then excluded loss rises and the test loss does not show it;
+- memorisation ends at the checkpoint with the smallest excluded loss (the first of equal ones) up to that from which
+  the test pairs stay answered, or, if later, at the first from which the accuracy on training pairs stays at
+  `answered`: until then what is learnt makes the training pairs right without the circuit;
+- circuit formation ends at the first checkpoint, not before, at which the excluded loss is within a tenth of its
+  largest value after memorisation: until then the training pairs lean on the circuit more and more, beside what was
+  memorised, and the test pairs are still wrong. It has no end while the excluded loss rises, that is if its largest
+  value is the last one and the test pairs are not answered either;
 - clean-up ends at the first checkpoint, not before, from which the accuracy on test pairs stays at `answered`.
 
 Each end is where the next phase begins; an end that the run does not reach is None, as are all after it. The precision
-is the distance between checkpoints. A run whose pairs are right on both sets from the first checkpoint on has three
-ends at or near it.
+is the distance between checkpoints. A run that generalises at once has its ends at or near the first checkpoint.
 
 Contents:
     Curves — what the rule reads.
@@ -28,6 +29,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 ANSWERED = 0.999
+NEAR = 0.9
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,6 @@ class Curves:
     Attributes:
         epochs: rising.
         train_accuracy, test_accuracy: on the pairs trained on and on the others.
-        test_loss: on the others.
         excluded_loss: on the pairs trained on.
 
     Raises:
@@ -47,7 +48,6 @@ class Curves:
     epochs: Sequence[int]
     train_accuracy: Sequence[float]
     test_accuracy: Sequence[float]
-    test_loss: Sequence[float]
     excluded_loss: Sequence[float]
 
     def __post_init__(self) -> None:
@@ -85,18 +85,18 @@ def phases(curves: Curves, *, answered: float = ANSWERED) -> Phases:
         answered: share of pairs right from which they count as answered.
     """
     epochs = [int(epoch) for epoch in curves.epochs]
-    ends: list[int | None] = [None, None, None]
     known = _stays(np.asarray(curves.train_accuracy) >= answered)
     if known is None:
         return Phases(None, None, None)
-    memorised = max(int(np.argmin(curves.excluded_loss)), known)
-    ends[0] = epochs[memorised]
-    test: Float[np.ndarray, " left"] = np.asarray(curves.test_loss, dtype=float)[memorised:]
-    formed = _stays(test < test.max() / 2)
-    if formed is not None:
-        ends[1] = epochs[memorised + formed]
-        cleaned = _stays(np.asarray(curves.test_accuracy) >= answered)
-        ends[2] = None if cleaned is None else epochs[max(memorised + formed, cleaned)]
+    cleaned = _stays(np.asarray(curves.test_accuracy) >= answered)
+    excluded: Float[np.ndarray, " n"] = np.asarray(curves.excluded_loss, dtype=float)
+    memorised = max(int(excluded[: None if cleaned is None else cleaned + 1].argmin()), known)
+    ends: list[int | None] = [epochs[memorised], None, None]
+    left = excluded[memorised:]
+    if cleaned is not None or left.argmax() < len(left) - 1:
+        formed = memorised + int(np.argmax(left >= NEAR * left.max()))
+        ends[1] = epochs[formed]
+        ends[2] = None if cleaned is None else epochs[max(formed, cleaned)]
     return Phases(*ends)
 
 

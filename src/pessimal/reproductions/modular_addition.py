@@ -82,7 +82,7 @@ class ModularAdditionProgress(AbstractReproduction):
             rows.append({**row, **measured, "bounds": [bound_row(weights, entry) for entry in strategies]})
         found = None
         if rows[0]["test_loss"] is not None:
-            names = ("train_accuracy", "test_accuracy", "test_loss", "excluded_loss")
+            names = ("train_accuracy", "test_accuracy", "excluded_loss")
             ends = phases(Curves([row["epoch"] for row in rows], *([row[name] for row in rows] for name in names)))
             found = {"memorised": ends.memorised, "formed": ends.formed, "cleaned": ends.cleaned}
         published = PUBLISHED if config.get("recipe") == "grokking" and run.config.p == 113 else {}
@@ -106,7 +106,11 @@ class ModularAdditionProgress(AbstractReproduction):
             (f"{row['epoch']:,}", *(_number(row[name]) for name in names), *(_bound(one) for one in row["bounds"]))
             for row in _thinned(results["checkpoints"])
         )
-        return {**tables, "progress": Table("Along training (losses in nats)", headings, lines)}
+        tables["progress"] = Table("Along training (losses in nats)", headings, lines)
+        names = ("train_loss", "test_loss", "restricted_loss", "excluded_loss", "squared_weights")
+        headings = ("", "epoch", *(name.replace("_", " ") for name in names))
+        tables["phases"] = Table("At the ends of the phases (losses in nats)", headings, _phase_rows(results, names))
+        return tables
 
     def figures(self, results: dict[str, Any], folder: Path) -> list[Path]:
         """Losses; accuracies, shares and bounds; the ends of the phases as dotted lines."""
@@ -170,6 +174,18 @@ def _ours(results: dict[str, Any]) -> dict[str, str]:
         "trigonometric_share": f"{last['trigonometric_share']:.1%}",
         **{key: "-" if end is None else f"{end:,}" for key, end in ends.items()},
     }
+
+
+def _phase_rows(results: dict[str, Any], names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Measures at the first checkpoint, at the end of every phase, and at the last."""
+    rows = {row["epoch"]: row for row in results["checkpoints"]}
+    ends = {LABELS[name].removesuffix(" (epoch)"): end for name, end in (results["phases"] or {}).items()}
+    places = {"first checkpoint": min(rows), **ends, "last checkpoint": max(rows)}
+    return tuple(
+        (name, f"{end:,}", *(_number(rows[end][key]) for key in names))
+        for name, end in places.items()
+        if end is not None
+    )
 
 
 def _number(value: float | None) -> str:
