@@ -46,9 +46,9 @@ class Curves:
     """
 
     epochs: Sequence[int]
-    train_accuracy: Sequence[float]
-    test_accuracy: Sequence[float]
-    excluded_loss: Sequence[float]
+    train_accuracy: Sequence[float | int]
+    test_accuracy: Sequence[float | int]
+    excluded_loss: Sequence[float | int]
 
     def __post_init__(self) -> None:
         """Refuse what is no set of curves."""
