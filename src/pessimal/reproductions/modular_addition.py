@@ -54,6 +54,7 @@ LABELS: dict[str, str] = {
     "formed": "circuit formation ends",
     "cleaned": "clean-up ends",
 }
+STYLES = ("--", ":", "-.")
 LOSSES = ("train_loss", "test_loss", "restricted_loss", "excluded_loss")
 SHARES = ("train_accuracy", "test_accuracy", "trigonometric_share", "gini_embedding", "gini_output")
 
@@ -129,7 +130,9 @@ class ModularAdditionProgress(AbstractReproduction):
             for place, one in enumerate(rows[0]["bounds"]):
                 found = [(row["epoch"], row["bounds"][place]["certified"]) for row in rows]
                 drawn = [point for point in found if point[1] is not None]
-                axes.plot(*zip(*drawn, strict=True), "k--", linewidth=1, label=one["label"]) if drawn else None
+                if drawn:
+                    style = STYLES[place % len(STYLES)]
+                    axes.plot(*zip(*drawn, strict=True), f"k{style}", linewidth=1, label=one["label"])
             axes.legend(fontsize=7)
         return paths
 
