@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
 from pessimal.kernel.cost import matmul
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.tables import optional
+from pessimal.kernel.tables import optional, present
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.weights import Weights
 
@@ -91,8 +91,8 @@ def folded_tables(weights: Weights, arith: AbstractArithmetic, *, output: bool =
     b_o = optional(weights, "b_O", arith)
     constant = constant if b_o is None else constant + b_o
     for head in range(s.n_heads):
-        w_o = arith.matrix(_present(weights, "W_O", head))
-        one = arith.matrix(_present(weights, "W_V", head)) @ w_o
+        w_o = arith.matrix(present(weights, "W_O", head))
+        one = arith.matrix(present(weights, "W_V", head)) @ w_o
         ov = one if ov is None else ov + one
         b_v = optional(weights, "b_V", arith, head)
         constant = constant if b_v is None else constant + b_v @ w_o
@@ -118,13 +118,6 @@ def folded_tables(weights: Weights, arith: AbstractArithmetic, *, output: bool =
         return Folded(None, through(unembed, b_u), None)
     pre = through(arith.matrix(weights["W_in"]), optional(weights, "b_in", arith))
     return Folded(pre, through(unembed, both), output_map(weights, arith).enclose() if output else None)
-
-
-def _present(weights: Weights, name: str, head: int) -> Float[np.ndarray, "a b"]:
-    array = weights.get(name, head)
-    if array is None:
-        raise Rejected(Reason.UNSUPPORTED_MODEL, f"tensor {name!r} is missing")
-    return array
 
 
 def fixed_point(

@@ -18,6 +18,7 @@ $w_i(q,t) = a(q,t)\,\pi_i(q)$ and $V_i(t) = \mathrm{EVOU}[t] + \mathrm{PVOU}[i]$
 Contents:
     has_final_bias — whether logits are not all scaled alike.
     require_single_additive_head — refusals of the rules built on `AdditiveTables`.
+    present, optional — tensors of one head.
     AdditiveTables, additive_tables — token and position parts.
     PathTables, path_tables — every architecture the specification knows.
 """
@@ -27,6 +28,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from pessimal.kernel.arithmetic.float64 import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
@@ -140,21 +142,22 @@ def _direct(
     for head in range(weights.architecture.shape.n_heads):
         b_v = optional(weights, "b_V", arith, head)
         if b_v is not None:
-            w_o = weights.get("W_O", head)
-            residual = residual + b_v @ arith.matrix(_present(w_o))
+            residual = residual + b_v @ arith.matrix(present(weights, "W_O", head))
     direct = residual @ columns
     return direct if weights.architecture.ln_final else _plus(direct, optional(weights, "b_U", arith))
 
 
-def _present(array: np.ndarray | None) -> np.ndarray:
+def present(weights: Weights, name: str, head: int) -> Float[np.ndarray, "a b"]:
+    """A matrix of one head; raises `Rejected(unsupported-model)` if the model has none."""
+    array = weights.get(name, head)
     if array is None:
-        raise Rejected(Reason.UNSUPPORTED_MODEL, "a required tensor is missing")
+        raise Rejected(Reason.UNSUPPORTED_MODEL, f"tensor {name!r} is missing")
     return array
 
 
 def _head(weights: Weights, arith: AbstractArithmetic, head: int) -> tuple[AbstractMatrix, AbstractMatrix, Any]:
     """W_Q W_K^T, W_V W_O and b_Q W_K^T (or None) of one head."""
-    w_q, w_k, w_v, w_o = (arith.matrix(_present(weights.get(n, head))) for n in ("W_Q", "W_K", "W_V", "W_O"))
+    w_q, w_k, w_v, w_o = (arith.matrix(present(weights, n, head)) for n in ("W_Q", "W_K", "W_V", "W_O"))
     b_q = optional(weights, "b_Q", arith, head)
     return w_q @ w_k.transpose(), w_v @ w_o, None if b_q is None else b_q @ w_k.transpose()
 

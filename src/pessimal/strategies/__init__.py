@@ -6,7 +6,7 @@ Contents:
     brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, band.py, exact.py — one
         strategy each.
     layer_cake.py — for claims about the softmax.
-    sparse_output.py — for modular addition.
+    sparse_output.py, key_frequency.py — for modular addition.
     frontier.py — the best of all within a budget.
     recipes.py — where the search for band proofs begins.
     words.py — strategies as people write them.
@@ -26,6 +26,7 @@ from pessimal.strategies.exponential_moment import ExponentialMoment
 from pessimal.strategies.frontier import BUDGETS, Frontier, within
 from pessimal.strategies.grid_count import GridCount
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.key_frequency import KeyFrequency
 from pessimal.strategies.layer_cake import LayerCake
 from pessimal.strategies.position_minima import PositionMinima
 from pessimal.strategies.proof import Proof, prove
@@ -42,6 +43,7 @@ STRATEGIES: dict[str, type[AbstractStrategy]] = {
     "exact": Exact,
     "layer-cake": LayerCake,
     "sparse-output": SparseOutput,
+    "key-frequency": KeyFrequency,
     **PUBLISHED,
 }
 
@@ -70,6 +72,7 @@ __all__ = [
     "ExponentialMoment",
     "Frontier",
     "GridCount",
+    "KeyFrequency",
     "LayerCake",
     "PositionMinima",
     "Proof",

@@ -5,6 +5,7 @@ A rule run over these numbers costs a fraction of its outward-rounded form and d
 Contents:
     Plain — an array as matrix and enclosure at once.
     PlainArithmetic — makes them.
+    rounded — arrays for hints, with few bits.
 """
 
 from collections.abc import Sequence
@@ -187,3 +188,9 @@ class PlainArithmetic(AbstractArithmetic):
     def concatenate(self, parts: Sequence[Plain], axis: int) -> Plain:
         """Joined along an axis."""
         return Plain(np.concatenate([part.array for part in parts], axis))
+
+
+def rounded(array: Float[np.ndarray, "a b"], bits: int) -> Float[np.ndarray, "a b"]:
+    """Multiples of one power of two, so many bits for the largest entry."""
+    unit = 2.0 ** (np.frexp(np.abs(array).max())[1] - bits) if array.any() else 1.0
+    return np.asarray(np.rint(array / unit) * unit)

@@ -13,7 +13,7 @@ from pessimal.kernel.rules.sparse_output import BOX, REST, SparseOutputRule
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
-from pessimal.strategies.plain import PlainArithmetic
+from pessimal.strategies.plain import PlainArithmetic, rounded
 
 FORMS = ("low-rank", "own-frequency")
 RANKS = (2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
@@ -109,13 +109,7 @@ class SparseOutput(AbstractStrategy):
     def _hints(self, reads: Float[np.ndarray, "f r"], writes: Float[np.ndarray, "r p"]) -> Hints:
         """Rounded, which the rule does not mind: what rounding leaves out is in the rest."""
         options: dict[str, int | str] = {"rest": self.rest, "box": self.box, "rank": reads.shape[1]}
-        return Hints(options, {"reads": _rounded(reads), "writes": _rounded(writes)})
-
-
-def _rounded(array: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
-    """Multiples of a power of two, 12 bits for the largest entry."""
-    unit = 2.0 ** (np.frexp(np.abs(array).max())[1] - BITS) if array.any() else 1.0
-    return np.asarray(np.rint(array / unit) * unit)
+        return Hints(options, {"reads": rounded(reads, BITS), "writes": rounded(writes, BITS)})
 
 
 def _wrong(weights: Weights, question: Question, hints: Hints) -> float:

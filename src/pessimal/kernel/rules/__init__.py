@@ -10,6 +10,7 @@ Contents:
     grid_count.py — R3: exact polynomial counting on a grid, both sides.
     band/ — counting on a coarse grid in a band of tokens below each target.
     layer_cake.py — mean probability and cross-entropy from R2 at several margins.
+    key_frequency/ — modular addition: waves at the key frequencies, turned to the right answer.
     sparse_output.py — modular addition: a sparse or low-rank output map of the MLP, and a box for the rest.
     exact.py — R1 and R4 as a search: the exact count.
     terms.py, rivals.py — R4 to R6 and R8: the terms of the separable margin.
@@ -23,6 +24,7 @@ from pessimal.kernel.rules.exact import ExactRule
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.grid_count import GridCountRule
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
+from pessimal.kernel.rules.key_frequency import KeyFrequencyRule
 from pessimal.kernel.rules.layer_cake import LayerCakeRule
 from pessimal.kernel.rules.position_minima import PositionMinimaRule
 from pessimal.kernel.rules.sparse_output import SparseOutputRule
@@ -41,6 +43,7 @@ RULES: dict[str, AbstractRule] = {
         ExactRule(),
         LayerCakeRule(),
         SparseOutputRule(),
+        KeyFrequencyRule(),
     )
 }
 
@@ -55,6 +58,7 @@ __all__ = [
     "ExponentialMomentRule",
     "GridCountRule",
     "Hints",
+    "KeyFrequencyRule",
     "LayerCakeRule",
     "PositionMinimaRule",
     "SparseOutputRule",

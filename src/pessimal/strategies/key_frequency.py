@@ -1,0 +1,152 @@
+"""Key frequencies of modular addition: which ones, which neurons are read for them, and through how many directions."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Complex, Int
+
+from pessimal.kernel.rules.interface import Hints, Progress, no_progress
+from pessimal.kernel.rules.key_frequency import READ_OUT, KeyFrequencyRule
+from pessimal.spec.question import Question
+from pessimal.spec.weights import Weights
+from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.plain import PlainArithmetic, rounded
+
+# Frequencies with less than this share of the energy of the output map are left to the remainder.
+ENERGY = 1e-4
+EXTRAS = (0, 64, 256, 1024)
+BITS = 20
+
+
+@dataclass(frozen=True)
+class KeyFrequency(AbstractStrategy):
+    """The logits as waves at the key frequencies, turned to the right answer; everything else is bounded.
+
+    Options that are not given are searched, short proofs first, until one certifies every input.
+
+    Attributes:
+        frequencies: how many, those with the most energy first (default: all with more than 1e-4 of it).
+        extra: neurons read beyond their own frequency, as (neuron, frequency) pairs, those with the largest reach
+            first.
+        columns: directions through which pre-activations are computed, singular vectors of W_in; 0: exact.
+        read_out: what neurons write beside the key frequencies: `bounded` by norms or `exact`.
+
+    Soundness: `kernel.rules.key_frequency`, for every hint.
+    Cost: 2 d_vocab^2 per neuron, 4 d_vocab^2 per pair, and folding: about d_vocab d_model^2 + d_model d_mlp
+        (columns + 4 frequencies).
+    Source: new; specification `modular-addition-certificates.md`, D, S and the cheap fold.
+    """
+
+    name: ClassVar[str] = "key-frequency"
+    rule: ClassVar[str] = "key-frequency"
+    asymptotic: ClassVar[str] = "O(v m^2 + m f n + v^2 f)"
+    source: ClassVar[str] = "new (D, S)"
+    summary: ClassVar[str] = "modular addition: waves at the key frequencies, turned to the answer; the rest bounded"
+
+    frequencies: int | None = None
+    extra: int | None = None
+    columns: int | None = None
+    read_out: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words and numbers out of range."""
+        for field, least in (("frequencies", 1), ("extra", 0), ("columns", 0)):
+            value = getattr(self, field)
+            if value is not None and value < least:
+                raise StrategyError(f"option {field}={value} must be at least {least}")
+        if self.read_out is not None and self.read_out not in READ_OUT:
+            raise StrategyError(f"option read_out={self.read_out!r} is not one of {', '.join(READ_OUT)}")
+
+    def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
+        """The shortest that certifies every input, or those that certify most."""
+        shape = weights.architecture.shape
+        model = _Model(weights)
+        chosen = model.key_frequencies(self.frequencies)
+        exact = [self.columns] if self.columns is not None else [min(4 * len(chosen) + 2, shape.d_model), 0]
+        read = [self.read_out] if self.read_out is not None else list(READ_OUT)
+        extras = [self.extra] if self.extra is not None else [*EXTRAS, shape.d_mlp * len(chosen)]
+        folds = [(c, r) for c, r in product(exact, read) if (c == 0) == (r == "exact")] or list(product(exact, read))
+        trials = list(product(folds, dict.fromkeys(min(one, shape.d_mlp * (len(chosen) - 1)) for one in extras)))
+        best: tuple[int, Hints] | None = None
+        for done, ((columns, read_out), extra) in enumerate(trials):
+            wrong, hints = _refined(weights, question, model.hints(chosen, extra, columns, read_out))
+            if best is None or wrong < best[0]:
+                best = wrong, hints
+            progress(done + 1, len(trials))
+            if not wrong:
+                break
+        if best is None:
+            raise StrategyError("there is nothing to try")
+        return best[1]
+
+
+class _Model:
+    """What the search needs of a model, in float64."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.w_in = np.asarray(weights["W_in"], dtype=np.float64)
+        self.w_out = np.asarray(weights["W_out"], dtype=np.float64)
+        self.unembed = np.asarray(weights["W_U"], dtype=np.float64)
+        self.p = self.unembed.shape[1]
+        self.waves = self._waves(np.arange(1, max((self.p - 1) // 2, 1) + 1))
+        self.out = self.w_out @ self.unembed @ self.waves
+
+    def _waves(self, frequencies: Int[np.ndarray, " n"]) -> Complex[np.ndarray, "p n"]:
+        return np.asarray(2 / self.p * np.exp(2j * np.pi / self.p * np.outer(np.arange(self.p), frequencies)))
+
+    def key_frequencies(self, count: int | None) -> Int[np.ndarray, " n"]:
+        """Rising."""
+        energy = (np.abs(self.out) ** 2).sum(0)
+        order = np.argsort(-energy, kind="stable")
+        share = energy / max(energy.sum(), np.finfo(float).tiny)
+        n = count if count is not None else max(1, int((share > ENERGY).sum()))
+        return np.asarray(np.sort(order[:n]) + 1)
+
+    def hints(self, chosen: Int[np.ndarray, " n"], extra: int, columns: int, read_out: str) -> Hints:
+        """Every difference class coarse."""
+        out, n = self.out[:, chosen - 1], len(chosen)
+        # The largest pre-activation is about the norm of a neuron's weights times a number all neurons share.
+        reach = np.abs(out) * np.linalg.norm(self.w_in, axis=0)[:, np.newaxis]
+        kept = np.zeros(out.shape, dtype=bool)
+        kept[np.arange(len(out)), np.abs(out).argmax(1)] = True
+        kept.ravel()[np.argsort(np.where(kept, -1.0, reach).ravel(), kind="stable")[::-1][:extra]] = True
+        arrays = {"frequencies": chosen.astype(np.int64), "kept": np.flatnonzero(kept)}
+        if columns:
+            arrays["directions"] = rounded(np.linalg.svd(self.w_in, full_matrices=False)[0][:, :columns], BITS)
+            columns = arrays["directions"].shape[1]
+        if read_out == "bounded":
+            written = self.unembed @ self.waves[:, chosen - 1]
+            both = np.concatenate([written.real, written.imag], axis=1)
+            arrays["shrink"] = rounded(np.linalg.pinv(both.T @ both), BITS)
+        options: dict[str, int | str] = {"read_out": read_out, "columns": columns, "frequencies": n}
+        return Hints(options | {"kept": int(kept.sum()), "fine": 0}, arrays)
+
+
+def _refined(weights: Weights, question: Question, hints: Hints) -> tuple[int, Hints]:
+    """Inputs that are not certified, and the hints with the differences where looking at every input helps."""
+    coarse = _lost(weights, question, hints)
+    if not coarse.any():
+        return 0, hints
+    p = len(coarse)
+    fine = _lost(weights, question, _with_fine(hints, np.ones(p, dtype=bool)))
+    better = fine < coarse
+    return int(np.where(better, fine, coarse).sum()), _with_fine(hints, better)
+
+
+def _with_fine(hints: Hints, fine: Bool[np.ndarray, " p"]) -> Hints:
+    options = {**hints.options, "fine": int(fine.sum())}
+    return Hints(options, {**hints.arrays, "fine": np.flatnonzero(fine)} if fine.any() else hints.arrays)
+
+
+def _lost(weights: Weights, question: Question, hints: Hints) -> Int[np.ndarray, " p"]:
+    """Inputs the rule would not count, without rounding, by difference a - b."""
+    arith = PlainArithmetic()
+    p = weights.architecture.shape.d_vocab
+    with arith.running():
+        strata = KeyFrequencyRule().bound(weights, question, hints, arith, no_progress).strata
+    lost = np.zeros(p, dtype=np.int64)
+    for (b, y), count in strata.items():
+        lost[(y - 2 * b) % p] += int(count)
+    return lost
