@@ -13,8 +13,9 @@ from pessimal.kernel.quadrature import spread
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.key_frequency import READ_OUT
+from pessimal.kernel.rules.key_frequency import FORM, READ_OUT
 from pessimal.kernel.trigonometry import circle
+from pessimal.search.profiles import profiles_of
 from pessimal.spec.question import Question
 from pessimal.strategies import KeyFrequency, prove
 from sampling import examples
@@ -60,7 +61,38 @@ def some_hints(tensors: dict[str, np.ndarray], seed: int) -> Hints:
         written = 2 / p * tensors["W_U"].astype(float) @ np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
         shrink = np.linalg.pinv(written.T @ written) * rng.choice([0.0, 1.0, -2.0])
         shrink = shrink + rng.choice([0.0, 1.0]) * rng.normal(size=shrink.shape)
-    return hints(p, f, frequencies, kept, fine, directions, shrink)
+    return with_hidden(hints(p, f, frequencies, kept, fine, directions, shrink), tensors, rng)
+
+
+def with_hidden(one: Hints, tensors: dict[str, np.ndarray], rng) -> Hints:
+    """Neurons one by one, clusters, moments or boxes: sensible for `wave_modular`, spoilt, or garbage."""
+    f, n = tensors["W_in"].shape[1], len(one.arrays["frequencies"])
+    kind = str(rng.choice(["neurons", "clusters", "moment", "box"]))
+    options, arrays = dict(one.options), dict(one.arrays)
+    if kind == "clusters":
+        count = int(rng.integers(1, f + 1))
+        options |= {"hidden": "clusters", "clusters": count}
+        arrays["cluster"] = np.arange(f) % count if rng.random() < 0.5 else rng.integers(0, count, f)
+        arrays["scale"], arrays["share"] = rng.choice([0.0, 1.0, -2.0]) + rng.choice([0.0, 1.0]) * rng.normal(
+            size=(2, f)
+        )
+    elif kind in FORM:
+        phase = 2 * np.pi / f * (np.arange(f) + 0.3) + rng.choice([0.0, 1e-2, 1.0]) * rng.normal(size=f)
+        arrays["read"] = rng.choice([0.5, 1.0, 30.0]) * np.stack([np.cos(phase), np.sin(phase)])
+        options |= {"hidden": "quadrature", "form": kind}
+        kept = np.zeros(f * n, dtype=bool)
+        kept[arrays.get("kept", np.zeros(0, dtype=np.int64))] = True
+        if kind == "moment":
+            options["terms"] = int(rng.choice([1, 3, 20]))
+        else:
+            grid, columns = int(rng.choice([5, 512])), [np.flatnonzero(column) for column in kept.reshape(f, n).T]
+            options["grid"] = grid
+            arrays["offsets"] = rng.integers(-grid, grid, n)
+            if kept.any():
+                orders = [column[np.argsort(phase[column] % np.pi)] for column in columns]
+                arrays["order"] = np.concatenate(orders)
+                arrays["nodes"] = np.rint(phase[arrays["order"]] % np.pi / np.pi * grid).astype(np.int64)
+    return Hints(options, arrays)
 
 
 def found_verdicts(weights, p: int) -> dict:
@@ -133,6 +165,30 @@ def test_a_planted_wave_is_certified_from_its_own_frequency(p, neurons):
     assert proof.cost.flops < RULE.cost(weights.architecture, Question(task), everything(p, neurons)).flops
 
 
+@pytest.mark.parametrize(
+    "options", [{"hidden": "clusters", "clusters": 13}, {"hidden": "quadrature"}, {"hidden": "quadrature", "terms": 0}]
+)
+def test_a_planted_wave_is_certified_by_profiles_and_by_integrals(options):
+    """Many even neurons: the strategy's own clusters, moments and boxes all leave a margin."""
+    p, neurons = 5, 97
+    weights = modular_weights(wave_modular(p, neurons, 1e-5, 0))
+    task = ModularSizes(p, 6, 2, neurons).task()
+    proof = prove(weights, task, KeyFrequency(frequencies=1, columns=2, read_out="bounded", **options))
+    assert proof.claim.correct == p * p
+
+
+def test_profiles_are_found_up_to_scale():
+    """Three profiles, multiples of either sign: three clusters, and scale times profile is the neuron."""
+    rng = np.random.default_rng(3)
+    base = rng.normal(size=(3, 10))
+    label, factor = np.arange(31) % 3, rng.choice([-1, 1], 31) * rng.uniform(0.5, 2, 31)
+    tables = factor[:, np.newaxis] * base[label]
+    found = profiles_of(tables, np.ones(31), np.zeros(31, dtype=int), 3)
+    profile = np.stack([(found.share[:, np.newaxis] * tables)[found.cluster == c].sum(0) for c in range(3)])
+    assert len(set(zip(label.tolist(), found.cluster.tolist(), strict=True))) == 3
+    np.testing.assert_allclose(found.scale[:, np.newaxis] * profile[found.cluster], tables, atol=1e-12)
+
+
 @pytest.mark.parametrize("sizes", PAIRS)
 def test_the_cost_is_what_is_counted(sizes):
     """cost() = the operations on this very model; a kept pair costs four per input, less what boxing it costs."""
@@ -200,6 +256,14 @@ def test_the_circle_encloses_cosines_and_sines(n, arithmetic):
         ({}, {"frequencies": np.array([2, 1])}), ({}, {"frequencies": np.array([1, 1])}),
         ({}, {"frequencies": np.array([0, 1])}), ({}, {"frequencies": np.array([1, 3])}),
         ({}, {"kept": np.array([0, 22])}), ({}, {"kept": np.array([-1, 3])}), ({}, {"kept": np.array([0.0, 3.0])}),
+        ({"hidden": "clusters"}, {}), ({"hidden": "quadrature"}, {}), ({"hidden": "nothing"}, {}),
+        ({"hidden": "clusters", "clusters": 2}, {"cluster": np.full(11, 2), "scale": np.ones(11), "share": np.ones(11)}),
+        ({"hidden": "quadrature", "form": "moment", "terms": 0}, {"read": np.ones((2, 11))}),
+        ({"hidden": "quadrature", "form": "moment", "terms": 3}, {"read": np.ones((11, 2))}),
+        ({"hidden": "quadrature", "form": "box", "grid": 8},
+         {"read": np.ones((2, 11)), "offsets": np.zeros(2, np.int64), "order": np.array([0, 2]), "nodes": np.zeros(2, np.int64)}),
+        ({"hidden": "quadrature", "form": "box", "grid": 8},
+         {"read": np.ones((2, 11)), "offsets": np.zeros(2, np.int64), "order": np.array([0, 0]), "nodes": np.zeros(2, np.int64)}),
         ({"fine": 1}, {"fine": np.array([5])}), ({"columns": 2}, {"directions": np.full((7, 2), np.nan)}),
         ({"columns": 2}, {"directions": np.zeros((2, 7))}), ({"read_out": "bounded"}, {"shrink": np.zeros((2, 2))}),
     ],

@@ -5,10 +5,12 @@ from itertools import product
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Complex, Int
+from jaxtyping import Bool, Complex, Float, Int
 
+from pessimal.kernel.folded import folded_tables
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress
-from pessimal.kernel.rules.key_frequency import READ_OUT, KeyFrequencyRule
+from pessimal.kernel.rules.key_frequency import FORM, HIDDEN, READ_OUT, KeyFrequencyRule
+from pessimal.search.profiles import profiles_of
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError
@@ -18,6 +20,8 @@ from pessimal.strategies.plain import PlainArithmetic, rounded
 ENERGY = 1e-4
 EXTRAS = (0, 64, 256, 1024)
 BITS = 20
+# Nodes of the box form per half circle.
+GRID = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class KeyFrequency(AbstractStrategy):
             first.
         columns: directions through which pre-activations are computed, singular vectors of W_in; 0: exact.
         read_out: what neurons write beside the key frequencies: `bounded` by norms or `exact`.
+        hidden: how activations are evaluated: `neurons`, one by one; `clusters`, one profile for several neurons;
+            `quadrature`, one integral per frequency.
+        clusters: how many, with `hidden=clusters`.
+        terms: moments of the quadrature's bound; 0: its box form.
 
     Soundness: `kernel.rules.key_frequency`, for every hint.
     Cost: 2 d_vocab^2 per neuron, 4 d_vocab^2 per pair, and folding: about d_vocab d_model^2 + d_model d_mlp
@@ -49,15 +57,20 @@ class KeyFrequency(AbstractStrategy):
     extra: int | None = None
     columns: int | None = None
     read_out: str | None = None
+    hidden: str = HIDDEN[0]
+    clusters: int = 96
+    terms: int = 20
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers out of range."""
-        for field, least in (("frequencies", 1), ("extra", 0), ("columns", 0)):
+        for field, least in (("frequencies", 1), ("extra", 0), ("columns", 0), ("clusters", 1), ("terms", 0)):
             value = getattr(self, field)
             if value is not None and value < least:
                 raise StrategyError(f"option {field}={value} must be at least {least}")
         if self.read_out is not None and self.read_out not in READ_OUT:
             raise StrategyError(f"option read_out={self.read_out!r} is not one of {', '.join(READ_OUT)}")
+        if self.hidden not in HIDDEN:
+            raise StrategyError(f"option hidden={self.hidden!r} is not one of {', '.join(HIDDEN)}")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The shortest that certifies every input, or those that certify most."""
@@ -66,12 +79,15 @@ class KeyFrequency(AbstractStrategy):
         chosen = model.key_frequencies(self.frequencies)
         exact = [self.columns] if self.columns is not None else [min(4 * len(chosen) + 2, shape.d_model), 0]
         read = [self.read_out] if self.read_out is not None else list(READ_OUT)
-        extras = [self.extra] if self.extra is not None else [*EXTRAS, shape.d_mlp * len(chosen)]
+        every = shape.d_mlp * len(chosen)
+        extras = {"neurons": [*EXTRAS, every], "clusters": [every], "quadrature": [0]}[self.hidden]
+        extras = extras if self.extra is None else [self.extra]
         folds = [(c, r) for c, r in product(exact, read) if (c == 0) == (r == "exact")] or list(product(exact, read))
         trials = list(product(folds, dict.fromkeys(min(one, shape.d_mlp * (len(chosen) - 1)) for one in extras)))
         best: tuple[int, Hints] | None = None
         for done, ((columns, read_out), extra) in enumerate(trials):
-            wrong, hints = _refined(weights, question, model.hints(chosen, extra, columns, read_out))
+            one = model.hints(chosen, extra, columns, read_out)
+            wrong, hints = _refined(weights, question, self._hidden(model, one))
             if best is None or wrong < best[0]:
                 best = wrong, hints
             progress(done + 1, len(trials))
@@ -80,6 +96,12 @@ class KeyFrequency(AbstractStrategy):
         if best is None:
             raise StrategyError("there is nothing to try")
         return best[1]
+
+    def _hidden(self, model: "_Model", hints: Hints) -> Hints:
+        """With the hints of the way to evaluate activations."""
+        if self.hidden == "clusters":
+            return model.with_clusters(hints, self.clusters)
+        return model.with_quadrature(hints, self.terms) if self.hidden == "quadrature" else hints
 
 
 class _Model:
@@ -92,6 +114,10 @@ class _Model:
         self.p = self.unembed.shape[1]
         self.waves = self._waves(np.arange(1, max((self.p - 1) // 2, 1) + 1))
         self.out = self.w_out @ self.unembed @ self.waves
+        arith = PlainArithmetic()
+        with arith.running():
+            pre = folded_tables(weights, arith, output=False).pre
+        self.pre = np.zeros((2, self.p, len(self.out))) if pre is None else pre.bounds()[0]
 
     def _waves(self, frequencies: Int[np.ndarray, " n"]) -> Complex[np.ndarray, "p n"]:
         return np.asarray(2 / self.p * np.exp(2j * np.pi / self.p * np.outer(np.arange(self.p), frequencies)))
@@ -127,6 +153,58 @@ class _Model:
             "frequencies": n,
         }
         return Hints(options | {"kept": int(kept.sum()), "fine": 0}, arrays)
+
+    def with_clusters(self, hints: Hints, count: int) -> Hints:
+        """Profiles of the neurons with one own frequency."""
+        out = np.abs(self.out[:, hints.arrays["frequencies"] - 1])
+        tables = self.pre.transpose(2, 0, 1).reshape(len(out), -1)
+        found = profiles_of(tables, np.linalg.norm(out, axis=1), out.argmax(1), count)
+        arrays = {
+            "cluster": found.cluster,
+            "scale": rounded(found.scale[np.newaxis], BITS)[0],
+            "share": rounded(found.share[np.newaxis], BITS)[0],
+        }
+        options = {**hints.options, "hidden": "clusters", "clusters": int(found.cluster.max()) + 1}
+        return Hints(options, {**hints.arrays, **arrays})
+
+    def with_quadrature(self, hints: Hints, terms: int) -> Hints:
+        """Each neuron reads the mean wave of both positions at the frequency it writes most of."""
+        frequencies, n = hints.arrays["frequencies"], len(hints.arrays["frequencies"])
+        own = np.abs(self.out[:, frequencies - 1]).argmax(1)
+        waves = self.waves[:, frequencies - 1].conj()
+        read = np.einsum("iaf,af->f", self.pre, waves[:, own]) / 2
+        read = np.where(read == 0, np.finfo(np.float32).tiny, read)
+        arrays = {**hints.arrays, "read": np.stack([read.real, read.imag])}
+        options = {**hints.options, "hidden": "quadrature", "form": FORM[0], "terms": terms}
+        if terms:
+            return Hints(options, arrays)
+        del options["terms"]
+        kept = np.zeros(len(own) * n, dtype=bool)
+        kept[hints.arrays.get("kept", np.zeros(0, dtype=np.int64))] = True
+        orders, nodes, offsets = [], [], []
+        for neurons, column in zip(kept.reshape(-1, n).T, self.out[:, frequencies - 1].T, strict=True):
+            order, node, offset = _boxes(np.flatnonzero(neurons), read, np.abs(column))
+            orders.append(order)
+            nodes.append(node)
+            offsets.append(offset)
+        arrays |= {"offsets": np.array(offsets, dtype=np.int64)}
+        if kept.any():
+            arrays |= {"order": np.concatenate(orders), "nodes": np.concatenate(nodes)}
+        return Hints({**options, "form": FORM[1], "grid": GRID}, arrays)
+
+
+def _boxes(
+    neurons: Int[np.ndarray, " kept"], read: Complex[np.ndarray, " f"], height: Float[np.ndarray, " f"]
+) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " kept"], int]:
+    """Order, nodes and offset on the half circle: boxes laid where their middles are nearest to their nodes."""
+    if not neurons.size:
+        return neurons, neurons, 0
+    phase = np.angle(read[neurons]) % np.pi
+    order = np.argsort(phase, kind="stable")
+    nodes = np.rint(phase[order] / np.pi * GRID).astype(np.int64)
+    width = (np.abs(read) * height)[neurons][order]
+    width = width / max(width.sum(), np.finfo(float).tiny) * GRID
+    return neurons[order], nodes, int(np.rint(np.median(nodes - np.cumsum(width) + width / 2)))
 
 
 def _refined(weights: Weights, question: Question, hints: Hints) -> tuple[int, Hints]:

@@ -96,13 +96,15 @@ def by_quadrature(
     """One integral per frequency."""
     p, n = inputs.pre[0].shape[0], options.kept.shape[1]
     half, read = arith.fraction(Fraction(1, 2)), arith.matrix(hint.read).enclose()
-    signals, errors, first, second = [], [], [], []
+    signals: list[AbstractEnclosure] = []
+    errors: list[AbstractEnclosure] = []
+    off: tuple[list[AbstractEnclosure], list[AbstractEnclosure]] = [], []
     for j in range(n):
         kept = np.flatnonzero(options.kept[:, j])
         cos, sin = (one[outputs.angle[j]].reshape(-1, 1) for one in (outputs.cos, outputs.sin))
         wave = cos * read[0, kept] - sin * read[1, kept]
         x, y = outputs.writes[kept, j], outputs.writes[kept, n + j]
-        for one, pre in ((first, inputs.pre[0]), (second, inputs.pre[1])):
+        for one, pre in zip(off, inputs.pre, strict=True):
             one.append(spread((pre[:, kept] - wave).absolute() * half, x, y, arith))
         # What is written at angle v is the real part of (x - iy) e^{iv}.
         node = Waves(read[:, kept], arith.stack([x, arith.fraction(Fraction(0)) - y]))
@@ -116,7 +118,8 @@ def by_quadrature(
         size, turn = amplitude[(one - two) % p], outputs.angle.T[(one + two) % p]
         return arith.concatenate([size * outputs.cos[turn], size * outputs.sin[turn]], axis=1)
 
-    return Approximation(waves, (arith.stack(first, axis=1), arith.stack(second, axis=1)), tilt * arith.stack(errors))
+    first, second = (arith.stack(one, axis=1) for one in off)
+    return Approximation(waves, (first, second), tilt * arith.stack(errors))
 
 
 def _integral_error(

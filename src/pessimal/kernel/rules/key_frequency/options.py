@@ -95,11 +95,11 @@ class KeyFrequency:
             {name for name, needs in needed.items() if needs},
         )
         frequencies = _rising(hints, "frequencies", n, 1, (shape.d_vocab - 1) // 2)
-        kept = np.zeros(shape.d_mlp * n, dtype=bool)
-        kept[_rising(hints, "kept", n_kept, 0, kept.size - 1)] = True
+        flat = np.zeros(shape.d_mlp * n, dtype=bool)
+        flat[_rising(hints, "kept", n_kept, 0, flat.size - 1)] = True
         fine = np.zeros(shape.d_vocab, dtype=bool)
         fine[_rising(hints, "fine", n_fine, 0, shape.d_vocab - 1)] = True
-        kept = kept.reshape(shape.d_mlp, n)
+        kept = flat.reshape(shape.d_mlp, n)
         return KeyFrequency(
             frequencies=frequencies,
             kept=kept,
