@@ -8,22 +8,24 @@ import pytest
 from jaxtyping import TypeCheckError
 
 from modular import ModularSizes, modular_weights, quadratic_modular, random_modular
+from pessimal.analysis.modular.logits import wrong_margins
 from pessimal.analysis.progress import (
     excluded_by_frequency,
     excluded_loss,
     fourier_norms,
+    fve_clock,
     gini,
     losses,
     progress,
     restricted_loss,
-    right,
     squared_weights,
     sum_part,
-    trigonometric_share,
 )
-from pessimal.analysis.progress_neurons import ablations, clusters, key_frequencies, output_frequencies, read_shares
+from pessimal.analysis.progress_neurons import ablations, read_shares
 from pessimal.analysis.progress_phases import Curves, Phases, phases
-from pessimal.circuits.modular_forward import fourier_basis, hidden, logits, output_map
+from pessimal.circuits.fourier import block, clusters, fourier_basis
+from pessimal.circuits.modular import output_map
+from pessimal.circuits.modular_pass import forward
 
 P, KEYS, ALPHA = 13, (2, 5), {2: 3.0, 5: 1.5}
 # A projection sums p^3 numbers of size 5 pairwise or p at a time: errors stay below 1e-14 of their size.
@@ -54,7 +56,7 @@ def clock_loss(alpha, p=P):
 
 def test_the_loss_of_a_sum_of_cosines_is_its_closed_form():
     np.testing.assert_allclose(losses(clock()), clock_loss(ALPHA), rtol=1e-13)
-    assert right(clock()).all()
+    assert (wrong_margins(clock()) > 0).all()
 
 
 def test_a_loss_far_below_an_ulp_of_the_logits_keeps_its_digits():
@@ -140,11 +142,11 @@ def test_the_sum_part_is_the_projection_on_the_published_directions():
     np.testing.assert_allclose(sum_part(expected, KEYS), expected, **CLOSE)
 
 
-def test_a_pure_circuit_is_all_trigonometric_and_its_quadrature_not_at_all():
-    assert trigonometric_share(clock() + 7.0, KEYS) == pytest.approx(1, rel=1e-13)
-    assert trigonometric_share(wave(2, A + B - C, np.pi / 2), KEYS) == pytest.approx(0, abs=1e-13)
-    assert trigonometric_share(wave(2, A + B - C) + wave(3, A + B - C), KEYS) == pytest.approx(0.5, rel=1e-13)
-    assert trigonometric_share(np.zeros((P, P, P)), KEYS) == 0.0
+def test_a_pure_circuit_is_all_clock_and_its_quadrature_not_at_all():
+    assert fve_clock(clock() + 7.0, KEYS) == pytest.approx(1, rel=1e-13)
+    assert fve_clock(wave(2, A + B - C, np.pi / 2), KEYS) == pytest.approx(0, abs=1e-13)
+    assert fve_clock(wave(2, A + B - C) + wave(3, A + B - C), KEYS) == pytest.approx(0.5, rel=1e-13)
+    assert fve_clock(np.zeros((P, P, P)), KEYS) == 0.0
 
 
 def test_gini_is_zero_of_equal_and_largest_of_one_hot_numbers():
@@ -167,7 +169,7 @@ def test_progress_of_a_right_model():
     trained = np.eye(7, dtype=bool)
     found = progress(weights, trained, [1, 3])
     assert found.accuracy == found.train_accuracy == found.test_accuracy == 1.0
-    loss = losses(logits(weights))
+    loss = losses(forward(weights).logits)
     assert found.full_loss == pytest.approx(loss.mean())
     assert found.train_loss == pytest.approx(loss[trained].mean())
     assert found.test_loss == pytest.approx(loss[~trained].mean())
@@ -175,35 +177,6 @@ def test_progress_of_a_right_model():
     assert set(found.record()["excluded_by_frequency"]) == {"1", "3"}
     whole = progress(weights, np.ones((7, 7), dtype=bool), [1, 3])
     assert whole.test_loss is whole.test_accuracy is None
-
-
-def test_neurons_belong_to_the_frequency_of_their_block():
-    a, b = A[..., 0], B[..., 0]
-    neurons = np.stack(
-        [
-            1 + wave(3, a) * wave(3, b, 0.4) + wave(3, a, 1.0),
-            wave(2, a) + wave(4, a),
-            wave(5, a) + 0.3 * wave(1, b),
-            np.zeros((P, P)),
-            np.full((P, P), 0.1),
-        ],
-        axis=2,
-    )
-    found = clusters(neurons)
-    # One part in 1.09 of the third neuron's energy; the fourth is dead, the fifth never changes.
-    np.testing.assert_allclose(found.share, [1, 0.5, 1 / 1.09, 0, 0], rtol=1e-12)
-    assert found.frequency[[0, 2]].tolist() == [3, 5]
-    assert found.members() == {3: 1, 5: 1}
-    assert key_frequencies(found) == [3, 5]
-    assert key_frequencies(found, least=2) == []
-    assert key_frequencies(found, share=0.95) == [3]
-
-
-def test_output_frequencies_are_those_with_the_energy():
-    c = np.arange(P)
-    out = np.stack([5.0 + wave(2, c), wave(6, c, 1.0), 0.05 * wave(4, c)])
-    assert output_frequencies(out) == [2, 6]
-    assert output_frequencies(out, share=1e-4) == [2, 4, 6]
 
 
 def test_read_directions_that_add_angles_have_share_one():
@@ -223,11 +196,11 @@ def model():
 
 def test_ablations_are_those_of_the_activations(model):
     """Against projections written out as matrices over the pairs."""
-    before, h, out, basis = logits(model), hidden(model), output_map(model), fourier_basis(7)
+    before, h, out, basis = forward(model).logits, forward(model).hidden, output_map(model), fourier_basis(7)
     found = ablations(model, [1, 3])
 
-    def block(k):
-        rows = [np.outer(x, y).ravel() for x in basis[[0, 2 * k - 1, 2 * k]] for y in basis[[0, 2 * k - 1, 2 * k]]]
+    def projection(k):
+        rows = [np.outer(x, y).ravel() for x in basis[block(k)] for y in basis[block(k)]]
         return np.transpose(rows[1:]) @ np.array(rows[1:])
 
     def loss(activations):
@@ -235,31 +208,33 @@ def test_ablations_are_those_of_the_activations(model):
 
     flat = h.reshape(49, -1)
     for k in (1, 3):
-        assert found["without_frequency"][k] == pytest.approx(loss(flat - block(k) @ flat), rel=1e-11)
+        assert found["without_frequency"][k] == pytest.approx(loss(flat - projection(k) @ flat), rel=1e-11)
     read = out @ basis[[1, 2, 5, 6]].T
     onto = read @ np.linalg.pinv(read)
     assert found["read_span"] == pytest.approx(loss(flat @ onto), rel=1e-11)
     assert found["read_complement"] == pytest.approx(loss(flat - flat @ onto), rel=1e-11)
-    kept = (block(1) + block(3)) @ before.reshape(49, 7) + before.mean((0, 1))
+    kept = (projection(1) + projection(3)) @ before.reshape(49, 7) + before.mean((0, 1))
     assert found["key_blocks"] == pytest.approx(float(losses(kept.reshape(7, 7, 7)).mean()), rel=1e-11)
     assert found["full"] == float(losses(before).mean())
     assert found["sum_directions"] == restricted_loss(before, [1, 3])
 
 
 def test_only_neurons_above_the_share_are_replaced(model):
-    assert ablations(model, [1], share=1.0)["polynomial_neurons"] == float(losses(logits(model)).mean())
-    h, basis = hidden(model), fourier_basis(7)
+    assert ablations(model, [1], share=1.0)["polynomial_neurons"] == float(losses(forward(model).logits).mean())
+    h, basis = forward(model).hidden, fourier_basis(7)
     labels = clusters(h)
     replaced = np.empty_like(h)
     for i, k in enumerate(labels.frequency):
-        rows = basis[[0, 2 * k - 1, 2 * k]]
+        rows = basis[block(k)]
         replaced[..., i] = rows.T @ (rows @ h[..., i] @ rows.T) @ rows
-    expected = float(losses(logits(model) + (replaced - h) @ output_map(model)).mean())
+    expected = float(losses(forward(model).logits + (replaced - h) @ output_map(model)).mean())
     assert ablations(model, [1], share=0.0)["polynomial_neurons"] == pytest.approx(expected, rel=1e-11)
 
 
 def test_all_frequencies_together_are_all_that_is_read(model):
-    assert ablations(model, [1, 2, 3])["read_span"] == pytest.approx(float(losses(logits(model)).mean()), rel=1e-11)
+    assert ablations(model, [1, 2, 3])["read_span"] == pytest.approx(
+        float(losses(forward(model).logits).mean()), rel=1e-11
+    )
 
 
 GROKKED = Curves(
@@ -337,7 +312,7 @@ NAN = np.full((P, P, P), np.nan)
         (lambda: restricted_loss(clock(), []), "there are no key frequencies"),
         (lambda: excluded_by_frequency(clock(), [], EVERY), "there are no key frequencies"),
         (lambda: restricted_loss(clock(), [2, 2]), r"\[2, 2\] are not distinct numbers from 1 to 6"),
-        (lambda: trigonometric_share(clock(), [7]), r"\[7\] are not distinct numbers from 1 to 6"),
+        (lambda: fve_clock(clock(), [7]), r"\[7\] are not distinct numbers from 1 to 6"),
         (lambda: excluded_loss(clock(), KEYS, ~EVERY), "at least one true entry"),
         (lambda: excluded_loss(clock(), KEYS, np.ones((5, 5), dtype=bool)), r"shape \[13, 13\]"),
         (lambda: gini(np.zeros(5)), "not all zero"),

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modular import ATTENDED, ModularSizes, modular_weights, random_modular
+from pessimal.analysis.modular.logits import wrong_margins
+from pessimal.circuits.modular_pass import forward
 from pessimal.reproductions import REPRODUCTIONS, ReproductionError, reproduce
-from pessimal.reproductions.modular_runs import modular_run, read_keys, strategies_of
+from pessimal.reproductions.modular_runs import bound_row, modular_run, read_keys, strategies_of
 from pessimal.reproductions.run import draw, find_config
 from pessimal.train import ModularConfig
 
@@ -76,6 +79,31 @@ def test_a_strategy_that_refuses_is_a_row(tmp_path):
     assert "refused" in (tmp_path / "out" / "progress.md").read_text()
 
 
+def test_a_strategy_is_tried_at_the_epochs_it_names(tmp_path):
+    pytest.importorskip("torch")
+    config = written(tmp_path, 'key_frequencies = "output"\n', STRATEGY + "at = [15]\n" + STRATEGY)
+    paths = reproduce(REPRODUCTIONS["modular-addition"], config, tmp_path / "out")
+    results = json.loads(paths[0].read_text())["results"]
+    tried = {row["epoch"]: [bound is not None for bound in row["bounds"]] for row in results["checkpoints"]}
+    assert tried == {15: [True, True], 30: [False, True]}
+    assert len(results["strategies"]) == 2
+    with pytest.raises(ReproductionError, match="leave at out"):
+        reproduce(
+            REPRODUCTIONS["training-length"], written(tmp_path, "", STRATEGY + "at = [15]\n"), tmp_path / "length"
+        )
+
+
+def test_a_model_of_three_tokens_is_proved_for_the_task_of_its_run(tmp_path):
+    """Whatever task its file names."""
+    sizes = ModularSizes(5, 7, 2, 3, k=3, equals=True)
+    weights = modular_weights(random_modular(sizes, 0), ATTENDED | {"task": "modular-addition"})
+    run = modular_run({"recipe": "grokking", "p": 5, "epochs": 1}, 0, tmp_path)
+    row = bound_row(weights, run.config.spec_task, {"strategy": "brute-force", "options": {}})
+    assert (row["refused"], row["verdict"], row["total"]) == (None, "VERIFIED", "25")
+    right = wrong_margins(forward(weights).logits) > 0
+    assert row["correct"] == str(right.sum())
+
+
 def test_a_checkpoint_says_which_pairs_it_was_trained_on(tmp_path):
     pytest.importorskip("torch")
     record = {"p": 5, "d_model": 7, "d_head": 2, "n_heads": 1, "d_mlp": 3, "epochs": 2, "every": 1, "ratio": 0.8}
@@ -111,6 +139,7 @@ def test_shipped_configurations_are_readable(path):
         (lambda: modular_run({"at": [20_000]}, 0, Path()), "checkpoints"),
         (lambda: strategies_of({"strategies": [{"strategy": "guess"}]}), "'guess' is unknown"),
         (lambda: strategies_of({"strategies": [{"strategy": "sparse-output", "options": {"form": "x"}}]}), "form='x'"),
+        (lambda: strategies_of({"strategies": [{"strategy": "cubic", "at": 5}]}), "at=5 is not a list of epochs"),
         (lambda: read_keys(None, frozenset()), "configuration file of its own"),
         (lambda: read_keys(Path("nowhere.toml"), frozenset()), r"nowhere\.toml"),
     ],

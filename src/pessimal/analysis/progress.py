@@ -6,8 +6,8 @@ adding angles may use. It is the projection on $K$ of the mean of $L$ over the p
 
 - restricted loss: cross-entropy of $P_K L + \overline{L}$ (mean over pairs, class by class) on all pairs;
 - excluded loss: cross-entropy of $L - P_K L$ on the pairs trained on, for all of $K$ or for one frequency;
-- trigonometric part: the projection of $L$ on $\cos(w_k(a+b-c))$, $k\in K$, and its share of the variance of $L$
-  within inputs (what all classes share is no answer, so the mean over classes is taken off first);
+- FVE of the clock form: the share of the variance of $L$ within inputs (what all classes share is no answer) that
+  $\sum_{k\in K}C_k\cos(w_k(a+b-c))$ explains;
 - Gini coefficients of the Fourier norms of $W_E$ and of $W_L = W_{out}W_U$;
 - the sum of squared weights, tensors that are never read (W_Q and W_K of uniform attention) included.
 
@@ -17,9 +17,8 @@ proofs.
 Contents:
     Frequencies — frequencies from 1 to (p-1)/2.
     losses — cross-entropy pair by pair.
-    right — which pairs are answered.
-    sum_part, trigonometric_part — the two projections.
-    restricted_loss, excluded_loss, excluded_by_frequency, trigonometric_share — of logits.
+    sum_part — P_K L.
+    restricted_loss, excluded_loss, excluded_by_frequency, fve_clock — of logits.
     gini, fourier_norms, squared_weights — of weights.
     Progress, progress — all of them for one checkpoint.
 
@@ -35,8 +34,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pessimal.circuits.modular_forward import fourier_basis, logits, output_map, require_odd_prime
-from pessimal.circuits.residual import tensor
+from pessimal.analysis.modular.logits import behind, centred, clock_form, sums, wrong_margins
+from pessimal.circuits.fourier import fourier_basis, require_odd_prime
+from pessimal.circuits.modular import embedding, modulus, output_map
+from pessimal.circuits.modular_pass import forward
 from pessimal.spec import Weights
 
 Frequencies = Sequence[int]
@@ -54,7 +55,7 @@ class Progress:
         restricted_loss: the same of the sum part.
         excluded_loss: cross-entropy without the sum part, on the pairs trained on.
         excluded_by_frequency: the same without the sum part of one frequency.
-        trigonometric_share: share of the logits' variance that cos(w_k(a+b-c)) explains.
+        fve_clock: share of the logits' variance that the clock form explains.
         gini_embedding, gini_output: Gini coefficients of the Fourier norms of W_E and W_L.
         squared_weights: sum of squares of all tensors.
     """
@@ -68,7 +69,7 @@ class Progress:
     restricted_loss: float
     excluded_loss: float
     excluded_by_frequency: dict[int, float]
-    trigonometric_share: float
+    fve_clock: float
     gini_embedding: float
     gini_output: float
     squared_weights: float
@@ -92,10 +93,9 @@ def progress(weights: Weights, trained: Bool[np.ndarray, "p p"], frequencies: Fr
 
     Cost: one forward pass on all pairs and a few passes over p^3 numbers.
     """
-    all_logits = logits(weights)
-    p = len(all_logits)
-    trained = _pairs(trained, p)
-    loss, answered = losses(all_logits), right(all_logits)
+    p = modulus(weights)
+    trained, all_logits = _pairs(trained, p), forward(weights).logits
+    loss, answered = losses(all_logits), wrong_margins(all_logits) > 0
     rest = ~trained
     return Progress(
         train_loss=float(loss[trained].mean()),
@@ -107,8 +107,8 @@ def progress(weights: Weights, trained: Bool[np.ndarray, "p p"], frequencies: Fr
         restricted_loss=restricted_loss(all_logits, frequencies),
         excluded_loss=excluded_loss(all_logits, frequencies, trained),
         excluded_by_frequency=excluded_by_frequency(all_logits, frequencies, trained),
-        trigonometric_share=trigonometric_share(all_logits, frequencies),
-        gini_embedding=gini(fourier_norms(tensor(weights, "W_E")[:p])),
+        fve_clock=fve_clock(all_logits, frequencies),
+        gini_embedding=gini(fourier_norms(embedding(weights))),
         gini_output=gini(fourier_norms(output_map(weights).T)),
         squared_weights=squared_weights(weights),
     )
@@ -120,16 +120,11 @@ def losses(logits: Float[np.ndarray, "p p p"]) -> Float[np.ndarray, "p p"]:
     Raises:
         ValueError: the shape is not [p, p, p] for an odd prime p, or a logit is NaN or infinite.
     """
-    behind = _behind(logits)
-    top = behind.max(2)
-    loss: Float[np.ndarray, "p p"] = np.logaddexp(0.0, top + np.log(np.exp(behind - top[..., None]).sum(2)))
+    _modulus(logits)
+    gaps = behind(logits)
+    top = gaps.max(2)
+    loss: Float[np.ndarray, "p p"] = np.logaddexp(0.0, top + np.log(np.exp(gaps - top[..., None]).sum(2)))
     return loss
-
-
-def right(logits: Float[np.ndarray, "p p p"]) -> Bool[np.ndarray, "p p"]:
-    """Pairs whose sum has the strictly largest logit."""
-    answered: Bool[np.ndarray, "p p"] = _behind(logits).max(2) < 0
-    return answered
 
 
 def sum_part(logits: Float[np.ndarray, "p p p"], frequencies: Frequencies) -> Float[np.ndarray, "p p p"]:
@@ -140,27 +135,12 @@ def sum_part(logits: Float[np.ndarray, "p p p"], frequencies: Frequencies) -> Fl
     """
     p = _modulus(logits)
     rows = _key_rows(p, frequencies)
-    total = _sums(p)
+    total = sums(p)
     # Class by class and sum by sum; each sum has p pairs.
     by_sum = np.zeros((p, p))
     np.add.at(by_sum, total, logits)
     projected: Float[np.ndarray, "p p"] = rows.T @ (rows @ (by_sum / p))
     return projected[total]
-
-
-def trigonometric_part(logits: Float[np.ndarray, "p p p"], frequencies: Frequencies) -> Float[np.ndarray, "p p p"]:
-    """Projection of the logits on cos(w_k(a+b-c)), one coefficient per key frequency.
-
-    Raises:
-        ValueError: as `sum_part`.
-    """
-    p = _modulus(logits)
-    rows = _key_rows(p, frequencies)[0::2]
-    # cos(w_k(a+b-c)) depends on the residue a+b-c alone.
-    residue = (_sums(p)[..., None] - np.arange(p)) % p
-    mean = np.bincount(residue.ravel(), logits.ravel(), minlength=p) / p**2
-    fitted: Float[np.ndarray, " p"] = rows.T @ (rows @ mean)
-    return fitted[residue]
 
 
 def restricted_loss(
@@ -187,12 +167,11 @@ def excluded_by_frequency(
     return {int(k): excluded_loss(logits, [k], pairs) for k in frequencies}
 
 
-def trigonometric_share(logits: Float[np.ndarray, "p p p"], frequencies: Frequencies) -> float:
-    """Share of the variance within inputs that the trigonometric part explains; 0 of constant logits."""
-    centred = logits - logits.mean(2, keepdims=True)
-    part = trigonometric_part(centred, frequencies)
-    total = float((centred**2).sum())
-    return float((part**2).sum()) / total if total else 0.0
+def fve_clock(logits: Float[np.ndarray, "p p p"], frequencies: Frequencies) -> float:
+    """Share of the variance within inputs that the clock form explains; 0 of constant logits."""
+    _key_rows(_modulus(logits), frequencies)
+    within = centred(logits)
+    return clock_form(within, frequencies).fve if within.any() else 0.0
 
 
 def gini(values: Float[np.ndarray, " n"]) -> float:
@@ -236,20 +215,6 @@ def _pairs(pairs: Bool[np.ndarray, "..."], p: int) -> Bool[np.ndarray, "p p"]:
     if pairs.shape != (p, p) or pairs.dtype != bool or not pairs.any():
         raise ValueError(f"the pairs are a boolean array of shape [{p}, {p}] with at least one true entry")
     return pairs
-
-
-def _sums(p: int) -> Any:
-    """(a + b) mod p, [p, p]."""
-    return np.add.outer(np.arange(p), np.arange(p)) % p
-
-
-def _behind(logits: Float[np.ndarray, "p p p"]) -> Float[np.ndarray, "p p p"]:
-    """Logits minus that of the right class, which itself is left out."""
-    p = _modulus(logits)
-    target = _sums(p)[..., None]
-    behind = logits - np.take_along_axis(logits, target, 2)
-    np.put_along_axis(behind, target, -np.inf, 2)
-    return behind
 
 
 def _key_rows(p: int, frequencies: Frequencies) -> Float[np.ndarray, "two_k p"]:

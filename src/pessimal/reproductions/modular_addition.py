@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pessimal.analysis.progress import progress
-from pessimal.analysis.progress_neurons import ablations, clusters, key_frequencies, output_frequencies, read_shares
+from pessimal.analysis.progress_neurons import ablations, read_shares
 from pessimal.analysis.progress_phases import Curves, phases
-from pessimal.circuits.modular_forward import hidden, output_map
+from pessimal.circuits.fourier import clusters, key_frequencies
+from pessimal.circuits.modular import output_map
+from pessimal.circuits.modular_pass import forward
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
-from pessimal.reproductions.modular_runs import RUN, bound_row, modular_run, read_keys, strategies_of
+from pessimal.reproductions.modular_runs import RUN, bounds_at, label, modular_run, read_keys, strategies_of
 from pessimal.reproductions.tables import Table
 from pessimal.spec import Weights
 
 KINDS = ("neurons", "output")
 # Fewer neurons than this at a frequency are strays.
 LEAST = 5
+# Of the energy of W_L: a frequency with less is not one that the model writes.
+OUTPUT_SHARE = 0.01
 # Nanda et al. 2023, the mainline run (p = 113, three tokens, 40,000 epochs).
 PUBLISHED: dict[str, str] = {
     "key_frequencies": "14, 35, 41, 42, 52",
@@ -33,7 +37,7 @@ PUBLISHED: dict[str, str] = {
     "read_complement": "5.27",
     "without_frequency": "2.0e-04 to 2.4e-02",
     "read_shares": "93.2% to 98.2%",
-    "trigonometric_share": "95%",
+    "fve_clock": "95%",
     "memorised": "1,400",
     "formed": "9,400",
     "cleaned": "14,000",
@@ -49,14 +53,14 @@ LABELS: dict[str, str] = {
     "read_complement": "loss, activations projected on the complement",
     "without_frequency": "loss, activations without one key frequency",
     "read_shares": "variance of what W_L reads that is cos or sin of a+b",
-    "trigonometric_share": "variance of the logits that is cos(w(a+b-c))",
+    "fve_clock": "variance of the logits that is cos(w(a+b-c))",
     "memorised": "memorisation ends (epoch)",
     "formed": "circuit formation ends",
     "cleaned": "clean-up ends",
 }
 STYLES = ("--", ":", "-.")
 LOSSES = ("train_loss", "test_loss", "restricted_loss", "excluded_loss")
-SHARES = ("train_accuracy", "test_accuracy", "trigonometric_share", "gini_embedding", "gini_output")
+SHARES = ("train_accuracy", "test_accuracy", "fve_clock", "gini_embedding", "gini_output")
 
 
 class ModularAdditionProgress(AbstractReproduction):
@@ -80,7 +84,7 @@ class ModularAdditionProgress(AbstractReproduction):
         for epoch, weights in models:
             row = {"epoch": epoch, "weights_sha256": weights.sha256}
             measured = progress(weights, run.trained(), keys).record()
-            rows.append({**row, **measured, "bounds": [bound_row(weights, entry) for entry in strategies]})
+            rows.append({**row, **measured, "bounds": bounds_at(epoch, weights, run.config.spec_task, strategies)})
         found = None
         if rows[0]["test_loss"] is not None:
             names = ("train_accuracy", "test_accuracy", "excluded_loss")
@@ -89,6 +93,7 @@ class ModularAdditionProgress(AbstractReproduction):
         published = PUBLISHED if config.get("recipe") == "grokking" and run.config.p == 113 else {}
         return {
             "configuration": config,
+            "strategies": [label(entry) for entry in strategies],
             "checkpoints": rows,
             "final": final,
             "phases": found,
@@ -101,8 +106,7 @@ class ModularAdditionProgress(AbstractReproduction):
         rows = tuple((LABELS[key], published.get(key, "-"), ours[key]) for key in LABELS)
         tables = {"modular-addition": Table("The trained model", ("", "published", "ours"), rows)}
         names = (*LOSSES, *SHARES, "squared_weights")
-        labels = [one["label"] for one in results["checkpoints"][0]["bounds"]]
-        headings = ("epoch", *(name.replace("_", " ") for name in names), *labels)
+        headings = ("epoch", *(name.replace("_", " ") for name in names), *results["strategies"])
         lines = tuple(
             (f"{row['epoch']:,}", *(_number(row[name]) for name in names), *(_bound(one) for one in row["bounds"]))
             for row in _thinned(results["checkpoints"])
@@ -127,12 +131,12 @@ class ModularAdditionProgress(AbstractReproduction):
             top = max(row["squared_weights"] for row in rows)
             label = f"squared weights / {top:,.0f}"
             axes.plot(epochs, [row["squared_weights"] / top for row in rows], color="0.4", linewidth=1, label=label)
-            for place, one in enumerate(rows[0]["bounds"]):
-                found = [(row["epoch"], row["bounds"][place]["certified"]) for row in rows]
+            for place, name in enumerate(results["strategies"]):
+                found = [(row["epoch"], (row["bounds"][place] or {}).get("certified")) for row in rows]
                 drawn = [point for point in found if point[1] is not None]
                 if drawn:
                     style = STYLES[place % len(STYLES)]
-                    axes.plot(*zip(*drawn, strict=True), f"k{style}", linewidth=1, label=one["label"])
+                    axes.plot(*zip(*drawn, strict=True), f"k{style}", marker="o", markersize=3, linewidth=1, label=name)
             axes.legend(fontsize=7)
         return paths
 
@@ -141,16 +145,16 @@ def _final(weights: Weights, kind: str) -> tuple[dict[str, Any], list[int]]:
     """What the last checkpoint says of the circuit, and its key frequencies."""
     if kind not in KINDS:
         raise ReproductionError(f"key_frequencies {kind!r} is not one of {', '.join(KINDS)}")
-    activations, out = hidden(weights), output_map(weights)
+    activations, out = forward(weights).hidden, output_map(weights)
     labels = clusters(activations)
-    by_output = output_frequencies(out)
-    keys = key_frequencies(labels, least=LEAST) if kind == "neurons" else by_output
+    members, by_output = labels.members(), key_frequencies(out, share=OUTPUT_SHARE)
+    keys = [k for k, count in members.items() if count >= LEAST] if kind == "neurons" else by_output
     if not keys:
         raise ReproductionError("no frequency has its neurons: train longer, or set key_frequencies to output")
     return {
         "key_frequencies": keys,
         "output_frequencies": by_output,
-        "clusters": {str(k): count for k, count in labels.members().items()},
+        "clusters": {str(k): count for k, count in members.items()},
         "neurons": len(labels.share),
         "read_shares": {str(k): list(pair) for k, pair in read_shares(activations, out, keys).items()},
         "ablations": _with_text_keys(ablations(weights, keys)),
@@ -174,7 +178,7 @@ def _ours(results: dict[str, Any]) -> dict[str, str]:
         **{key: _number(value) for key, value in losses.items()},
         "without_frequency": f"{_number(min(single))} to {_number(max(single))}",
         "read_shares": f"{min(shares):.1%} to {max(shares):.1%}",
-        "trigonometric_share": f"{last['trigonometric_share']:.1%}",
+        "fve_clock": f"{last['fve_clock']:.1%}",
         **{key: "-" if end is None else f"{end:,}" for key, end in ends.items()},
     }
 
@@ -197,7 +201,9 @@ def _number(value: float | None) -> str:
     return f"{value:.3g}" if 1e-2 < abs(value) < 1e4 else f"{value:.2e}"
 
 
-def _bound(one: dict[str, Any]) -> str:
+def _bound(one: dict[str, Any] | None) -> str:
+    if one is None:
+        return "-"
     return "refused" if one["refused"] is not None else f"{one['certified']:.4f}, {one['flops'] / 1e6:.1f}M"
 
 

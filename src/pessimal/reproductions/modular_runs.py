@@ -2,13 +2,13 @@
 
 Keys of a run: `recipe` (pizza, clock or grokking), any field of `ModularConfig` but `checkpoints`, `checkpoints` (the
 folder, from the configuration's own), and the epochs: `at`, a list, or `every`, a distance.
-Keys of a strategy: `strategy`, its name, and `options`.
+Keys of a strategy: `strategy`, its name, `options`, and perhaps `at`, the epochs it is tried at (default: all).
 
 Contents:
     read_keys — a TOML file with known keys.
     ModularRun — one seed's checkpoints.
     modular_run — from a configuration.
-    bound_row — a proof and its check.
+    bound_row, bounds_at — a proof and its check; those of one checkpoint.
     strategies_of, label — the strategies of a configuration.
 """
 
@@ -26,6 +26,7 @@ from pessimal import api
 from pessimal.kernel.rejection import Rejected
 from pessimal.reproductions.interface import ReproductionError
 from pessimal.spec import Weights
+from pessimal.spec.task import AbstractTask
 from pessimal.strategies import STRATEGIES
 from pessimal.strategies.interface import StrategyError
 from pessimal.train import RECIPES, ModularConfig, TrainedModel, file_name
@@ -122,18 +123,21 @@ def strategies_of(config: dict[str, Any]) -> list[dict[str, Any]]:
     """The strategies of a configuration, with options; none by default.
 
     Raises:
-        ReproductionError: an unknown strategy or option.
+        ReproductionError: an unknown strategy or option, or `at` is not a list of epochs.
     """
     found = []
     for entry in config.get("strategies", []):
         name, options = entry.get("strategy"), dict(entry.get("options", {}))
-        if name not in STRATEGIES or set(entry) - {"strategy", "options"}:
-            raise ReproductionError(f"strategy {name!r} is unknown, or has keys beside strategy and options")
+        if name not in STRATEGIES or set(entry) - {"strategy", "options", "at"}:
+            raise ReproductionError(f"strategy {name!r} is unknown, or has keys beside strategy, options and at")
+        epochs = entry.get("at")
+        if epochs is not None and not (isinstance(epochs, list) and all(isinstance(one, int) for one in epochs)):
+            raise ReproductionError(f"{name}: at={epochs!r} is not a list of epochs")
         try:
             STRATEGIES[name](**options)
         except (TypeError, StrategyError) as error:
             raise ReproductionError(f"{name}: {error}") from None
-        found.append({"strategy": name, "options": options})
+        found.append({"strategy": name, "options": options, "at": epochs})
     return found
 
 
@@ -142,9 +146,18 @@ def label(entry: dict[str, Any]) -> str:
     return " ".join([entry["strategy"], *(f"{key}={value}" for key, value in entry["options"].items())])
 
 
-def bound_row(weights: Weights, entry: dict[str, Any]) -> dict[str, Any]:
-    """Bound, length and verdict of one strategy on one model; `refused` says why where there is no proof."""
-    task, _ = api.task_of(weights)
+def bounds_at(
+    epoch: int, weights: Weights, task: AbstractTask, strategies: list[dict[str, Any]]
+) -> list[dict[str, Any] | None]:
+    """A row for every strategy, None for those that are not tried at this epoch."""
+    return [bound_row(weights, task, one) if one["at"] is None or epoch in one["at"] else None for one in strategies]
+
+
+def bound_row(weights: Weights, task: AbstractTask, entry: dict[str, Any]) -> dict[str, Any]:
+    """Bound, length and verdict of one strategy on one model; `refused` says why where there is no proof.
+
+    The task is that of the run: files of three tokens may name it as if there were two.
+    """
     begun = time.monotonic()
     row: dict[str, Any] = {"strategy": entry["strategy"], "options": entry["options"], "label": label(entry)}
     try:

@@ -32,10 +32,13 @@ class TrainingLength(AbstractReproduction):
         seeds = config.get("seeds", [0])
         if not strategies or not isinstance(seeds, list):
             raise ReproductionError("training-length needs a list of seeds and at least one strategy")
+        if any(entry["at"] is not None for entry in strategies):
+            raise ReproductionError("training-length tries every strategy at every epoch: leave at out of strategies")
         models = []
         for seed in seeds:
-            for epoch, weights in modular_run(config, int(seed), swept.folder or Path()).weights():
-                exact, *bounds = (bound_row(weights, entry) for entry in [BRUTE, *strategies])
+            run = modular_run(config, int(seed), swept.folder or Path())
+            for epoch, weights in run.weights():
+                exact, *bounds = (bound_row(weights, run.config.spec_task, entry) for entry in [BRUTE, *strategies])
                 row = {"seed": int(seed), "epoch": epoch, "weights_sha256": weights.sha256}
                 models.append({**row, "exact": exact, "bounds": bounds})
         return {"configuration": config, "models": models}
