@@ -14,6 +14,8 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.key_frequency import FORM, READ_OUT
+from pessimal.kernel.rules.key_frequency import KeyFrequency as Options
+from pessimal.kernel.rules.key_frequency.rule import Margins
 from pessimal.kernel.trigonometry import circle
 from pessimal.search.profiles import profiles_of
 from pessimal.spec.question import Question
@@ -132,6 +134,91 @@ def test_planted_models_are_sound_by_stratum(p, neurons, make):
             assert all(value.strata.get(key, 0) >= count for key, count in wrong.items())
             useful += value.wrong_at_most < p * p
     assert useful >= 6
+
+
+SMALL = (ModularSizes(5, 1, 1, 1), ModularSizes(7, 2, 1, 1), ModularSizes(5, 1, 1, 2), *PAIRS)
+
+
+@settings(max_examples=examples(150))
+@given(st.sampled_from(SMALL), st.integers(0, 2**32 - 1))
+def test_every_part_of_the_margin_holds(sizes, seed):
+    """Per input: z within rho of its approximation, the remainder within its ends, the cost of rho as stated.
+
+    With one neuron and one channel most of these are attained. The tolerance is NumPy's, not the rule's.
+    """
+    tensors = random_modular(sizes, seed)
+    weights, one = modular_weights(tensors), some_hints(tensors, seed)
+    options = Options.read(one, weights.architecture.shape)
+    arith, p, n = Float64Arithmetic(), sizes.p, len(options.frequencies)
+    with arith.running():
+        margins = Margins(weights, options, arith)
+        alpha, beta = (np.stack(x.bounds()) for x in (margins.alpha, margins.beta))
+        parts = [
+            margins.rho,
+            *(margins.kept.error or ()),
+            *([margins.kept.spread_out] if margins.kept.spread_out else []),
+        ]
+        rho = [x.bounds()[1] for x in parts]
+        low, high, second, chord = (x.bounds() for x in (margins.low, margins.high, margins.second, margins.chord))
+    angle = 2 * np.pi / p * np.outer(np.arange(p), options.frequencies)
+    np.testing.assert_allclose(chord[1], 2 * np.abs(np.sin(angle.T / 2)), atol=1e-6)
+    hidden, direct = activations(tensors)
+    waves = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
+    t = {name: array.astype(float) for name, array in tensors.items()}
+    written = 2 / p * t["W_U"] @ waves
+    a, b = np.divmod(np.arange(p * p), p)
+    y = (a + b) % p
+    z = hidden @ t["W_out"] @ written + direct @ written
+    rest = hidden @ t["W_out"] @ t["W_U"] + direct @ t["W_U"] - z @ waves.T + t["b_out"] @ t["W_U"] + t["b_U"]
+    cos, sin = waves[y, :n], waves[y, n:]
+    true = z[:, :n] * cos + z[:, n:] * sin, z[:, n:] * cos - z[:, :n] * sin
+    off = np.hypot(
+        *(np.maximum(np.maximum(lo - x, x - hi), 0) for x, (lo, hi) in zip(true, (alpha, beta), strict=True))
+    )
+    by_input = [
+        np.broadcast_to(rho[0], (p * p, n)),
+        *(x[i] for x, i in zip(rho[1:], (a, b, (a - b) % p), strict=False)),
+    ]
+    scale = 1 + np.abs(z).max() + np.abs(rest).max()
+    assert (off <= sum(by_input) + 1e-9 * scale).all()
+    own = low[0][a, y] + second[0][b, y]
+    differs = rest[np.arange(p * p), y][:, np.newaxis] - rest
+    rival = np.arange(p) != y[:, np.newaxis]
+    assert (own[:, np.newaxis] - (high[1][a] + second[1][b]) <= differs + 1e-9 * scale)[rival].all()
+
+
+@pytest.mark.parametrize("sizes", PAIRS)
+def test_a_class_of_differences_takes_the_worst_of_its_inputs(sizes):
+    """Term by term: the shared bound is below that of every input."""
+    for seed in range(12):
+        tensors = random_modular(sizes, seed)
+        weights = modular_weights(tensors)
+        options = Options.read(some_hints(tensors, seed), weights.architecture.shape)
+        arith, first = Float64Arithmetic(), np.arange(sizes.p)
+        with arith.running():
+            margins = Margins(weights, options, arith)
+            for difference in range(sizes.p):
+                second = (first - difference) % sizes.p
+                ends = [
+                    (margins.key(first * sizes.p + second, fine=fine), margins.off(first, second, fine=fine))
+                    for fine in (False, True)
+                ]
+                (coarse, shared), (fine_key, fine_off) = ends
+                tiny = 1e-9 * (1 + np.abs(fine_key.bounds()[0]).max())
+                assert (coarse.bounds()[0] <= fine_key.bounds()[0] + tiny).all()
+                assert (shared.bounds()[1] >= fine_off.bounds()[1] - tiny).all()
+
+
+def activations(tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What neurons and the residual are on all inputs, a outermost, in float64."""
+    t = {name: array.astype(float) for name, array in tensors.items()}
+    p = t["W_E"].shape[0]
+    x = t["W_E"] + t["W_pos"][:2, np.newaxis]
+    ov = np.einsum("hmd,hdn->mn", t["W_V"], t["W_O"])
+    last = x[1] + t["b_O"] + np.einsum("hd,hdm->m", t["b_V"], t["W_O"])
+    rows = x[0] @ ov / 2, x[1] @ ov / 2 + last
+    residual = (rows[0][:, np.newaxis] + rows[1]).reshape(p * p, -1)
+    return np.maximum(residual @ t["W_in"] + t["b_in"], 0), residual
 
 
 @pytest.mark.parametrize("sizes", PAIRS)

@@ -28,6 +28,7 @@ from pessimal.strategies.sparse_output import FORMS, SparseOutput
 BUDGETS = tuple(round(2 ** (half / 2)) for half in range(36, 53))
 # Below this, counting every rival on its own is not worth trying.
 GRID_COUNT_FROM = 2**24
+CLUSTERS = (64, 96, 128)
 
 
 class Frontier:
@@ -64,7 +65,8 @@ class Frontier:
     def _strategies(self, budget: int) -> list[AbstractStrategy]:
         """What may have a proof that short."""
         if self.weights.architecture.attention == UNIFORM:
-            return [KeyFrequency(), *(SparseOutput(form=form) for form in FORMS), BruteForce()]
+            clusters = [KeyFrequency(hidden="clusters", clusters=n) for n in CLUSTERS]
+            return [KeyFrequency(), *clusters, *(SparseOutput(form=form) for form in FORMS), BruteForce()]
         if self.weights.architecture.shape.d_mlp:
             return [BruteForce()]
         short = [Band(budget=budget), ExponentialMoment(budget=budget), PositionMinima(), Cubic()]

@@ -18,8 +18,10 @@ because the two wave vectors are $2|\sin(\theta ke/2)|$ apart. All inputs with o
 $\alpha_k$ and the largest $|\beta_k|$ of them, unless hints ask for each by itself.
 
 z: half of $x_i$ is linear in the residual and evaluated exactly for all neurons. $\tfrac12|x_i|$ is evaluated for the
-(neuron, frequency) pairs that hints keep. Of the others, $\tfrac12|x_i| \in [0, X_i/2]$, $X_i$ the largest magnitude:
-the middle is added, and $X_i/4$ per neuron goes into $\rho_k$ by `parts.spread`.
+(neuron, frequency) pairs that hints keep: neuron by neuron, by clusters of neurons with one profile, or as one integral
+per frequency (hidden.py); the last two are off by a part that depends on a, one on b and one on a - b. Of the others,
+$\tfrac12|x_i| \in [0, X_i/2]$, $X_i$ the largest magnitude: the middle is added, and $X_i/4$ per neuron goes into
+$\rho_k$ by `quadrature.spread`.
 
 Pre-activations are exact, or through any matrix Q of few columns (a hint): with $c = Q^\top W_{in}$ and
 $\varrho = \alpha Q^\top + \varrho_\perp$, $\alpha = \varrho Q$, and $w_i = Qc_i + w_{\perp i}$,
@@ -35,8 +37,9 @@ S what the residual writes at K.
 
 Soundness: for all weights, frequencies, kept pairs, Q and T. No symmetry is assumed: $\alpha, \beta$ are computed for
 every input, and a difference class takes the worst of its inputs.
-Cost: counted by running the rule over shapes; per input 2 operations per neuron and 4 per kept pair.
-Source: new; specification `modular-addition-certificates.md`, (*), D, S and the cheap fold.
+Cost: counted by running the rule over shapes; per input 2 operations per neuron and 4 per kept pair, or 2 + 4 n per
+cluster, or none: with integrals everything but assembling p^2 n numbers is linear in the size of tables and weights.
+Source: new; specification `modular-addition-certificates.md`, (*), D, S, F (profiles) and the cheap fold.
 """
 
 from collections import Counter
@@ -72,7 +75,7 @@ CHUNK = 1 << 12
 def waves_at(
     kept: Approximation, inputs: Inputs, outputs: Outputs, options: KeyFrequency, arith: AbstractArithmetic
 ) -> AbstractEnclosure:
-    """All z but for what `_Margins.off` bounds, cosine parts before sine parts, `[p^2, 2 n]`, a outermost."""
+    """All z but for what `Margins.off` bounds, cosine parts before sine parts, `[p^2, 2 n]`, a outermost."""
     p, n = inputs.pre[0].shape[0], len(options.frequencies)
     tables = [(rho @ outputs.linear).enclose() for rho in inputs.rows]
     if outputs.bias is not None:
@@ -101,8 +104,17 @@ def fixed_radii(
     return rho + by_frequency(inputs.error * arith.fraction(Fraction(1, 2)), outputs, options, arith)
 
 
-class _Margins:
-    """Lower bounds of margins, class of differences by class of differences."""
+class Margins:
+    """Lower bounds of margins, class of differences by class of differences.
+
+    Attributes:
+        alpha, beta: of all inputs, `[p^2, n]`.
+        kept: what the kept pairs write, and how far off that may be.
+        rho: the rest of the error of z, `[1, n]`.
+        chord: 2 |sin(theta k e / 2)|, `[n, p]`.
+        low, high: ends of the remainder by a, output bias included, `[p, p]`.
+        second: the remainder by b, `[p, p]`.
+    """
 
     def __init__(self, weights: Weights, options: KeyFrequency, arith: AbstractArithmetic) -> None:
         inputs = Inputs(weights, options, arith)
@@ -206,7 +218,7 @@ class KeyFrequencyRule(AbstractRule):
         """Inputs that are not certainly right."""
         _require_two_tokens(weights.architecture, question)
         options = KeyFrequency.read(hints, weights.architecture.shape)
-        margins = _Margins(weights, options, arith)
+        margins = Margins(weights, options, arith)
         p = margins.p
         wrong: Counter[tuple[int, int]] = Counter()
         for difference in range(p):
