@@ -16,7 +16,7 @@ from pessimal.circuits.modular import output_map
 from pessimal.circuits.modular_pass import forward
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
-from pessimal.reproductions.modular_runs import RUN, bounds_at, label, modular_run, read_keys, strategies_of
+from pessimal.reproductions.modular_runs import RUN, bound_cell, bounds_at, label, modular_run, read_keys, strategies_of
 from pessimal.reproductions.tables import Table
 from pessimal.spec import Weights
 
@@ -108,7 +108,7 @@ class ModularAdditionProgress(AbstractReproduction):
         names = (*LOSSES, *SHARES, "squared_weights")
         headings = ("epoch", *(name.replace("_", " ") for name in names), *results["strategies"])
         lines = tuple(
-            (f"{row['epoch']:,}", *(_number(row[name]) for name in names), *(_bound(one) for one in row["bounds"]))
+            (f"{row['epoch']:,}", *(_number(row[name]) for name in names), *(bound_cell(one) for one in row["bounds"]))
             for row in _thinned(results["checkpoints"])
         )
         tables["progress"] = Table("Along training (losses in nats)", headings, lines)
@@ -199,12 +199,6 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3g}" if 1e-2 < abs(value) < 1e4 else f"{value:.2e}"
-
-
-def _bound(one: dict[str, Any] | None) -> str:
-    if one is None:
-        return "-"
-    return "refused" if one["refused"] is not None else f"{one['certified']:.4f}, {one['flops'] / 1e6:.1f}M"
 
 
 def _thinned(rows: list[dict[str, Any]], most: int = 20) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ Contents:
     ModularRun — one seed's checkpoints.
     modular_run — from a configuration.
     bound_row, bounds_at — a proof and its check; those of one checkpoint.
+    bound_cell — a bound in a table.
     strategies_of, label — the strategies of a configuration.
 """
 
@@ -16,6 +17,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from pessimal import api
 from pessimal.kernel.rejection import Rejected
 from pessimal.reproductions.interface import ReproductionError
 from pessimal.spec import Weights
+from pessimal.spec.claim import decimal_down
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import STRATEGIES
 from pessimal.strategies.interface import StrategyError
@@ -175,3 +178,14 @@ def bound_row(weights: Weights, task: AbstractTask, entry: dict[str, Any]) -> di
         "refused": None,
         "seconds": round(time.monotonic() - begun, 1),
     }
+
+
+def bound_cell(row: dict[str, Any] | None) -> str:
+    """Certified accuracy, rounded down, and MFLOP; a dash where nothing was tried."""
+    if row is None:
+        return "-"
+    if row["refused"] is not None:
+        return "refused"
+    checked = "" if row["verdict"] == "VERIFIED" else f" {row['verdict']}"
+    accuracy = decimal_down(Fraction(int(row["correct"]), int(row["total"])), 4)
+    return f"{accuracy}, {row['flops'] / 1e6:.1f}M{checked}"

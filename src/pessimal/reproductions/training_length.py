@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
-from pessimal.reproductions.modular_runs import RUN, bound_row, modular_run, read_keys, strategies_of
+from pessimal.reproductions.modular_runs import RUN, bound_cell, bound_row, modular_run, read_keys, strategies_of
 from pessimal.reproductions.tables import Table
 
 BRUTE = {"strategy": "brute-force", "options": {}}
@@ -49,7 +49,11 @@ class TrainingLength(AbstractReproduction):
         names = [one["label"] for one in models[0]["bounds"]]
         headings = ("seed, epoch", "exact accuracy, flops", *names)
         rows = tuple(
-            (f"{one['seed']}, {one['epoch']:,}", _cell(one["exact"]), *(_cell(bound) for bound in one["bounds"]))
+            (
+                f"{one['seed']}, {one['epoch']:,}",
+                bound_cell(one["exact"]),
+                *(bound_cell(bound) for bound in one["bounds"]),
+            )
             for one in sorted(models, key=lambda one: (one["epoch"], one["seed"]))
         )
         return {"training-length": Table("Certified accuracy and MFLOP by epoch of training", headings, rows)}
@@ -67,13 +71,6 @@ class TrainingLength(AbstractReproduction):
                 axes.legend(fontsize=7)
             paths.append(path)
         return paths
-
-
-def _cell(bound: dict[str, Any]) -> str:
-    if bound["refused"] is not None:
-        return "refused"
-    checked = "" if bound["verdict"] == "VERIFIED" else f" {bound['verdict']}"
-    return f"{bound['certified']:.4f}, {bound['flops'] / 1e6:.1f}M{checked}"
 
 
 def _lines(axes: Any, models: list[dict[str, Any]], key: str) -> None:
