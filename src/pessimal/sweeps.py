@@ -25,7 +25,7 @@ from pessimal.runs.config import Complaints, SweepConfig, read_config, same_conf
 from pessimal.runs.executors import run_units
 from pessimal.runs.folder import RunFolderError
 from pessimal.runs.index import build_index
-from pessimal.spec import MaxOfK, Overrides, Weights
+from pessimal.spec import MaxOfK, Overrides, TaskError, Weights
 from pessimal.strategies import PUBLISHED, STRATEGIES, StrategyError, SubCubic, known_strategies
 from pessimal.strategies.sub_cubic import workbench
 from pessimal.strategies.words import make_strategy
@@ -80,12 +80,18 @@ def plan(config_file: Path) -> tuple[SweepConfig, list[tuple[Path, tuple[str, ..
         raise complain(
             "checkpoints",
             f"{len(missing)} of {len(paths)} checkpoints are missing, the first is {missing[0]}; train them with:"
-            f" pessimal train max-of-k --k {config.k} --d-vocab {config.d_vocab} --seeds {config.seeds} --out FOLDER",
+            f" pessimal train {config.task or f'{MaxOfK.name} --k {config.k} --d-vocab {config.d_vocab}'}"
+            f" --seeds {config.seeds} --out FOLDER",
         )
     for path in paths:
-        shape = api.load_weights(path, Overrides()).architecture.shape
+        weights = api.load_weights(path, Overrides())
+        shape = weights.architecture.shape
         if (shape.k, shape.d_vocab) != (config.k, config.d_vocab):
             raise complain("k", f"{path.name} has k={shape.k}, d_vocab={shape.d_vocab}")
+        try:
+            api.task_of(weights, config.task or None)
+        except TaskError as error:
+            raise complain("task", f"{path.name}: {error}") from None
     return config, [(path, tuple(strategy_names(config))) for path in paths]
 
 
@@ -140,7 +146,7 @@ def prove_unit(unit: SweepUnit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 def _row(unit: SweepUnit, weights: Weights, asked: str) -> dict[str, Any]:
     """Prove, check, and describe one strategy on one model."""
     config = unit.config
-    task = MaxOfK(config.k, config.d_vocab)
+    task, _ = api.task_of(weights, config.task or None)
     name, *words = asked.split()
     kind = STRATEGIES[name]
     options = config.options if name in PUBLISHED else {}

@@ -479,7 +479,10 @@ def test_a_model_with_equals_is_proved_checked_and_described(capsys, tmp_path):
     code, out, _ = run(capsys, "info", path, *asked)
     assert code == 0
     assert "task        modular-addition-equals, 9 sequences" in out
-    code, out, err = run(capsys, "prove", path, *asked, "--out", cert)
+    code, out, _ = run(capsys, "prove", path, *asked, "--out", cert)
+    assert code == 0
+    assert "rule=brute-force" in out[0]
+    code, out, err = run(capsys, "prove", path, *asked, "--strategy", "position-minima", "--out", cert)
     assert code == 2
     assert "covers causal-softmax attention, not causal-softmax-before-MLP" in err
     code, out, err = run(capsys, "info", path)

@@ -207,6 +207,12 @@ def test_a_class_of_differences_takes_the_worst_of_its_inputs(sizes):
                 tiny = 1e-9 * (1 + np.abs(fine_key.bounds()[0]).max())
                 assert (coarse.bounds()[0] <= fine_key.bounds()[0] + tiny).all()
                 assert (shared.bounds()[1] >= fine_off.bounds()[1] - tiny).all()
+                rho = margins.rho.bounds()[1]
+                if margins.kept.error:
+                    rho = rho + sum(x.bounds()[1][i] for x, i in zip(margins.kept.error, (first, second), strict=True))
+                if margins.kept.spread_out is not None:
+                    rho = rho + margins.kept.spread_out.bounds()[1][difference]
+                assert (fine_off.bounds()[1] >= rho @ margins.chord.bounds()[1] * (1 - 1e-9)).all()
 
 
 def activations(tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from pessimal.runs import RunFolderError
 from pessimal.runs.config import ConfigError
 from pessimal.runs.executors import EngineError, run_units
 from pessimal.sweeps import sweep
-from pessimal.testing import safetensors_bytes, tiny_weights
+from pessimal.testing import safetensors_bytes, tiny_adder, tiny_weights
 
 STRATEGIES = [
     "cubic",
@@ -161,6 +161,28 @@ def test_results_of_another_sweep_or_version_are_never_mixed(config, tmp_path):
     (tmp_path / "out" / "sweep.json").unlink()
     with pytest.raises(RunFolderError, match="no sweep"):
         sweep(config, tmp_path / "out", workers=1)
+
+
+def test_a_sweep_proves_the_task_that_files_state_or_the_configuration_names(tmp_path):
+    """Adders are certified as adders; a task that no file fits is refused with its line."""
+    models = tmp_path / "models"
+    models.mkdir()
+    for seed in range(2):
+        tensors = {name: np.asarray(array) for name, array in tiny_adder(seed).tensors.items()}
+        metadata = {"attention": "uniform", "act_fn": "relu", "task": "modular-addition"}
+        (models / f"adder_seed{seed}.safetensors").write_bytes(safetensors_bytes(tensors, metadata))
+    path = tmp_path / "adders.toml"
+    text = GOOD.replace("k = 3", "k = 2").replace('"tiny"', '"adder"').replace("0:3", "0:2")
+    text = text.replace(json.dumps(STRATEGIES), '["brute-force", "key-frequency columns=0 read_out=exact"]')
+    path.write_text(text)
+    found = rows(sweep(path, tmp_path / "run"))
+    assert [(row["task"], row["verdict"]) for row in found] == [("modular-addition", "VERIFIED")] * 4
+    truth = [ps.prove(tiny_adder(seed), ps.ModularAddition(k=2, d_vocab=5), ps.BruteForce()) for seed in range(2)]
+    counted = [int(row["correct"]) for row in found if row["strategy"] == "brute-force"]
+    assert counted == [proof.claim.correct for proof in truth]
+    path.write_text(text + 'task = "modular-addition-equals"\n')
+    with pytest.raises(ConfigError, match=r"adders.toml line \d+: .*modular-addition-equals"):
+        sweep(path, tmp_path / "other")
 
 
 def test_the_python_interface_has_the_same_name():

@@ -13,11 +13,10 @@ from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json,
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec import SEMANTICS
+from pessimal.spec.architecture import Architecture
 from pessimal.spec.claim import ACCURACY
-from pessimal.strategies import AbstractStrategy, StrategyError
+from pessimal.strategies import AbstractStrategy, StrategyError, default_strategy
 from pessimal.strategies.words import make_strategy, read_budget
-
-DEFAULT, SOFTMAX_DEFAULT = "exponential-moment", "layer-cake"
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Prove:
     out: Path
     """where to write the certificate"""
     strategy: str | None = None
-    """name of a strategy (see `pessimal strategies`); left out: exponential-moment, or with a budget the best of all"""
+    """name of a strategy (see `pessimal strategies`); left out: the usual one for such a model (exponential-moment,
+    key-frequency or brute-force), or with a budget the best of all"""
     option: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """option of the strategy as NAME=VALUE; may be repeated"""
     budget: str | None = None
@@ -58,9 +58,9 @@ class Prove:
         if self.semantics not in SEMANTICS:
             raise StrategyError(f"semantics {self.semantics!r} is not one of {', '.join(SEMANTICS)}")
         budget = None if self.budget is None else read_budget(self.budget)
-        strategy = self._strategy(budget)
-        label = "the best strategy" if strategy is None else strategy.name
         weights = read_model(self.weights, self.model)
+        strategy = self._strategy(weights.architecture, budget)
+        label = "the best strategy" if strategy is None else strategy.name
         task, assumed = api.task_of(weights, self.task)
         for line in assumed:
             say(f"pessimal: assumed {line}")
@@ -106,10 +106,8 @@ class Prove:
             print_json(api.result_row(weights, verdict, seconds=seconds, assumptions=assumed))
         return VERIFIED
 
-    def _strategy(self, budget: int | None) -> AbstractStrategy | None:
+    def _strategy(self, architecture: Architecture, budget: int | None) -> AbstractStrategy | None:
         """The one to use, or None for the best of all within a budget; claims about the softmax have one."""
-        if self.claim != ACCURACY:
-            return make_strategy(self.strategy or SOFTMAX_DEFAULT, self.option, budget)
-        if self.strategy is None and budget is not None and not self.option:
+        if self.claim == ACCURACY and self.strategy is None and budget is not None and not self.option:
             return None
-        return make_strategy(self.strategy or DEFAULT, self.option, budget)
+        return make_strategy(self.strategy or default_strategy(architecture, self.claim), self.option, budget)

@@ -32,6 +32,7 @@ class SweepConfig:
         seeds: seeds as `pessimal train` reads them.
         strategies: names, each with NAME=VALUE options after it if need be, such as `band budget=2^20`; `published`
             stands for the hundred sub-cubic ones.
+        task: name of the task; empty for what each weights file states.
         options: options of the sub-cubic strategies.
         as_published: also compute the published number, which is not a proof.
         certificates: keep the certificate files.
@@ -43,13 +44,16 @@ class SweepConfig:
     stem: str
     seeds: str
     strategies: list[str]
+    task: str = ""
     options: dict[str, int | str] = field(default_factory=dict)
     as_published: bool = False
     certificates: bool = False
 
     def record(self) -> dict[str, Any]:
         """The configuration as it stands in a results folder."""
-        return {"format": FORMAT, **asdict(self)}
+        record = asdict(self)
+        # Folders of before there was a task go on as they are.
+        return {"format": FORMAT, **(record if self.task else {k: v for k, v in record.items() if k != "task"})}
 
 
 TYPES: dict[str, tuple[type, str]] = {
@@ -59,6 +63,7 @@ TYPES: dict[str, tuple[type, str]] = {
     "stem": (str, "a string"),
     "seeds": (str, "a string"),
     "strategies": (list, "a list of strings"),
+    "task": (str, "a string"),
     "options": (dict, "a table"),
     "as_published": (bool, "true or false"),
     "certificates": (bool, "true or false"),
@@ -113,5 +118,5 @@ def same_config(stored: Mapping[str, Any], config: SweepConfig) -> str | None:
     if stored.get("format") != FORMAT:
         return f"written in the format {stored.get('format')!r}; this version reads {FORMAT!r}"
     mine = config.record()
-    different = [key for key in mine if stored.get(key) != mine[key]]
+    different = [key for key in mine | dict(stored) if stored.get(key) != mine.get(key)]
     return f"made with another {', '.join(different)}" if different else None

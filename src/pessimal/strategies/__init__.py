@@ -16,7 +16,8 @@ Contents:
 """
 
 from pessimal.kernel.rules import RULES
-from pessimal.spec.architecture import SOFTMAX
+from pessimal.kernel.rules.interface import kind_of_attention
+from pessimal.spec.architecture import SOFTMAX, UNIFORM, Architecture
 from pessimal.spec.claim import ACCURACY
 from pessimal.strategies.band import Band
 from pessimal.strategies.brute_force import BruteForce
@@ -59,6 +60,16 @@ def covering(attention: str = SOFTMAX, claim: str = ACCURACY) -> list[str]:
     return [name for name in names if attention in RULES[STRATEGIES[name].rule].attention]
 
 
+def default_strategy(architecture: Architecture, claim: str = ACCURACY) -> str:
+    """Name of the one to use for such a model when none is named."""
+    if claim != ACCURACY:
+        return LayerCake.name
+    attention = kind_of_attention(architecture)
+    if attention == SOFTMAX:
+        return ExponentialMoment.name
+    return KeyFrequency.name if attention == UNIFORM and architecture.shape.d_mlp else BruteForce.name
+
+
 def known_strategies() -> str:
     """The names in one sentence; the published ones as the pattern they follow."""
     names = sorted(set(STRATEGIES) - set(PUBLISHED))
@@ -85,6 +96,7 @@ __all__ = [
     "StrategyError",
     "SubCubic",
     "covering",
+    "default_strategy",
     "known_strategies",
     "prove",
     "within",

@@ -75,6 +75,9 @@ class KeyFrequency(AbstractStrategy):
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The shortest that certifies every input, or those that certify most."""
         shape = weights.architecture.shape
+        for field, most in (("frequencies", (shape.d_vocab - 1) // 2), ("columns", shape.d_model)):
+            if (getattr(self, field) or 0) > most:
+                raise StrategyError(f"option {field}={getattr(self, field)} is more than this model's {most}")
         model = _Model(weights)
         chosen = model.key_frequencies(self.frequencies)
         exact = [self.columns] if self.columns is not None else [min(4 * len(chosen) + 2, shape.d_model), 0]
