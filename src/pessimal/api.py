@@ -48,7 +48,7 @@ from pessimal.spec import (
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import PREFIX, distribution_from, usual_distribution
 from pessimal.spec.semantics import assumptions as semantics_assumptions
-from pessimal.spec.tasks import CustomTask, ModularAddition, task_from_record
+from pessimal.spec.tasks import CustomTask, ModularAddition, ModularAdditionEquals, task_from_record
 from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
 
 if TYPE_CHECKING:
@@ -342,7 +342,7 @@ def circuits_of(weights: Weights) -> dict[str, Any]:
 
 def _adds(weights: Weights) -> bool:
     """Whether the file states modular addition."""
-    return weights.metadata.get("task", "").replace("_", "-") == ModularAddition.name
+    return weights.metadata.get("task", "").replace("_", "-") in {ModularAddition.name, ModularAdditionEquals.name}
 
 
 def collect(

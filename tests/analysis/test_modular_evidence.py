@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from modular import ModularSizes, modular_weights, quadratic_modular, random_modular
+from modular import ATTENDED, ModularSizes, modular_weights, quadratic_modular, random_modular
 from pessimal.analysis.modular import FORMAT, evidence
 from pessimal.analysis.modular import logits as forms
 from pessimal.analysis.modular.neurons import wave_numbers
@@ -19,6 +19,7 @@ from pessimal.analysis.modular.quadrature import (
     sup_error,
 )
 from pessimal.analysis.modular.symmetry import circularity, gradient_symmetricity
+from pessimal.api import circuits_of
 from pessimal.circuits.fourier import ModularError
 from pessimal.circuits.modular import neurons_of
 from waves import wave_modular
@@ -247,6 +248,12 @@ def test_softmax_models_have_no_neurons_and_all_the_rest():
     assert all(row["quadrature"] is None for row in record["frequencies"])
     assert 0 <= record["correct"] <= record["inputs"] == 49
     assert 0 < record["logits"]["fve_clock"] < 1
+
+
+@pytest.mark.parametrize("task", ["modular-addition", "modular-addition-equals"])
+def test_both_tasks_of_modular_addition_are_analysed_as_such(task):
+    tensors = random_modular(ModularSizes(7, 11, 3, 13, k=3, equals=True), 0, scale=0.4)
+    assert circuits_of(modular_weights(tensors, ATTENDED | {"task": task}))["format"] == FORMAT
 
 
 def test_a_right_model_that_is_no_wave_counts_as_right():

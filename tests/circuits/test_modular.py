@@ -1,4 +1,4 @@
-"""Waves mod p, neurons of exact waves, and the forward pass against the loop over heads and finite differences."""
+"""Neurons of exact waves; the forward pass against the specification, and its gradient against finite differences."""
 
 import dataclasses
 from types import MappingProxyType
@@ -6,13 +6,11 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from modular import ModularSizes, modular_weights, random_modular
-from pessimal.analysis.accuracy import forward as loop_forward
-from pessimal.circuits import fourier
-from pessimal.circuits.fourier import NO_CLUSTER, ModularError, cluster_frequencies, fourier_basis, waves
-from pessimal.circuits.modular import folded_tables, modulus, neurons_of, output_map
+from modular import ALL_BIASES, ModularSizes, modular_weights, random_modular
+from oracle import specified_logits
+from pessimal.circuits.fourier import ModularError
+from pessimal.circuits.modular import folded_tables, modulus, neurons_of
 from pessimal.circuits.modular_pass import forward, input_gradients, tokens
-from waves import wave_modular
 
 P, M, D, F, H = 7, 11, 3, 13, 2
 SOFTMAX = {"attention": "causal-softmax", "act_fn": "relu"}
@@ -29,36 +27,6 @@ def model(kind: str, seed: int = 0, scale: float = 0.5):
 
 
 KINDS = pytest.mark.parametrize("kind", ["uniform", "softmax", "equals"])
-
-
-@pytest.mark.parametrize("p", [3, 5, 11])
-def test_basis_is_orthonormal(p):
-    basis = fourier_basis(p)
-    assert basis @ basis.T == pytest.approx(np.eye(p), abs=1e-12)
-
-
-def test_a_table_is_its_mean_and_its_waves():
-    """T(a) = mean + sum_k r_k cos(theta k a + phi_k), and the energies add up."""
-    table = np.random.default_rng(0).normal(size=(11, 3))
-    found = waves(table)
-    turn = np.exp(2j * np.pi / 11 * np.outer(np.arange(11), np.arange(1, 6)))
-    assert table.mean(0) + (turn @ found).real == pytest.approx(table, abs=1e-12)
-    assert 11 / 2 * (np.abs(found) ** 2).sum(0) == pytest.approx(11 * table.var(0))
-
-
-@pytest.mark.parametrize("k", [1, 4, 5])
-def test_a_wave_has_its_amplitude_and_phase(k):
-    found = waves(3.0 * np.cos(2 * np.pi / 11 * k * np.arange(11) + 0.7))
-    assert np.flatnonzero(np.abs(found) > 1e-12).tolist() == [k - 1]
-    assert found[k - 1] == pytest.approx(3.0 * np.exp(0.7j))
-
-
-def test_folded_frequencies_are_those_of_the_same_cosine():
-    angle = 2 * np.pi / 11 * np.arange(11)
-    for k in range(1, 40):
-        folded = int(fourier.folded_frequency(np.array(k), 11))
-        assert 0 <= folded <= 5
-        assert np.cos(folded * angle) == pytest.approx(np.cos(k * angle), abs=1e-9)
 
 
 def test_neurons_of_exact_waves_are_recovered():
@@ -96,36 +64,43 @@ def test_silent_neurons_are_not_live():
     assert found.of(2).size == 0
 
 
-def test_key_frequencies_are_those_written():
-    weights = modular_weights(wave_modular(11, {2: np.array([0.1, 1.0]), 5: np.array([0.3, 2.0, 4.0])}))
-    assert fourier.key_frequencies(output_map(weights)) == [2, 5]
+def specified():
+    """Kinds of attention, scales, with biases and without."""
+    sizes = ModularSizes(5, 7, 2, 11, h=3)
+    yield "uniform", modular_weights(random_modular(sizes, 1))
+    yield "no biases", modular_weights(random_modular(sizes, 2, biases=()))
+    yield "softmax", modular_weights(random_modular(sizes, 3, biases=ALL_BIASES), SOFTMAX)
+    yield "unscaled", modular_weights(random_modular(sizes, 3, scale=0.5), {**SOFTMAX, "attn_scale": "1"})
+    yield "equals", modular_weights(random_modular(ModularSizes(5, 7, 2, 11, k=3, h=2, equals=True), 4), SOFTMAX)
 
 
-def test_clusters_follow_the_share_of_the_block():
-    """A product of waves of one frequency is in its cluster; half of each of two frequencies, or a constant, in none."""
-    angle = 2 * np.pi / 7 * np.arange(7)
-    one, two = (np.outer(np.cos(k * angle), np.sin(k * angle)) for k in (2, 3))
-    found, share = cluster_frequencies(np.stack([one + np.cos(2 * angle), one + two, np.ones((7, 7))], axis=-1))
-    assert found.tolist() == [2, NO_CLUSTER, NO_CLUSTER]
-    assert share == pytest.approx([1, 0.5, 0], abs=1e-12)
+@pytest.mark.parametrize("weights", [pytest.param(one, id=name) for name, one in specified()])
+def test_logits_are_those_of_the_specification(weights):
+    """Float64 against Arb on every pair: sums of fewer than a hundred terms."""
+    found, inputs = forward(weights).logits, tokens(weights)
+    assert inputs.shape == (5, 5, weights.architecture.shape.k)
+    for a in range(5):
+        for b in range(5):
+            assert inputs[a, b].tolist() == [a, b, 5][: inputs.shape[2]]
+            expected = [float(x.mid()) for x in specified_logits(weights, inputs[a, b].tolist())]
+            np.testing.assert_allclose(found[a, b], expected, rtol=0, atol=1e-13 * np.abs(found).max())
 
 
 @KINDS
-def test_forward_pass_is_that_of_the_loop_over_heads(kind):
+def test_some_inputs_and_the_own_embedding_change_nothing(kind):
     weights = model(kind)
-    inputs = tokens(weights)
-    passed = forward(weights, inputs)
-    assert passed.logits == pytest.approx(loop_forward(weights, inputs), abs=1e-9)
-    assert inputs.shape == (P**2, 3 if kind == "equals" else 2)
+    whole, inputs = forward(weights), tokens(weights)
+    some = forward(weights, inputs[2, 3:], weights["W_E"].astype(np.float64))
+    for part, of in ((some.hidden, whole.hidden), (some.from_mlp, whole.from_mlp), (some.logits, whole.logits)):
+        np.testing.assert_allclose(part, of[2, 3:], rtol=0, atol=1e-13 * np.abs(of).max())
 
 
 def test_folded_tables_add_up_to_the_forward_pass():
     weights = model("uniform")
-    tables, passed = folded_tables(weights), forward(weights, tokens(weights))
+    tables, passed = folded_tables(weights), forward(weights)
     pre = tables.left[:, np.newaxis] + tables.right
-    assert np.maximum(pre, 0).reshape(P**2, F) == pytest.approx(passed.hidden, abs=1e-9)
-    skip = tables.skip_left[:, np.newaxis] + tables.skip_right
-    assert skip.reshape(P**2, P) == pytest.approx(passed.skip, abs=1e-9)
+    assert np.maximum(pre, 0) == pytest.approx(passed.hidden, abs=1e-9)
+    assert tables.skip_left[:, np.newaxis] + tables.skip_right == pytest.approx(passed.skip, abs=1e-9)
 
 
 @KINDS
@@ -133,7 +108,7 @@ def test_folded_tables_add_up_to_the_forward_pass():
 def test_gradient_is_the_limit_of_differences(kind, scale):
     """Gradients by the row of a and by the row of b, which differ, against central differences of the embedding."""
     weights = model(kind, seed=5, scale=scale)
-    inputs, c = tokens(weights)[[1 * P + 4]], np.array([2])
+    inputs, c = tokens(weights)[1, 4:5], np.array([2])
     gradient = input_gradients(weights, inputs, c)
     W_E, step = weights["W_E"].astype(np.float64), 1e-6
     for position, token in enumerate((1, 4)):
@@ -147,6 +122,9 @@ def test_gradient_is_the_limit_of_differences(kind, scale):
 
 def test_modulus_of_models_with_and_without_the_third_token():
     assert modulus(model("uniform")) == modulus(model("equals")) == P
+    for task in ("modular-addition", "modular_addition_equals"):
+        tensors = random_modular(ModularSizes(P, M, D, F, k=3, equals=True), 0)
+        assert modulus(modular_weights(tensors, SOFTMAX | {"task": task})) == P
 
 
 def refused():
@@ -158,6 +136,7 @@ def refused():
     yield modular_weights(random_modular(ModularSizes(P, M, D, 0), 0), {"attention": "uniform"}), "no MLP"
     yield modular_weights(plain | gains, SOFTMAX), "LayerNorms"
     yield modular_weights(random_modular(ModularSizes(P, M, D, F, k=4), 0)), "k=4"
+    yield modular_weights(random_modular(ModularSizes(P, M, D, F, k=3), 0)), "k=3, d_vocab=7"
     for p in (2, 4, 9):
         yield modular_weights(random_modular(ModularSizes(p, M, D, F), 0)), f"p={p} is not an odd prime"
     weights = modular_weights(plain)
@@ -175,9 +154,3 @@ def test_other_models_are_refused_in_one_sentence(weights, message):
 def test_softmax_attention_has_no_folded_tables():
     with pytest.raises(ModularError, match="softmax"):
         folded_tables(model("softmax"))
-
-
-def test_an_output_map_without_frequencies_is_refused():
-    for out in (np.zeros((3, 5)), np.ones((3, 5)), np.full((3, 5), np.nan)):
-        with pytest.raises(ModularError, match="key frequencies is empty"):
-            fourier.key_frequencies(out)

@@ -8,6 +8,8 @@ Contents:
     qk_residual.py — bounds of what a rank-one QK circuit leaves out.
     faithfulness.py — ablation scores and estimates by sampling.
     ablations.py — every combination of the five paths switched off.
+    progress.py, progress_neurons.py, progress_phases.py — grokking: measures of logits and weights, of neurons and by
+        ablation, the phases of a run.
     constructed.py — a right model with another circuit.
     modular/ — the evidence of modular addition.
 """

@@ -16,7 +16,7 @@ Contents:
     direct.py — `EU`: the path around the attention layer, in logits.
     fourier.py — tables indexed by residues mod p, as sums of waves.
     modular.py — folded tables and neurons of a model of modular addition, which has an MLP.
-    modular_pass.py — its forward pass on many pairs, and the gradient.
+    modular_pass.py — its forward pass on many pairs, all of them above all, and the gradient.
 
 References:
     Elhage et al. 2021, A Mathematical Framework for Transformer Circuits (QK and OV circuits).

@@ -26,11 +26,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pessimal.circuits.fourier import ModularError, require_odd_prime, waves
-from pessimal.circuits.residual import positions, tensor
+from pessimal.circuits.residual import bias, positions, tensor
 from pessimal.spec import Weights
 from pessimal.spec.architecture import UNIFORM
 
-TASK = "modular-addition"
+TASKS = ("modular-addition", "modular-addition-equals")
 # A neuron whose product of amplitudes is below this share of the largest moves no logit.
 LIVE_SHARE = 1e-3
 
@@ -43,11 +43,11 @@ def modulus(weights: Weights) -> int:
     Raises:
         ModularError: another task, no MLP, LayerNorms, p not an odd prime, or a NaN.
     """
-    arch, stated = weights.architecture, weights.metadata.get("task", TASK).replace("_", "-")
+    arch, stated = weights.architecture, weights.metadata.get("task", TASKS[0]).replace("_", "-")
     shape = arch.shape
     p = shape.d_vocab_out
-    if stated != TASK:
-        raise ModularError(f"the model was trained for {stated[:40]!r}, not for {TASK}")
+    if stated not in TASKS:
+        raise ModularError(f"the model was trained for {stated[:40]!r}, not for {TASKS[0]}")
     if not shape.d_mlp:
         raise ModularError("the model has no MLP (W_in and W_out), and modular addition is computed in one")
     if arch.ln1 or arch.ln_final:
@@ -110,24 +110,16 @@ def folded_tables(weights: Weights) -> Tables:
     heads = range(weights.architecture.shape.n_heads)
     OV = sum(tensor(weights, "W_V", h) @ tensor(weights, "W_O", h) for h in heads)
     rows = embedding(weights) + positions(weights)[:, np.newaxis]
-    constant = _or_zero(weights, "b_O") + sum(_or_zero(weights, "b_V", h) @ _or_zero(weights, "W_O", h) for h in heads)
+    constant = bias(weights, "b_O") + sum(bias(weights, "b_V", h) @ bias(weights, "W_O", h) for h in heads)
     left, right = rows[0] @ OV / 2, rows[1] @ OV / 2 + rows[1] + constant
     W_in, W_U = tensor(weights, "W_in"), tensor(weights, "W_U")
     return Tables(
         left=left @ W_in,
-        right=right @ W_in + _or_zero(weights, "b_in"),
+        right=right @ W_in + bias(weights, "b_in"),
         skip_left=left @ W_U,
-        skip_right=(right + _or_zero(weights, "b_out")) @ W_U + _or_zero(weights, "b_U"),
+        skip_right=(right + bias(weights, "b_out")) @ W_U + bias(weights, "b_U"),
         out=output_map(weights),
     )
-
-
-def _or_zero(weights: Weights, name: str, head: int = 0) -> Float[np.ndarray, "..."]:
-    array = weights.get(name, head)
-    shape = weights.architecture.shape
-    if array is not None:
-        return np.asarray(array, dtype=np.float64)
-    return np.zeros(shape.d_head if name == "b_V" else 1)
 
 
 @dataclass(frozen=True)

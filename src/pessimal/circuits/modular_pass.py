@@ -4,10 +4,16 @@ The equations are those of `spec.model`, for a model without LayerNorms:
 $r = x_K + b_O + \sum_h\sum_i a^h_i v^h_iW_O^h$, $h = \mathrm{ReLU}(rW_{in}+b_{in})$,
 $\mathrm{logits} = (r + hW_{out} + b_{out})W_U + b_U$.
 
+Queries, keys and values depend on a position and its token alone, so they are computed once per token; only the softmax
+and what follows it is computed input by input.
+
 Contents:
     tokens — all pairs, with the token "=" where the model reads it.
-    Pass, forward — pre-activations, activations and logits.
+    Pass, forward — activations and logits.
     input_gradients — of one logit by the rows at the two summands.
+
+References:
+    Nanda et al. 2023, Progress measures for grokking via mechanistic interpretability, arXiv 2301.05217.
 """
 
 from dataclasses import dataclass
@@ -15,17 +21,19 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.circuits.residual import positions, tensor
+from pessimal.circuits.modular import output_map
+from pessimal.circuits.residual import bias, positions, tensor
 from pessimal.spec import Weights
 from pessimal.spec.architecture import UNIFORM
 
 
-def tokens(weights: Weights) -> Int[np.ndarray, "pairs k"]:
-    """All p^2 inputs, a outermost; the third token, where there is one, is p."""
+def tokens(weights: Weights) -> Int[np.ndarray, "p p k"]:
+    """All p^2 inputs, first summand outermost; the third token, where there is one, is p."""
     shape = weights.architecture.shape
     p = shape.d_vocab_out
-    pairs = np.stack(np.divmod(np.arange(p**2), p), axis=1)
-    return pairs if shape.k == 2 else np.concatenate([pairs, np.full((p**2, 1), p)], axis=1)
+    inputs = np.full((p, p, shape.k), p)
+    inputs[..., 0], inputs[..., 1] = np.arange(p)[:, np.newaxis], np.arange(p)
+    return inputs
 
 
 @dataclass(frozen=True)
@@ -38,63 +46,75 @@ class Pass:
         skip: logits that pass it by, biases included.
     """
 
-    hidden: Float[np.ndarray, "batch d_mlp"]
-    from_mlp: Float[np.ndarray, "batch p"]
-    skip: Float[np.ndarray, "batch p"]
+    hidden: Float[np.ndarray, "*batch d_mlp"]
+    from_mlp: Float[np.ndarray, "*batch p"]
+    skip: Float[np.ndarray, "*batch p"]
 
     @property
-    def logits(self) -> Float[np.ndarray, "batch p"]:
+    def logits(self) -> Float[np.ndarray, "*batch p"]:
         """Both parts."""
         return self.from_mlp + self.skip
 
 
 def forward(
-    weights: Weights, inputs: Int[np.ndarray, "batch k"], W_E: Float[np.ndarray, "d_vocab d_model"] | None = None
+    weights: Weights,
+    inputs: Int[np.ndarray, "*batch k"] | None = None,
+    W_E: Float[np.ndarray, "d_vocab d_model"] | None = None,
 ) -> Pass:
     """Run a batch, perhaps with another embedding.
 
     Args:
         weights: a model without LayerNorms and with an MLP.
-        inputs: token sequences.
+        inputs: token sequences (default: all pairs, `tokens`).
         W_E: rows to use in place of the model's own.
 
-    Cost: about `2 * batch * (3 * k * d_model**2 + d_mlp * (d_model + p))` operations where heads fill `d_model`.
+    Cost: about `2 * batch * (d_mlp * (d_model + p) + n_heads * k * d_model)` operations beside the tables by token.
     """
-    x = (tensor(weights, "W_E") if W_E is None else W_E)[inputs] + positions(weights)
-    residual = x[:, -1] + _bias(weights, "b_O")
+    inputs = tokens(weights) if inputs is None else inputs
+    x = _rows(weights, W_E)
+    residual = x[-1][inputs[..., -1]] + bias(weights, "b_O")
     for head in range(weights.architecture.shape.n_heads):
-        values = x @ tensor(weights, "W_V", head) + _bias(weights, "b_V", head)
-        mixed = np.einsum("bk,bkd->bd", _pattern(weights, x, head), values)
-        residual = residual + mixed @ tensor(weights, "W_O", head)
-    hidden = np.maximum(residual @ tensor(weights, "W_in") + _bias(weights, "b_in"), 0.0)
+        values = (x @ tensor(weights, "W_V", head) + bias(weights, "b_V", head)) @ tensor(weights, "W_O", head)
+        mine = values[np.arange(len(x)), inputs]
+        residual = residual + np.einsum("...i,...im->...m", _pattern(weights, x, inputs, head), mine)
+    hidden = np.maximum(residual @ tensor(weights, "W_in") + bias(weights, "b_in"), 0.0)
     W_U = tensor(weights, "W_U")
-    skip = (residual + _bias(weights, "b_out")) @ W_U + _bias(weights, "b_U")
-    return Pass(hidden, hidden @ (tensor(weights, "W_out") @ W_U), skip)
+    skip = (residual + bias(weights, "b_out")) @ W_U + bias(weights, "b_U")
+    return Pass(hidden, hidden @ output_map(weights), skip)
 
 
-def _bias(weights: Weights, name: str, head: int = 0) -> Float[np.ndarray, "..."]:
-    array = weights.get(name, head)
-    return np.zeros(1) if array is None else np.asarray(array, dtype=np.float64)
+def _rows(
+    weights: Weights, W_E: Float[np.ndarray, "d_vocab d_model"] | None = None
+) -> Float[np.ndarray, "k d_vocab d_model"]:
+    """What each token puts into the residual stream at each position."""
+    embed = tensor(weights, "W_E") if W_E is None else W_E
+    return np.asarray(embed + positions(weights)[:, np.newaxis])
+
+
+def _scale(weights: Weights) -> float:
+    arch = weights.architecture
+    return 1.0 if arch.attn_scale == "1" else float(arch.shape.d_head**-0.5)
 
 
 def _queries_keys(
-    weights: Weights, x: Float[np.ndarray, "batch k d_model"], head: int
-) -> tuple[Float[np.ndarray, "batch d_head"], Float[np.ndarray, "batch k d_head"]]:
-    """Query of the last position, times the scale, and all keys."""
-    arch = weights.architecture
-    scale = 1.0 if arch.attn_scale == "1" else arch.shape.d_head**-0.5
-    query = x[:, -1] @ tensor(weights, "W_Q", head) + _bias(weights, "b_Q", head)
-    return scale * query, x @ tensor(weights, "W_K", head) + _bias(weights, "b_K", head)
+    weights: Weights, x: Float[np.ndarray, "k d_vocab d_model"], head: int
+) -> tuple[Float[np.ndarray, "d_vocab d_head"], Float[np.ndarray, "k d_vocab d_head"]]:
+    """Queries of the tokens at the last position, times the scale, and all keys."""
+    query = x[-1] @ tensor(weights, "W_Q", head) + bias(weights, "b_Q", head)
+    return _scale(weights) * query, x @ tensor(weights, "W_K", head) + bias(weights, "b_K", head)
 
 
-def _pattern(weights: Weights, x: Float[np.ndarray, "batch k d_model"], head: int) -> Float[np.ndarray, "batch k"]:
+def _pattern(
+    weights: Weights, x: Float[np.ndarray, "k d_vocab d_model"], inputs: Int[np.ndarray, "*batch k"], head: int
+) -> Float[np.ndarray, "*batch k"]:
     """Attention of the last position, summing to 1."""
     if weights.architecture.attention == UNIFORM:
-        return np.full(x.shape[:2], 1 / x.shape[1])
+        return np.full(inputs.shape, 1 / len(x))
     query, keys = _queries_keys(weights, x, head)
-    scores = np.einsum("bd,bkd->bk", query, keys)
-    pattern = np.exp(scores - scores.max(1, keepdims=True))
-    return np.asarray(pattern / pattern.sum(1, keepdims=True))
+    table = np.einsum("qd,ivd->qiv", query, keys, optimize=True)
+    scores = table[inputs[..., -1:], np.arange(len(x)), inputs]
+    pattern = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.asarray(pattern / pattern.sum(-1, keepdims=True))
 
 
 def input_gradients(
@@ -115,23 +135,23 @@ def input_gradients(
     Returns:
         Logits per unit of the residual stream. At a kink the ReLU counts as off.
     """
-    arch = weights.architecture
-    x = tensor(weights, "W_E")[inputs] + positions(weights)
+    x, position = _rows(weights), np.arange(inputs.shape[1])
     hidden = forward(weights, inputs).hidden
     W_U = tensor(weights, "W_U").T[classes]
     g = W_U + ((hidden > 0) * (W_U @ tensor(weights, "W_out").T)) @ tensor(weights, "W_in").T
-    gradient = np.zeros_like(x)
+    gradient = np.zeros((*inputs.shape, x.shape[-1]))
     gradient[:, -1] = g
-    scale = 1.0 if arch.attn_scale == "1" else arch.shape.d_head**-0.5
-    for head in range(arch.shape.n_heads):
+    for head in range(weights.architecture.shape.n_heads):
         u = g @ tensor(weights, "W_O", head).T
-        W_V, pattern = tensor(weights, "W_V", head), _pattern(weights, x, head)
+        W_V, pattern = tensor(weights, "W_V", head), _pattern(weights, x, inputs, head)
         gradient += pattern[:, :, np.newaxis] * (u @ W_V.T)[:, np.newaxis]
-        if arch.attention == UNIFORM:
+        if weights.architecture.attention == UNIFORM:
             continue
         query, keys = _queries_keys(weights, x, head)
-        written = np.einsum("bkd,bd->bk", x @ W_V + _bias(weights, "b_V", head), u)
+        query, keys = query[inputs[:, -1]], keys[position, inputs]
+        values = x @ W_V + bias(weights, "b_V", head)
+        written = np.einsum("bkd,bd->bk", values[position, inputs], u)
         delta = pattern * (written - (pattern * written).sum(1, keepdims=True))
         gradient += delta[:, :, np.newaxis] * (query @ tensor(weights, "W_K", head).T)[:, np.newaxis]
-        gradient[:, -1] += scale * np.einsum("bk,bkd->bd", delta, keys) @ tensor(weights, "W_Q", head).T
+        gradient[:, -1] += _scale(weights) * np.einsum("bk,bkd->bd", delta, keys) @ tensor(weights, "W_Q", head).T
     return gradient

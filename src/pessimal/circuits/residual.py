@@ -5,6 +5,7 @@ query sits at position $K-1$.
 
 Contents:
     tensor — one tensor of one head.
+    bias — a bias, or zeros.
     positions — the rows of `W_pos` in use.
     query_residual — token plus last position.
     key_residual — token plus mean position.
@@ -27,6 +28,14 @@ def tensor(weights: Weights, name: str, head: int = 0) -> Float[np.ndarray, "...
     if array is None:
         raise KeyError(name)
     return array.astype(np.float64)
+
+
+def bias(weights: Weights, name: str, head: int = 0) -> Float[np.ndarray, " n"]:
+    """A bias in float64; where the model has none, zeros that broadcast (of `b_V` as many as it would have)."""
+    array = weights.get(name, head)
+    if array is not None:
+        return np.asarray(array, dtype=np.float64)
+    return np.zeros(weights.architecture.shape.d_head if name == "b_V" else 1)
 
 
 def positions(weights: Weights) -> Float[np.ndarray, "k d_model"]:

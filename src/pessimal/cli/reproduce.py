@@ -17,9 +17,9 @@ class Reproduce:
     name: tyro.conf.Positional[str]
     """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, gap-histograms, error-ladder,
     resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles, tasks,
-    backdoor, counting-frontier"""
+    backdoor, counting-frontier, training-length, modular-addition"""
     smoke: bool = False
-    """four shipped models instead of the published seeds; tasks: tiny models"""
+    """four shipped models instead of the published seeds; tasks, training-length, modular-addition: tiny models"""
     config: Path | None = None
     """configuration (default: the one of the reproduction, experiments/sweeps/k4.toml for most)"""
     out: Path | None = None

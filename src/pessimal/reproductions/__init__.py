@@ -9,6 +9,7 @@ Contents:
     qk_residual.py, gap_histograms.py, faithfulness.py, ablations.py, improvements.py — from the models as well.
     transfer.py, matrices.py, backdoor.py — from the shipped models, without a sweep.
     tasks.py — trains its own models.
+    training_length.py, modular_addition.py — from runs of modular addition (modular_runs.py), trained where missing.
     tables.py, drawing.py — Markdown, CSV, LaTeX; SVG.
 """
 
@@ -22,11 +23,13 @@ from pessimal.reproductions.interface import AbstractReproduction, ReproductionE
 from pessimal.reproductions.lengths import BoundVersusFlops, UnexplainedDimensions
 from pessimal.reproductions.main_table import MainTable
 from pessimal.reproductions.matrices import Matrices
+from pessimal.reproductions.modular_addition import ModularAdditionProgress
 from pessimal.reproductions.percentiles import Percentiles
 from pessimal.reproductions.qk_residual import ErrorLadder, ResampledResiduals
 from pessimal.reproductions.run import reproduce
 from pessimal.reproductions.singular_ratio import SingularRatio
 from pessimal.reproductions.tasks import Tasks
+from pessimal.reproductions.training_length import TrainingLength
 from pessimal.reproductions.transfer import Transfer
 
 __all__ = ["REPRODUCTIONS", "AbstractReproduction", "ReproductionError", "reproduce"]
@@ -50,5 +53,7 @@ REPRODUCTIONS: dict[str, AbstractReproduction] = {
         Tasks(),
         Backdoor(),
         CountingFrontier(),
+        TrainingLength(),
+        ModularAdditionProgress(),
     )
 }

@@ -105,10 +105,11 @@ class ModularConfig:
         return f"modular-addition_p{self.p}{third}_{'uniform' if self.attention == UNIFORM else 'softmax'}"
 
     def metadata(self) -> dict[str, str]:
-        """What the tensors do not say about the architecture and the task."""
+        """What the tensors do not say about the architecture, the task, and, with the seed, the pairs trained on."""
         return {
             "act_fn": "relu", "attention": self.attention, "attn_scale": "1/sqrt(d_head)", "n_ctx": str(self.k),
             "normalization_type": "none", "positional_embedding_type": "standard", "task": self.spec_task.name,
+            "train_ratio": repr(self.ratio),
         }  # fmt: skip
 
     def tokens(self) -> Int[np.ndarray, "pairs k"]:

@@ -19,9 +19,9 @@ from pessimal.analysis.modular import quadrature
 from pessimal.analysis.modular.drawing import drawn
 from pessimal.analysis.modular.neurons import wave_numbers
 from pessimal.analysis.modular.symmetry import circle_scores, circularity, gradient_symmetricity, isolated_circle
-from pessimal.circuits.fourier import ModularError, cluster_frequencies, key_frequencies, powers
+from pessimal.circuits.fourier import ModularError, clusters, key_frequencies, powers
 from pessimal.circuits.modular import Neurons, folded_tables, modulus, neurons_of, output_map
-from pessimal.circuits.modular_pass import Pass, forward, tokens
+from pessimal.circuits.modular_pass import Pass, forward
 from pessimal.spec import Weights
 from pessimal.spec.architecture import UNIFORM
 
@@ -57,27 +57,27 @@ def evidence(weights: Weights) -> dict[str, Any]:
     if p**2 * max(p, weights.architecture.shape.d_mlp) > MAX_ENTRIES:
         raise ModularError(f"p={p} is too large for an analysis of all p^2 inputs in memory")
     with np.errstate(over="ignore", invalid="ignore"):
-        out, passed = output_map(weights), forward(weights, tokens(weights))
+        out, passed = output_map(weights), forward(weights)
         finite = np.isfinite(out).all() and np.isfinite(passed.logits).all()
     if not finite:
         raise ModularError("the logits overflow float64")
     keys = key_frequencies(out)
     share = powers(out.T)
     shown = sorted(sorted(keys, key=lambda k: -share[k - 1])[:MAX_CIRCLES])
-    logits = forms.centred(passed.logits.reshape(p, p, p))
+    logits = forms.centred(passed.logits)
     clock, pizza = forms.clock_form(logits, keys), forms.pizza_form(logits, keys)
-    clusters, _ = cluster_frequencies(passed.hidden.reshape(p, p, -1))
+    members = clusters(passed.hidden).members()
     neurons = None
     if weights.architecture.attention == UNIFORM:
         tables = folded_tables(weights)
         neurons = neurons_of(tables.left, tables.right, tables.out)
     record = {
         **_head(weights, p),
-        **_accuracy(passed, p),
+        **_accuracy(passed),
         "key_frequencies": keys,
         "neurons": None if neurons is None else wave_numbers(neurons, p),
-        "clustered": int((clusters > 0).sum()),
-        "frequencies": _frequencies(weights, clock, pizza, neurons, clusters, keys=keys, share=share, shown=shown),
+        "clustered": sum(members.values()),
+        "frequencies": _frequencies(weights, clock, pizza, neurons, members, keys=keys, share=share, shown=shown),
         "logits": _logit_numbers(passed, logits, clock, pizza, keys),
         "gradient_symmetricity": gradient_symmetricity(weights),
         "circularity": circularity(weights),
@@ -91,7 +91,7 @@ def _frequencies(  # noqa: PLR0913 - a row puts together what was found apart
     clock: forms.Form,
     pizza: forms.Form,
     neurons: Neurons | None,
-    clusters: Int[np.ndarray, " d_mlp"],
+    members: dict[int, int],
     *,
     keys: list[int],
     share: Float[np.ndarray, " half"],
@@ -103,7 +103,7 @@ def _frequencies(  # noqa: PLR0913 - a row puts together what was found apart
         {
             "k": k,
             "output_share": float(share[k - 1]),
-            "cluster": int((clusters == k).sum()),
+            "cluster": members.get(k, 0),
             "clock_coefficient": float(clock.coefficients[i]),
             "pizza_coefficient": float(pizza.coefficients[i]),
             "q_clock": circles[k][0] if k in circles else None,
@@ -126,11 +126,11 @@ def _head(weights: Weights, p: int) -> dict[str, Any]:
     }
 
 
-def _accuracy(passed: Pass, p: int) -> dict[str, int]:
+def _accuracy(passed: Pass) -> dict[str, int]:
     """Inputs, and how many of them have the right logit strictly largest."""
-    margins = [forms.wrong_margins(part.reshape(p, p, p)) for part in (passed.logits, passed.from_mlp)]
+    margins = [forms.wrong_margins(part) for part in (passed.logits, passed.from_mlp)]
     whole, without = (int((margin > 0).sum()) for margin in margins)
-    return {"inputs": p**2, "correct": whole, "correct_without_skip": without}
+    return {"inputs": margins[0].size, "correct": whole, "correct_without_skip": without}
 
 
 def _logit_numbers(
@@ -143,7 +143,7 @@ def _logit_numbers(
         "ideal_margin": margins.ideal,
         "residual": margins.residual,
         "true_margin": margins.true,
-        "distance_irrelevance": forms.distance_irrelevance(passed.logits.reshape(logits.shape)),
+        "distance_irrelevance": forms.distance_irrelevance(passed.logits),
     }
 
 

@@ -11,7 +11,7 @@ Contents:
     centred — logits minus their mean over classes.
     alignments — alpha.
     Form, clock_form, pizza_form — coefficients and the share of the variance that they explain.
-    wrong_margins, Margins, margins_of — the margin of the clock form against what it leaves out.
+    behind, wrong_margins, Margins, margins_of — the margin of the clock form against what it leaves out.
     distance_irrelevance — how little the right logit depends on a - b.
 
 References:
@@ -85,12 +85,17 @@ def pizza_form(logits: Float[np.ndarray, "p p p"], frequencies: Sequence[int]) -
     return _fitted(logits, alignments(logits, frequencies), shape)
 
 
+def behind(logits: Float[np.ndarray, "p p p"]) -> Float[np.ndarray, "p p p"]:
+    """Logits minus the right one, which itself is left out: minus infinity."""
+    right = sums(len(logits))[..., np.newaxis]
+    found = logits - np.take_along_axis(logits, right, -1)
+    np.put_along_axis(found, right, -np.inf, -1)
+    return np.asarray(found)
+
+
 def wrong_margins(logits: Float[np.ndarray, "p p p"]) -> Float[np.ndarray, "p p"]:
     """Right logit minus the largest wrong one, of every pair."""
-    p = len(logits)
-    right = sums(p)[..., np.newaxis] == np.arange(p)
-    mine = logits[right].reshape(p, p)
-    return np.asarray(mine - np.where(right, -np.inf, logits).max(-1))
+    return np.asarray(-behind(logits).max(-1))
 
 
 @dataclass(frozen=True)

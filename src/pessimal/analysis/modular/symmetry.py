@@ -17,7 +17,7 @@ from jaxtyping import Float
 from pessimal.analysis.modular.logits import centred, sums
 from pessimal.circuits.fourier import fourier_basis, waves
 from pessimal.circuits.modular import embedding
-from pessimal.circuits.modular_pass import forward, input_gradients, tokens
+from pessimal.circuits.modular_pass import forward, input_gradients
 from pessimal.circuits.residual import tensor
 from pessimal.spec import Weights
 
@@ -62,7 +62,7 @@ def isolated_circle(weights: Weights, k: int) -> Float[np.ndarray, "p p p"]:
     basis = fourier_basis(p)[[0, 2 * k - 1, 2 * k]]
     W_E = tensor(weights, "W_E")
     W_E[:p] = basis.T @ (basis @ W_E[:p])
-    return centred(forward(weights, tokens(weights), W_E).logits.reshape(p, p, p))
+    return centred(forward(weights, W_E=W_E).logits)
 
 
 def circle_scores(logits: Float[np.ndarray, "p p p"], k: int) -> tuple[float, float]:
