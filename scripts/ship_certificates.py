@@ -9,7 +9,7 @@ import pessimal as ps
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = "max*_v64_seed*.safetensors"
-# K = 100, other tasks, two heads, LayerNorms: (model, strategy, options).
+# K = 100, other tasks, two heads, LayerNorms, modular addition: (model, strategy, options).
 OTHERS = [
     ("max100_v64_seed0", "exponential-moment", {"rival": "centred", "position": "each", "near": 64}),
     ("min-of-k_k4_v64_seed0", "position-minima", {}),
@@ -19,6 +19,13 @@ OTHERS = [
     ("flagged-element_k4_v64_seed0", "position-minima", {}),
     ("max4_v64_h2_seed0", "exponential-moment", {"rival": "every", "position": "each"}),
     ("max4_v64_ln1_lnf_seed0", "exponential-moment", {"rival": "joint", "position": "each"}),
+    ("modular-addition_p59_uniform_seed0", "key-frequency", {"hidden": "profiles"}),
+    ("modular-addition_p59_uniform_seed0", "sparse-output", {}),
+    ("modular-addition_p59_uniform_seed1", "sparse-output", {}),
+    ("modular-addition_p59_uniform_seed1", "brute-force", {}),
+    ("modular-addition_p59_uniform_seed2", "key-frequency", {}),
+    ("modular-addition_p59_softmax_seed0", "brute-force", {}),
+    ("modular-addition_p113_equals_softmax_seed0", "brute-force", {}),
 ]
 # Brute force enumerates, so K = 4 only; the Arb re-check of R1 takes ten seconds a model, so two of them.
 WANTED = {

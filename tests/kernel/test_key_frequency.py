@@ -67,14 +67,14 @@ def some_hints(tensors: dict[str, np.ndarray], seed: int) -> Hints:
 
 
 def with_hidden(one: Hints, tensors: dict[str, np.ndarray], rng) -> Hints:
-    """Neurons one by one, clusters, moments or boxes: sensible for `wave_modular`, spoilt, or garbage."""
+    """Neurons one by one, profiles, moments or boxes: sensible for `wave_modular`, spoilt, or garbage."""
     f, n = tensors["W_in"].shape[1], len(one.arrays["frequencies"])
-    kind = str(rng.choice(["neurons", "clusters", "moment", "box"]))
+    kind = str(rng.choice(["neurons", "profiles", "moment", "box"]))
     options, arrays = dict(one.options), dict(one.arrays)
-    if kind == "clusters":
+    if kind == "profiles":
         count = int(rng.integers(1, f + 1))
-        options |= {"hidden": "clusters", "clusters": count}
-        arrays["cluster"] = np.arange(f) % count if rng.random() < 0.5 else rng.integers(0, count, f)
+        options |= {"hidden": "profiles", "profiles": count}
+        arrays["profile"] = np.arange(f) % count if rng.random() < 0.5 else rng.integers(0, count, f)
         arrays["scale"], arrays["share"] = rng.choice([0.0, 1.0, -2.0]) + rng.choice([0.0, 1.0]) * rng.normal(
             size=(2, f)
         )
@@ -259,10 +259,10 @@ def test_a_planted_wave_is_certified_from_its_own_frequency(p, neurons):
 
 
 @pytest.mark.parametrize(
-    "options", [{"hidden": "clusters", "clusters": 13}, {"hidden": "quadrature"}, {"hidden": "quadrature", "terms": 0}]
+    "options", [{"hidden": "profiles", "profiles": 13}, {"hidden": "quadrature"}, {"hidden": "quadrature", "terms": 0}]
 )
 def test_a_planted_wave_is_certified_by_profiles_and_by_integrals(options):
-    """Many even neurons: the strategy's own clusters, moments and boxes all leave a margin."""
+    """Many even neurons: the strategy's own profiles, moments and boxes all leave a margin."""
     p, neurons = 5, 97
     weights = modular_weights(wave_modular(p, neurons, 1e-5, 0))
     task = ModularSizes(p, 6, 2, neurons).task()
@@ -271,15 +271,15 @@ def test_a_planted_wave_is_certified_by_profiles_and_by_integrals(options):
 
 
 def test_profiles_are_found_up_to_scale():
-    """Three profiles, multiples of either sign: three clusters, and scale times profile is the neuron."""
+    """Three profiles, multiples of either sign: three profiles found, and scale times profile is the neuron."""
     rng = np.random.default_rng(3)
     base = rng.normal(size=(3, 10))
     label, factor = np.arange(31) % 3, rng.choice([-1, 1], 31) * rng.uniform(0.5, 2, 31)
     tables = factor[:, np.newaxis] * base[label]
     found = profiles_of(tables, np.ones(31), np.zeros(31, dtype=int), 3)
-    profile = np.stack([(found.share[:, np.newaxis] * tables)[found.cluster == c].sum(0) for c in range(3)])
-    assert len(set(zip(label.tolist(), found.cluster.tolist(), strict=True))) == 3
-    np.testing.assert_allclose(found.scale[:, np.newaxis] * profile[found.cluster], tables, atol=1e-12)
+    profile = np.stack([(found.share[:, np.newaxis] * tables)[found.profile == c].sum(0) for c in range(3)])
+    assert len(set(zip(label.tolist(), found.profile.tolist(), strict=True))) == 3
+    np.testing.assert_allclose(found.scale[:, np.newaxis] * profile[found.profile], tables, atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", PAIRS)
@@ -349,8 +349,8 @@ def test_the_circle_encloses_cosines_and_sines(n, arithmetic):
         ({}, {"frequencies": np.array([2, 1])}), ({}, {"frequencies": np.array([1, 1])}),
         ({}, {"frequencies": np.array([0, 1])}), ({}, {"frequencies": np.array([1, 3])}),
         ({}, {"kept": np.array([0, 22])}), ({}, {"kept": np.array([-1, 3])}), ({}, {"kept": np.array([0.0, 3.0])}),
-        ({"hidden": "clusters"}, {}), ({"hidden": "quadrature"}, {}), ({"hidden": "nothing"}, {}),
-        ({"hidden": "clusters", "clusters": 2}, {"cluster": np.full(11, 2), "scale": np.ones(11), "share": np.ones(11)}),
+        ({"hidden": "profiles"}, {}), ({"hidden": "quadrature"}, {}), ({"hidden": "nothing"}, {}),
+        ({"hidden": "profiles", "profiles": 2}, {"profile": np.full(11, 2), "scale": np.ones(11), "share": np.ones(11)}),
         ({"hidden": "quadrature", "form": "moment", "terms": 0}, {"read": np.ones((2, 11))}),
         ({"hidden": "quadrature", "form": "moment", "terms": 3}, {"read": np.ones((11, 2))}),
         ({"hidden": "quadrature", "form": "box", "grid": 8},

@@ -180,8 +180,8 @@ def test_a_sweep_proves_the_task_that_files_state_or_the_configuration_names(tmp
     truth = [ps.prove(tiny_adder(seed), ps.ModularAddition(k=2, d_vocab=5), ps.BruteForce()) for seed in range(2)]
     counted = [int(row["correct"]) for row in found if row["strategy"] == "brute-force"]
     assert counted == [proof.claim.correct for proof in truth]
-    path.write_text(text + 'task = "modular-addition-equals"\n')
-    with pytest.raises(ConfigError, match=r"adders.toml line \d+: .*modular-addition-equals"):
+    path.write_text(text + 'task = "nothing"\n')
+    with pytest.raises(ConfigError, match=r"adders.toml line \d+: .*nothing"):
         sweep(path, tmp_path / "other")
 
 

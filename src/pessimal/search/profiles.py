@@ -17,12 +17,12 @@ class Profiles:
     """What `profiles_of` finds.
 
     Attributes:
-        cluster: which profile each neuron follows, `[n]`; every number up to the largest is used.
+        profile: which one each neuron follows, `[n]`; every number up to the largest is used.
         scale: what multiple of it, of either sign, `[n]`.
         share: each profile is the sum of its neurons' tables with these shares, `[n]`.
     """
 
-    cluster: Int[np.ndarray, " n"]
+    profile: Int[np.ndarray, " n"]
     scale: Float[np.ndarray, " n"]
     share: Float[np.ndarray, " n"]
 
@@ -41,7 +41,7 @@ def profiles_of(
     Cost: a few times n t count.
     """
     size = weight * np.linalg.norm(tables, axis=1)
-    cluster = np.zeros(len(tables), dtype=np.int64)
+    profile = np.zeros(len(tables), dtype=np.int64)
     scale, share = np.zeros(len(tables)), np.zeros(len(tables))
     used = 0
     for one in np.unique(group):
@@ -51,12 +51,12 @@ def profiles_of(
         labels = _lines(tables[members], weight[members], number)
         for label in np.unique(labels):
             some = members[labels == label]
-            cluster[some], used = used, used + 1
+            profile[some], used = used, used + 1
             u, s, v = np.linalg.svd(tables[some] * np.sqrt(weight[some])[:, np.newaxis], full_matrices=False)
             # The profile is the first right singular vector, a combination of its neurons.
             share[some] = u[:, 0] * np.sqrt(weight[some]) / s[0] if s[0] > 0 else 0.0
             scale[some] = tables[some] @ v[0]
-    return Profiles(cluster, scale, share)
+    return Profiles(profile, scale, share)
 
 
 def _lines(tables: Float[np.ndarray, "n t"], weight: Float[np.ndarray, " n"], number: int) -> Int[np.ndarray, " n"]:

@@ -28,7 +28,7 @@ from pessimal.strategies.sparse_output import FORMS, SparseOutput
 BUDGETS = tuple(round(2 ** (half / 2)) for half in range(36, 53))
 # Below this, counting every rival on its own is not worth trying.
 GRID_COUNT_FROM = 2**24
-CLUSTERS = (64, 96, 128)
+PROFILES = (64, 96, 128)
 
 
 class Frontier:
@@ -65,8 +65,8 @@ class Frontier:
     def _strategies(self, budget: int) -> list[AbstractStrategy]:
         """What may have a proof that short."""
         if self.weights.architecture.attention == UNIFORM:
-            clusters = [KeyFrequency(hidden="clusters", clusters=n) for n in CLUSTERS]
-            return [KeyFrequency(), *clusters, *(SparseOutput(form=form) for form in FORMS), BruteForce()]
+            shared = [KeyFrequency(hidden="profiles", profiles=n) for n in PROFILES]
+            return [KeyFrequency(), *shared, *(SparseOutput(form=form) for form in FORMS), BruteForce()]
         if self.weights.architecture.shape.d_mlp:
             return [BruteForce()]
         short = [Band(budget=budget), ExponentialMoment(budget=budget), PositionMinima(), Cubic()]

@@ -36,9 +36,9 @@ class KeyFrequency(AbstractStrategy):
             first.
         columns: directions through which pre-activations are computed, singular vectors of W_in; 0: exact.
         read_out: what neurons write beside the key frequencies: `bounded` by norms or `exact`.
-        hidden: how activations are evaluated: `neurons`, one by one; `clusters`, one profile for several neurons;
+        hidden: how activations are evaluated: `neurons`, one by one; `profiles`, one for several neurons;
             `quadrature`, one integral per frequency.
-        clusters: how many, with `hidden=clusters`.
+        profiles: how many, with `hidden=profiles`.
         terms: moments of the quadrature's bound; 0: its box form.
 
     Soundness: `kernel.rules.key_frequency`, for every hint.
@@ -58,12 +58,12 @@ class KeyFrequency(AbstractStrategy):
     columns: int | None = None
     read_out: str | None = None
     hidden: str = HIDDEN[0]
-    clusters: int = 96
+    profiles: int = 96
     terms: int = 20
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers out of range."""
-        for field, least in (("frequencies", 1), ("extra", 0), ("columns", 0), ("clusters", 1), ("terms", 0)):
+        for field, least in (("frequencies", 1), ("extra", 0), ("columns", 0), ("profiles", 1), ("terms", 0)):
             value = getattr(self, field)
             if value is not None and value < least:
                 raise StrategyError(f"option {field}={value} must be at least {least}")
@@ -83,7 +83,7 @@ class KeyFrequency(AbstractStrategy):
         exact = [self.columns] if self.columns is not None else [min(4 * len(chosen) + 2, shape.d_model), 0]
         read = [self.read_out] if self.read_out is not None else list(READ_OUT)
         every = shape.d_mlp * len(chosen)
-        extras = {"neurons": [*EXTRAS, every], "clusters": [every], "quadrature": [0]}[self.hidden]
+        extras = {"neurons": [*EXTRAS, every], "profiles": [every], "quadrature": [0]}[self.hidden]
         extras = extras if self.extra is None else [self.extra]
         folds = [(c, r) for c, r in product(exact, read) if (c == 0) == (r == "exact")] or list(product(exact, read))
         trials = list(product(folds, dict.fromkeys(min(one, shape.d_mlp * (len(chosen) - 1)) for one in extras)))
@@ -102,8 +102,8 @@ class KeyFrequency(AbstractStrategy):
 
     def _hidden(self, model: "_Model", hints: Hints) -> Hints:
         """With the hints of the way to evaluate activations."""
-        if self.hidden == "clusters":
-            return model.with_clusters(hints, self.clusters)
+        if self.hidden == "profiles":
+            return model.with_profiles(hints, self.profiles)
         return model.with_quadrature(hints, self.terms) if self.hidden == "quadrature" else hints
 
 
@@ -157,17 +157,17 @@ class _Model:
         }
         return Hints(options | {"kept": int(kept.sum()), "fine": 0}, arrays)
 
-    def with_clusters(self, hints: Hints, count: int) -> Hints:
+    def with_profiles(self, hints: Hints, count: int) -> Hints:
         """Profiles of the neurons with one own frequency."""
         out = np.abs(self.out[:, hints.arrays["frequencies"] - 1])
         tables = self.pre.transpose(2, 0, 1).reshape(len(out), -1)
         found = profiles_of(tables, np.linalg.norm(out, axis=1), out.argmax(1), count)
         arrays = {
-            "cluster": found.cluster,
+            "profile": found.profile,
             "scale": rounded(found.scale[np.newaxis], BITS)[0],
             "share": rounded(found.share[np.newaxis], BITS)[0],
         }
-        options = {**hints.options, "hidden": "clusters", "clusters": int(found.cluster.max()) + 1}
+        options = {**hints.options, "hidden": "profiles", "profiles": int(found.profile.max()) + 1}
         return Hints(options, {**hints.arrays, **arrays})
 
     def with_quadrature(self, hints: Hints, terms: int) -> Hints:

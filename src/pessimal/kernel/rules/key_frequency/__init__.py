@@ -3,7 +3,7 @@
 Contents:
     options.py — hints.
     parts.py — pre-activations, output map and remainder.
-    hidden.py — neurons one by one, by clusters, or as a quadrature.
+    hidden.py — neurons one by one, by profiles, or as a quadrature.
     rule.py — the theorem.
 """
 

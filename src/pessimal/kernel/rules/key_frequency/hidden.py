@@ -1,4 +1,4 @@
-r"""Half of $|x_i|$ at the kept pairs of `key-frequency`: exactly, by clusters, or by quadrature (notation: rule.py).
+r"""Half of $|x_i|$ at the kept pairs of `key-frequency`: exactly, by profiles, or by quadrature (notation: rule.py).
 
 Each way gives an approximation of $\sum_i\tfrac12|x_i|g_{ik}$ over the kept pairs, and how far it may be off.
 
@@ -6,8 +6,8 @@ Contents:
     Approximation — what a way gives.
     approximation — by the way that hints name.
     by_neurons — every neuron.
-    by_clusters — one profile for many neurons: $|x_i|$ is within $|x_i-r_i\xi|$ of $|r_i||\xi|$, $\xi$ the profile of
-        its cluster, and the difference is a part of a plus a part of b.
+    by_profiles — one profile for many neurons: $|x_i|$ is within $|x_i-r_i\xi|$ of $|r_i||\xi|$, $\xi$ its
+        profile, and the difference is a part of a plus a part of b.
     by_quadrature — one integral per frequency (`kernel/quadrature.py`): $x_i$ is within a part of a plus a part of b of
         a wave; of waves, $\tfrac12|x_i| = |\cos\tfrac{\theta k}2(a-b)||q_i||\cos(u+\phi_i)|$, and their sum is
         $|\cos\tfrac{\theta k}2(a-b)|$ times the integral or its error.
@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.quadrature import Boxes, Waves, box_absolute, moment_absolute, signal_of, spread, weight_of
-from pessimal.kernel.rules.key_frequency.options import Clusters, KeyFrequency, Quadrature
+from pessimal.kernel.rules.key_frequency.options import KeyFrequency, Profiles, Quadrature
 from pessimal.kernel.rules.key_frequency.parts import Inputs, Outputs
 from pessimal.kernel.tables import product
 
@@ -46,8 +46,8 @@ class Approximation:
 
 def approximation(inputs: Inputs, outputs: Outputs, options: KeyFrequency, arith: AbstractArithmetic) -> Approximation:
     """By the way that hints name."""
-    if isinstance(options.hidden, Clusters):
-        return by_clusters(inputs, outputs, options, options.hidden, arith)
+    if isinstance(options.hidden, Profiles):
+        return by_profiles(inputs, outputs, options, options.hidden, arith)
     if isinstance(options.hidden, Quadrature):
         return by_quadrature(inputs, outputs, options, options.hidden, arith)
     return by_neurons(inputs, outputs, options, arith)
@@ -66,15 +66,15 @@ def by_neurons(inputs: Inputs, outputs: Outputs, options: KeyFrequency, arith: A
     return Approximation(waves)
 
 
-def by_clusters(
-    inputs: Inputs, outputs: Outputs, options: KeyFrequency, hint: Clusters, arith: AbstractArithmetic
+def by_profiles(
+    inputs: Inputs, outputs: Outputs, options: KeyFrequency, hint: Profiles, arith: AbstractArithmetic
 ) -> Approximation:
-    """One profile per cluster, a sum over its neurons with hinted shares."""
+    """A profile is a sum over its neurons with hinted shares."""
     n, half = options.kept.shape[1], arith.fraction(Fraction(1, 2))
-    members = [np.flatnonzero(hint.cluster == c) for c in np.unique(hint.cluster)]
+    members = [np.flatnonzero(hint.profile == c) for c in np.unique(hint.profile)]
     share, scale = arith.matrix(hint.share).enclose(), arith.matrix(hint.scale).enclose()
     profiles = [arith.stack([(pre[:, one] * share[one]).sum(1) for one in members], axis=1) for pre in inputs.pre]
-    place = np.unique(hint.cluster, return_inverse=True)[1].reshape(-1)
+    place = np.unique(hint.profile, return_inverse=True)[1].reshape(-1)
     off = [(pre - one[:, place] * scale).absolute() * half for pre, one in zip(inputs.pre, profiles, strict=True)]
     height = scale.absolute() * half
     rows = []

@@ -10,7 +10,7 @@ from pessimal.kernel.rules.interface import Hints
 from pessimal.spec.architecture import ModelShape
 
 READ_OUT = ("bounded", "exact")
-HIDDEN = ("neurons", "clusters", "quadrature")
+HIDDEN = ("neurons", "profiles", "quadrature")
 FORM = ("moment", "box")
 MAX_FREQUENCIES = 512
 MAX_TERMS = 1 << 12
@@ -18,16 +18,16 @@ MAX_GRID = 1 << 16
 
 
 @dataclass(frozen=True)
-class Clusters:
+class Profiles:
     """Neurons that share a profile.
 
     Attributes:
-        cluster: which one, `[f]`.
+        profile: which one, `[f]`.
         scale: r, what a neuron's pre-activation is of the profile, `[f]`.
         share: what a neuron adds to the profile, `[f]`.
     """
 
-    cluster: Int[np.ndarray, " f"]
+    profile: Int[np.ndarray, " f"]
     scale: Float[np.ndarray, " f"]
     share: Float[np.ndarray, " f"]
 
@@ -71,7 +71,7 @@ class KeyFrequency:
     fine: Bool[np.ndarray, " p"]
     directions: Float[np.ndarray, "m c"] | None
     shrink: Float[np.ndarray, "w w"] | None
-    hidden: Clusters | Quadrature | None = None
+    hidden: Profiles | Quadrature | None = None
 
     @staticmethod
     def read(hints: Hints, shape: ModelShape) -> "KeyFrequency":
@@ -84,12 +84,12 @@ class KeyFrequency:
         form = hints.word("form", FORM) if hidden == "quadrature" else ""
         needed = {
             "frequencies": True, "kept": n_kept > 0, "fine": n_fine > 0, "directions": columns > 0,
-            "shrink": read_out == "bounded", "cluster": hidden == "clusters", "scale": hidden == "clusters",
-            "share": hidden == "clusters", "read": hidden == "quadrature", "order": form == "box" and n_kept > 0,
+            "shrink": read_out == "bounded", "profile": hidden == "profiles", "scale": hidden == "profiles",
+            "share": hidden == "profiles", "read": hidden == "quadrature", "order": form == "box" and n_kept > 0,
             "nodes": form == "box" and n_kept > 0, "offsets": form == "box",
         }  # fmt: skip
         more = {"": set(), "moment": {"form", "terms"}, "box": {"form", "grid"}}[form]
-        more |= {"clusters"} if hidden == "clusters" else set()
+        more |= {"profiles"} if hidden == "profiles" else set()
         hints.only(
             {"read_out", "hidden", "columns", "frequencies", "kept", "fine"} | more,
             {name for name, needs in needed.items() if needs},
@@ -106,7 +106,7 @@ class KeyFrequency:
             fine=fine,
             directions=hints.floats("directions", (shape.d_model, columns)) if columns else None,
             shrink=hints.floats("shrink", (2 * n, 2 * n)) if read_out == "bounded" else None,
-            hidden={"neurons": _neurons, "clusters": _clusters, "quadrature": _quadrature}[hidden](hints, kept),
+            hidden={"neurons": _neurons, "profiles": _profiles, "quadrature": _quadrature}[hidden](hints, kept),
         )
 
 
@@ -132,11 +132,11 @@ def _neurons(hints: Hints, kept: Bool[np.ndarray, "f n"]) -> None:
     del hints, kept
 
 
-def _clusters(hints: Hints, kept: Bool[np.ndarray, "f n"]) -> Clusters:
+def _profiles(hints: Hints, kept: Bool[np.ndarray, "f n"]) -> Profiles:
     f = len(kept)
-    number = hints.number("clusters", 1, f)
-    return Clusters(
-        _within(hints, "cluster", (f,), 0, number - 1), hints.floats("scale", (f,)), hints.floats("share", (f,))
+    number = hints.number("profiles", 1, f)
+    return Profiles(
+        _within(hints, "profile", (f,), 0, number - 1), hints.floats("scale", (f,)), hints.floats("share", (f,))
     )
 
 

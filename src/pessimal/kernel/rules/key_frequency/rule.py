@@ -18,7 +18,7 @@ because the two wave vectors are $2|\sin(\theta ke/2)|$ apart. All inputs with o
 $\alpha_k$ and the largest $|\beta_k|$ of them, unless hints ask for each by itself.
 
 z: half of $x_i$ is linear in the residual and evaluated exactly for all neurons. $\tfrac12|x_i|$ is evaluated for the
-(neuron, frequency) pairs that hints keep: neuron by neuron, by clusters of neurons with one profile, or as one integral
+(neuron, frequency) pairs that hints keep: neuron by neuron, by profiles that several neurons share, or as one integral
 per frequency (hidden.py); the last two are off by a part that depends on a, one on b and one on a - b. Of the others,
 $\tfrac12|x_i| \in [0, X_i/2]$, $X_i$ the largest magnitude: the middle is added, and $X_i/4$ per neuron goes into
 $\rho_k$ by `quadrature.spread`.
@@ -38,7 +38,7 @@ S what the residual writes at K.
 Soundness: for all weights, frequencies, kept pairs, Q and T. No symmetry is assumed: $\alpha, \beta$ are computed for
 every input, and a difference class takes the worst of its inputs.
 Cost: counted by running the rule over shapes; per input 2 operations per neuron and 4 per kept pair, or 2 + 4 n per
-cluster, or none: with integrals everything but assembling p^2 n numbers is linear in the size of tables and weights.
+profile, or none: with integrals everything but assembling p^2 n numbers is linear in the size of tables and weights.
 Source: new; specification `modular-addition-certificates.md`, (*), D, S, F (profiles) and the cheap fold.
 """
 
