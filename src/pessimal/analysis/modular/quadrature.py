@@ -6,7 +6,8 @@ $$\int_{-\pi}^{\pi}\mathrm{ReLU}[\cos(u+\phi)]\cos(v+2\phi)\,d\phi = \tfrac23\co
 u = \tfrac\theta2 k(a+b),\; v = \theta kc .$$
 
 $\mathrm{ReLU}(x) = x/2+|x|/2$: the x/2 half integrates to 0, the |x|/2 half is pi-periodic and carries the signal.
-All errors are sups over u and v, divided by the signal 2/3, in float64 and not rounded outward; 1 is vacuous.
+All errors are sups over u and v, divided by the signal 2/3; 1 is vacuous. The bounds are those of
+`pessimal.kernel.quadrature`, rounded outward, of the waves with these float64 phases and weights.
 
 Contents:
     sup_error — the error itself.
@@ -18,14 +19,30 @@ References:
     Yip, Agrawal, Chan, Gross 2024, arXiv 2412.03773 (neurons as rectangles). The constants are derived here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Float, Int
+
+from pessimal.kernel.arithmetic import Float64Arithmetic
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.quadrature import Boxes as Laid
+from pessimal.kernel.quadrature import (
+    Waves,
+    box_absolute,
+    box_identity,
+    moment_absolute,
+    moment_identity,
+    signal_of,
+    weight_of,
+)
 
 SIGNAL = 2 / 3
 GRID = 4096
 BISECTIONS = 80
+# Nodes per period of the proved box form.
+NODES = 1 << 12
 
 
 def sup_error(
@@ -58,7 +75,7 @@ class Boxes:
         distance: the integral over every rectangle of the distance to its node, summed.
     """
 
-    order: Float[np.ndarray, " n"]
+    order: Int[np.ndarray, " n"]
     nodes: Float[np.ndarray, " n"]
     edges: Float[np.ndarray, " boxes"]
     distance: float
@@ -84,13 +101,15 @@ def boxes(phi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"], period:
 
 
 def box_bound_abs(phi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"]) -> float:
-    r"""Bound of the |x|/2 half: $\tfrac12|\cos(u+\phi)|\cos(v+2\phi)$ has slope at most 1 and period pi, twice over."""
-    return 2 * boxes(phi, weight, np.pi).distance / SIGNAL
+    """Bound of the |x|/2 half by boxes over the half circle, of neurons that write twice their phase."""
+    waves, laid = _waves(phi, 2 * phi, weight), _laid(phi, weight, np.pi)
+    return _over_signal(waves, lambda arith: box_absolute(waves(arith), laid, arith))
 
 
 def box_bound_identity(phi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"]) -> float:
-    r"""Bound of the x/2 half: $\tfrac12\cos(u+\phi)\cos(v+2\phi)$ has slope at most 1 over the full circle."""
-    return boxes(phi, weight, 2 * np.pi).distance / SIGNAL
+    """Bound of the x/2 half by boxes over the full circle, of neurons that write twice their phase."""
+    waves, laid = _waves(phi, 2 * phi, weight), _laid(phi, weight, 2 * np.pi)
+    return _over_signal(waves, lambda arith: box_identity(waves(arith), laid, arith))
 
 
 def angle_term(phi: Float[np.ndarray, " n"], psi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"]) -> float:
@@ -101,35 +120,49 @@ def angle_term(phi: Float[np.ndarray, " n"], psi: Float[np.ndarray, " n"], weigh
 def moment_bound(
     phi: Float[np.ndarray, " n"], psi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"], order: int
 ) -> float:
-    r"""Bound by Fourier moments, with the true output phases.
-
-    With $|\cos x| = \tfrac2\pi+\tfrac4\pi\sum_{m\ge1}(-1)^{m+1}\cos(2mx)/(4m^2-1)$,
-    $A_m = \sum_iw_ie^{i(2m\phi_i-\psi_i)}$, $B_m = \sum_iw_ie^{i(2m\phi_i+\psi_i)}$ and
-    $C_\pm = \sum_iw_ie^{i(\phi_i\pm\psi_i)}$ the error is at most
-
-    $$2|A_0| + \tfrac23|A_1-1| + \sum_{m=2}^M\frac{2|A_m|}{4m^2-1} + \sum_{m=1}^M\frac{2|B_m|}{4m^2-1}
-    + \tfrac\pi2(|C_+|+|C_-|) + \frac2{2M+1}\sqrt{\tfrac12(1+|\textstyle\sum_iw_ie^{2i\psi_i}|)} .$$
-
-    The last term is what the harmonics beyond M can add: their sum telescopes, and
-    $\sum_iw_i|\cos(v+\psi_i)|$ is at most the root (Cauchy-Schwarz).
+    """Bound of both halves by Fourier moments, with the true output phases.
 
     Args:
         phi: as in `sup_error`.
         psi: as in `sup_error`.
         weight: as in `sup_error`.
-        order: M.
+        order: M, the last harmonic that is evaluated.
 
     Cost: O(M n).
     """
-    m = np.arange(order + 1)
+    waves = _waves(phi, psi, weight)
 
-    def moments(sign: int) -> Complex[np.ndarray, " orders"]:
-        return np.asarray(np.exp(1j * (2 * np.outer(m, phi) + sign * psi)) @ weight)
+    def error(arith: AbstractArithmetic) -> AbstractEnclosure:
+        return moment_absolute(waves(arith), order, arith) + moment_identity(waves(arith), arith)
 
-    A, B = np.abs(moments(-1)), np.abs(moments(1))
-    denominator = 4.0 * m**2 - 1
-    C = sum(abs(np.exp(1j * (phi + sign * psi)) @ weight) for sign in (1, -1))
-    total = 2 * A[0] + SIGNAL * abs(moments(-1)[1] - 1)
-    total += np.sum(2 * A[2:] / denominator[2:]) + np.sum(2 * B[1:] / denominator[1:]) + np.pi / 2 * C
-    tail = np.sqrt((1 + abs(np.exp(2j * psi) @ weight)) / 2)
-    return float((total + 2 / (2 * order + 1) * tail) / SIGNAL)
+    return _over_signal(waves, error)
+
+
+def _waves(
+    phi: Float[np.ndarray, " n"], psi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"]
+) -> Callable[[AbstractArithmetic], Waves]:
+    """The neurons that weigh something."""
+    some = weight > 0
+    read, write = weight[some] * np.exp(1j * phi[some]), np.exp(1j * psi[some])
+
+    def waves(arith: AbstractArithmetic) -> Waves:
+        return Waves(*(arith.matrix(np.stack([one.real, one.imag])).enclose() for one in (read, write)))
+
+    return waves
+
+
+def _laid(phi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"], period: float) -> Laid:
+    """`boxes` on the kernel's grid."""
+    some = weight > 0
+    laid = boxes(phi[some], weight[some], period)
+    nodes = np.rint(laid.nodes / period * NODES).astype(np.int64)
+    return Laid(laid.order, nodes, int(np.rint(laid.edges[0] / period * NODES)), NODES)
+
+
+def _over_signal(
+    waves: Callable[[AbstractArithmetic], Waves], error: Callable[[AbstractArithmetic], AbstractEnclosure]
+) -> float:
+    """Upper end of an error over the signal."""
+    arith = Float64Arithmetic()
+    with arith.running():
+        return float((error(arith) / signal_of(weight_of(waves(arith)), arith)).bounds()[1])
