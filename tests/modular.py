@@ -115,7 +115,7 @@ def attended_adder(p: int, noise: float = 0.0, seed: int = 0) -> dict[str, np.nd
     return {name: (a + noise * rng.normal(size=a.shape)).astype(np.float32) for name, a in t.items()}
 
 
-def wave_modular(p: int, neurons: int, noise: float = 0.0, seed: int = 0, k: int = 1) -> dict[str, np.ndarray]:
+def single_wave(p: int, neurons: int, noise: float = 0.0, seed: int = 0, k: int = 1) -> dict[str, np.ndarray]:
     """The pizza at one frequency: neurons cos(a + phi) + cos(b + phi), in units of 2 pi k / p, that write cos(c + 2 phi).
 
     Phases are equidistant. Right on every pair for p odd and enough neurons. Channels: the token's wave, the sum of

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds import bound, certified
-from modular import MODULAR_SIZES, ModularSizes, modular_weights, quadratic_modular, random_modular, wave_modular
+from modular import MODULAR_SIZES, ModularSizes, modular_weights, quadratic_modular, random_modular, single_wave
 from oracle import RIGHT, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
 from pessimal.kernel.quadrature import spread
@@ -67,7 +67,7 @@ def some_hints(tensors: dict[str, np.ndarray], seed: int) -> Hints:
 
 
 def with_hidden(one: Hints, tensors: dict[str, np.ndarray], rng) -> Hints:
-    """Neurons one by one, profiles, moments or boxes: sensible for `wave_modular`, spoilt, or garbage."""
+    """Neurons one by one, profiles, moments or boxes: sensible for `single_wave`, spoilt, or garbage."""
     f, n = tensors["W_in"].shape[1], len(one.arrays["frequencies"])
     kind = str(rng.choice(["neurons", "profiles", "moment", "box"]))
     options, arrays = dict(one.options), dict(one.arrays)
@@ -122,7 +122,7 @@ def test_planted_models_are_sound_by_stratum(p, neurons, make):
     sizes, useful = ModularSizes(p, 6, 2, neurons), 0
     for seed in range(6):
         noise = 0.02 * seed
-        tensors = wave_modular(p, neurons, noise, seed) if make == "wave" else quadratic_modular(p, noise, seed)
+        tensors = single_wave(p, neurons, noise, seed) if make == "wave" else quadratic_modular(p, noise, seed)
         weights = modular_weights(tensors)
         wrong: dict[tuple[int, int], int] = {}
         for tokens, verdict in found_verdicts(weights, p).items():
@@ -240,7 +240,7 @@ def test_with_everything_kept_the_count_is_exact(sizes):
 def test_looking_closer_certifies_no_less():
     """Fine differences against coarse ones; all pairs kept against some."""
     for seed in range(6):
-        tensors = wave_modular(7, 13, 0.1, seed)
+        tensors = single_wave(7, 13, 0.1, seed)
         weights, task = modular_weights(tensors), ModularSizes(7, 6, 2, 13).task()
         own = np.arange(13) * 3
         steps = [hints(7, 13, [1, 2, 3], own), hints(7, 13, [1, 2, 3], own, range(7)), everything(7, 13)]
@@ -251,7 +251,7 @@ def test_looking_closer_certifies_no_less():
 @pytest.mark.parametrize(("p", "neurons"), [(5, 17), (7, 23)])
 def test_a_planted_wave_is_certified_from_its_own_frequency(p, neurons):
     """Through two directions and bounded remainders, by the strategy's own search, and cheaper than everything."""
-    weights = modular_weights(wave_modular(p, neurons, 1e-4, 0))
+    weights = modular_weights(single_wave(p, neurons, 1e-4, 0))
     task = ModularSizes(p, 6, 2, neurons).task()
     proof = prove(weights, task, KeyFrequency(frequencies=1, extra=0, columns=2, read_out="bounded"))
     assert proof.claim.correct == p * p
@@ -264,7 +264,7 @@ def test_a_planted_wave_is_certified_from_its_own_frequency(p, neurons):
 def test_a_planted_wave_is_certified_by_profiles_and_by_integrals(options):
     """Many even neurons: the strategy's own profiles, moments and boxes all leave a margin."""
     p, neurons = 5, 97
-    weights = modular_weights(wave_modular(p, neurons, 1e-5, 0))
+    weights = modular_weights(single_wave(p, neurons, 1e-5, 0))
     task = ModularSizes(p, 6, 2, neurons).task()
     proof = prove(weights, task, KeyFrequency(frequencies=1, columns=2, read_out="bounded", **options))
     assert proof.claim.correct == p * p
@@ -298,7 +298,7 @@ def test_the_cost_is_what_is_counted(sizes):
 @pytest.mark.parametrize("arithmetic", sorted(ARITHMETICS))
 def test_both_arithmetics_agree(arithmetic):
     for seed in range(6):
-        tensors = wave_modular(5, 11, 0.05 * seed, seed)
+        tensors = single_wave(5, 11, 0.05 * seed, seed)
         weights, one, task = modular_weights(tensors), some_hints(tensors, seed), ModularSizes(5, 6, 2, 11).task()
         assert certified("key-frequency", weights, task, arithmetic, one) == certified(
             "key-frequency", weights, task, "float64", one
