@@ -200,7 +200,7 @@ def test_ablations_are_those_of_the_activations(model):
     found = ablations(model, [1, 3])
 
     def projection(k):
-        rows = [np.outer(x, y).ravel() for x in basis[block(k)] for y in basis[block(k)]]
+        rows = [np.outer(x, y).ravel() for x in basis[block(int(k))] for y in basis[block(k)]]
         return np.transpose(rows[1:]) @ np.array(rows[1:])
 
     def loss(activations):
@@ -225,7 +225,7 @@ def test_only_neurons_above_the_share_are_replaced(model):
     labels = clusters(h)
     replaced = np.empty_like(h)
     for i, k in enumerate(labels.frequency):
-        rows = basis[block(k)]
+        rows = basis[block(int(k))]
         replaced[..., i] = rows.T @ (rows @ h[..., i] @ rows.T) @ rows
     expected = float(losses(forward(model).logits + (replaced - h) @ output_map(model)).mean())
     assert ablations(model, [1], share=0.0)["polynomial_neurons"] == pytest.approx(expected, rel=1e-11)

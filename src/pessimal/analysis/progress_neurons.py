@@ -86,7 +86,7 @@ def ablations(weights: Weights, frequencies: Frequencies, *, share: float = CLUS
             some = activations[:, :, which]
             change += (_block_part(some, k) + some.mean((0, 1)) - some) @ out[which]
     found["polynomial_neurons"] = _mean_loss(before + change)
-    rows = [i for k in frequencies for i in block(k)[1:]]
+    rows = [i for k in frequencies for i in block(int(k))[1:]]
     span, _ = np.linalg.qr(out @ basis[rows].T)
     read, written = activations @ span, span.T @ out
     whole = passed.from_mlp
@@ -103,7 +103,7 @@ def _mean_loss(changed: Float[np.ndarray, "p p p"]) -> float:
 
 def _block_part(array: Float[np.ndarray, "p p n"], k: int) -> Float[np.ndarray, "p p n"]:
     """Projection on block k of the pairs, constant left out."""
-    rows = fourier_basis(len(array))[block(k)]
+    rows = fourier_basis(len(array))[block(int(k))]
     parts = np.einsum("xa,yb,abn->xyn", rows, rows, array, optimize=True)
     parts[0, 0] = 0.0
     return np.asarray(np.einsum("xa,yb,xyn->abn", rows, rows, parts, optimize=True))

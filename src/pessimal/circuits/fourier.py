@@ -72,7 +72,7 @@ def waves(table: Float[np.ndarray, "p *n"]) -> Complex[np.ndarray, "half *n"]:
 
 def folded_frequency(k: Int[np.ndarray, "*n"], p: int) -> Int[np.ndarray, "*n"]:
     """Frequencies mod p as those of the same cosines in 0 .. (p-1)/2."""
-    return np.minimum(k % p, -k % p)
+    return np.asarray(np.minimum(k % p, -k % p))
 
 
 def powers(table: Float[np.ndarray, "p n"]) -> Float[np.ndarray, " half"]:

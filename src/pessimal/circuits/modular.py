@@ -110,7 +110,7 @@ def folded_tables(weights: Weights) -> Tables:
     heads = range(weights.architecture.shape.n_heads)
     OV = sum(tensor(weights, "W_V", h) @ tensor(weights, "W_O", h) for h in heads)
     rows = embedding(weights) + positions(weights)[:, np.newaxis]
-    constant = bias(weights, "b_O") + sum(bias(weights, "b_V", h) @ bias(weights, "W_O", h) for h in heads)
+    constant = bias(weights, "b_O") + sum(bias(weights, "b_V", h) @ tensor(weights, "W_O", h) for h in heads)
     left, right = rows[0] @ OV / 2, rows[1] @ OV / 2 + rows[1] + constant
     W_in, W_U = tensor(weights, "W_in"), tensor(weights, "W_U")
     return Tables(

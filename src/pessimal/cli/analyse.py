@@ -117,6 +117,6 @@ def _print(record: dict[str, Any]) -> None:
         console.print(f"and {left_out} key frequencies with less output energy, in the file")
 
 
-def _text(value: float | None) -> str:
+def _text(value: float | int | None) -> str:
     """A number as in the record, or a dash."""
     return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"

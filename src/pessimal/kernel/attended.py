@@ -50,7 +50,7 @@ class Attended(AbstractSums):
         out: G, `[d_mlp, d_vocab_out]`.
     """
 
-    allowed: Sequence[Int[np.ndarray, " n"]]
+    allowed: Sequence[Int[np.ndarray, " _"]]
     weight: list[list[AbstractEnclosure]]
     value: list[list[AbstractEnclosure]]
     direct: AbstractEnclosure
@@ -90,7 +90,7 @@ def attended_flops(shape: ModelShape) -> int:
     return shape.n_heads * (3 * shape.k - 1 + 2 * shape.k * (shape.d_mlp + shape.d_vocab_out))
 
 
-def attended_tables(weights: Weights, arith: AbstractArithmetic, allowed: Sequence[Int[np.ndarray, " n"]]) -> Attended:
+def attended_tables(weights: Weights, arith: AbstractArithmetic, allowed: Sequence[Int[np.ndarray, " _"]]) -> Attended:
     """Tables of a model without LayerNorm; products of weights are exact.
 
     Args:
@@ -123,7 +123,7 @@ def _attention(
     arith: AbstractArithmetic,
     head: int,
     rows: tuple[AbstractMatrix, AbstractMatrix, AbstractMatrix],
-    allowed: Sequence[Int[np.ndarray, " n"]],
+    allowed: Sequence[Int[np.ndarray, " _"]],
 ) -> list[AbstractEnclosure]:
     """The tables w of one head from token, position and query rows; one shift per query, over all positions."""
     embed, position, last = rows

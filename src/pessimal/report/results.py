@@ -277,6 +277,6 @@ def _sentences(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     raise ReportError(f"{where}: assumptions is not a list of strings")
 
 
-def short(value: float | None) -> str:
+def short(value: float | int | None) -> str:
     """A number of the evidence as it stands in its file, or a dash."""
     return "\u2013" if value is None else f"{value:.4g}"

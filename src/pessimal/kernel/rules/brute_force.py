@@ -164,7 +164,7 @@ class BruteForceRule(AbstractRule):
         return CountBound(Fraction(total), total - undecided.ties, decided=True, strata=wrong)
 
 
-def _allowed(question: Question) -> list[Int[np.ndarray, " n"]]:
+def _allowed(question: Question) -> list[Int[np.ndarray, " _"]]:
     """By position, the tokens that may stand there; every other sequence weighs nothing."""
     return [question.distribution.tokens(question.task, i) for i in range(question.task.k)]
 
