@@ -12,6 +12,7 @@ from rich.table import Table
 from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, print_json
+from pessimal.report.results import Number
 
 MIN_WIDTH = 140
 NEURONS = {
@@ -117,6 +118,6 @@ def _print(record: dict[str, Any]) -> None:
         console.print(f"and {left_out} key frequencies with less output energy, in the file")
 
 
-def _text(value: float | int | None) -> str:
+def _text(value: Number | None) -> str:
     """A number as in the record, or a dash."""
     return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"

@@ -7,7 +7,7 @@ Contents:
 from collections.abc import Mapping
 from typing import Any
 
-from pessimal.report.results import ReportError
+from pessimal.report.results import Number, ReportError
 
 FORMAT = "pessimal-modular/1"
 NEURON_FACTS = {
@@ -120,7 +120,7 @@ def _values(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {**row, **(_part(row, "quadrature", dict, where) if row.get("quadrature") is not None else {})}
 
 
-def _number(value: object, where: str) -> float | int | None:
+def _number(value: object, where: str) -> Number | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ReportError(f"{where} is not a number")
     return value
@@ -132,7 +132,7 @@ def _count(value: object, where: str) -> int:
     return value
 
 
-def _numbers(value: object, where: str) -> list[float | int | None]:
+def _numbers(value: object, where: str) -> list[Number | None]:
     if not isinstance(value, list):
         raise ReportError(f"{where} is not a list of numbers")
     return [_number(one, where) for one in value]

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+# As JSON has them.
+Number = int | float
 MAX_PERCENT_DIGITS = 12
 # A short exponent: Fraction would spell out a long one.
 DECIMAL = re.compile(r"[0-9]{1,400}(\.[0-9]{1,400})?(e-[0-9]{1,3})?")
@@ -277,6 +279,6 @@ def _sentences(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     raise ReportError(f"{where}: assumptions is not a list of strings")
 
 
-def short(value: float | int | None) -> str:
+def short(value: Number | None) -> str:
     """A number of the evidence as it stands in its file, or a dash."""
     return "\u2013" if value is None else f"{value:.4g}"
