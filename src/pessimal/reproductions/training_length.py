@@ -68,7 +68,7 @@ class TrainingLength(AbstractReproduction):
                 axes.set_xscale("log")
                 if key == "flops":
                     axes.set_yscale("log")
-                axes.legend(fontsize=7)
+                axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
             paths.append(path)
         return paths
 
