@@ -63,10 +63,12 @@ Lemma count_seq_S (p : nat -> bool) v : count p (seq 0 (S v)) = count p (seq 0 v
 Proof. rewrite seq_S, count_app, count_cons. change (count p []) with 0. rewrite Nat.add_0_l. lia. Qed.
 
 Lemma count_below y v : count (fun t => t <? y)%nat (seq 0 v) = Z.of_nat (Nat.min y v).
-Proof. induction v; [rewrite Nat.min_0_r; reflexivity|]. rewrite count_seq_S, IHv. cbv beta. destruct (Nat.ltb_spec v y); unfold one; lia. Qed.
+Proof. induction v; [rewrite Nat.min_0_r; reflexivity|]. rewrite count_seq_S, IHv. cbv beta.
+  destruct (Nat.ltb_spec v y); unfold one; lia. Qed.
 
 Lemma count_upto y v : count (fun t => t <=? y)%nat (seq 0 v) = Z.of_nat (Nat.min (S y) v).
-Proof. induction v; [rewrite Nat.min_0_r; reflexivity|]. rewrite count_seq_S, IHv. cbv beta. destruct (Nat.leb_spec v y); unfold one; lia. Qed.
+Proof. induction v; [rewrite Nat.min_0_r; reflexivity|]. rewrite count_seq_S, IHv. cbv beta.
+  destruct (Nat.leb_spec v y); unfold one; lia. Qed.
 
 Lemma count_equal y v : count (fun t => t =? y)%nat (seq 0 v) = one (y <? v)%nat.
 Proof.
@@ -90,11 +92,13 @@ Proof.
   intros Hq Hy. rewrite count_fits. apply prodZ_ext. intros i Hi. unfold allowed, width.
   destruct (i =? K - 1)%nat; [rewrite count_equal; destruct (Nat.ltb_spec q v); [reflexivity|lia]|].
   destruct (q =? y)%nat; [rewrite count_upto; lia|]. destruct (i <? j)%nat; [rewrite count_below; lia|].
-  destruct (i =? j)%nat; [rewrite count_equal; destruct (Nat.ltb_spec y v); [reflexivity|lia]|]. rewrite count_upto; lia.
+  destruct (i =? j)%nat; [rewrite count_equal; destruct (Nat.ltb_spec y v); [reflexivity|lia]|].
+  rewrite count_upto; lia.
 Qed.
 
 Lemma box_size_last n q y j : box_size (S n) q y j = prodZ (width (S n) q y j) n.
-Proof. unfold box_size. cbn [prodZ]. unfold width at 2. replace (S n - 1)%nat with n by lia. rewrite Nat.eqb_refl. lia. Qed.
+Proof. unfold box_size. cbn [prodZ]. unfold width at 2. replace (S n - 1)%nat with n by lia. rewrite Nat.eqb_refl. lia.
+  Qed.
 
 Theorem box_size_closed n q y j : (j < n_boxes (S n) q y)%nat -> box_size (S n) q y j =
   if (q =? y)%nat then (Z.of_nat y + 1) ^ Z.of_nat n
@@ -117,11 +121,13 @@ Theorem class_size n q y : (q <= y)%nat -> sumZ (box_size (S n) q y) (n_boxes (S
   if (q =? y)%nat then (Z.of_nat y + 1) ^ Z.of_nat n
   else (Z.of_nat y + 1) ^ Z.of_nat n - Z.of_nat y ^ Z.of_nat n.
 Proof.
-  intros Hq. rewrite (sumZ_ext _ _ _ (box_size_closed n q y)). unfold n_boxes. destruct (Nat.eqb_spec q y); [simpl; lia|].
+  intros Hq. rewrite (sumZ_ext _ _ _ (box_size_closed n q y)). unfold n_boxes.
+  destruct (Nat.eqb_spec q y); [simpl; lia|].
   destruct (Nat.ltb_spec q y); [|lia]. replace (S n - 1)%nat with n by lia. clear.
   induction n as [|n IH]; [simpl; lia|]. cbn [sumZ].
   rewrite (sumZ_ext _ (fun j => Z.of_nat y ^ Z.of_nat j * (Z.of_nat y + 1) ^ Z.of_nat (n - 1 - j) * (Z.of_nat y + 1))).
-  2:{ intros j Hj. replace (Z.of_nat (S n - 1 - j)) with (Z.succ (Z.of_nat (n - 1 - j))) by lia. rewrite Z.pow_succ_r; lia. }
+  2:{ intros j Hj. replace (Z.of_nat (S n - 1 - j)) with (Z.succ (Z.of_nat (n - 1 - j))) by lia.
+  rewrite Z.pow_succ_r; lia. }
   rewrite sumZ_scale_r, IH. replace (S n - 1 - n)%nat with O by lia. rewrite Nat2Z.inj_succ, !Z.pow_succ_r by lia.
   change (_ ^ Z.of_nat 0) with 1. lia.
 Qed.
@@ -140,11 +146,13 @@ Section Certified.
 
   Lemma over_boxes_ext f g : (forall q y j, (q < v)%nat -> (y < v)%nat -> f q y j = g q y j) ->
     over_boxes f = over_boxes g.
-  Proof. intros H. apply sumZ_ext; intros q Hq. apply sumZ_ext; intros y Hy. apply sumZ_ext; intros j _. rewrite H; auto. Qed.
+  Proof. intros H. apply sumZ_ext; intros q Hq. apply sumZ_ext; intros y Hy. apply sumZ_ext; intros j _.
+    rewrite H; auto. Qed.
 
   Lemma over_boxes_plus f g : over_boxes (fun q y j => f q y j + g q y j) = over_boxes f + over_boxes g.
   Proof.
-    unfold over_boxes. rewrite <- sumZ_plus. apply sumZ_ext; intros q _. rewrite <- sumZ_plus. apply sumZ_ext; intros y _.
+    unfold over_boxes. rewrite <- sumZ_plus. apply sumZ_ext; intros q _. rewrite <- sumZ_plus.
+    apply sumZ_ext; intros y _.
     rewrite <- sumZ_plus. apply sumZ_ext; intros j _. destruct (certified q y j); lia.
   Qed.
 

@@ -48,7 +48,8 @@ Proof.
 Qed.
 
 (** Smallest bound over the first n tokens (with [acc]), and the bound of token n. *)
-Fixpoint scan (ahead : bigZ) (n : nat) (ws : list (bigZ * bigZ)) (ys os : row) (acc : option bigZ) : option bigZ * bigZ :=
+Fixpoint scan (ahead : bigZ) (n : nat) (ws : list (bigZ * bigZ)) (ys os : row) (acc : option bigZ) : option bigZ *
+  bigZ :=
   match ws, ys, os with
   | w :: ws', y :: ys', o :: os' =>
       let g := lower ahead w y o in
@@ -97,7 +98,8 @@ Definition part (j i : nat) (p : option bigZ * bigZ) : bigZ :=
   if (i <? j)%nat then below p else if (i =? j)%nat then snd p else upto p.
 
 Lemma total_sum l : val (total l) = sum (fun i => val (upto (nth i l (None, 0%bigZ)))) (length l).
-Proof. induction l as [|p l IH]; [reflexivity|]. cbn [length]. rewrite sum_first. cbn. rewrite val_add. now rewrite <- IH. Qed.
+Proof. induction l as [|p l IH]; [reflexivity|]. cbn [length]. rewrite sum_first. cbn. rewrite val_add.
+  now rewrite <- IH. Qed.
 
 Lemma bounds_sum l : forall before j, (j < length l)%nat ->
   val (at_ j (bounds before l)) = val before + sum (fun i => val (part j i (nth i l (None, 0%bigZ)))) (length l).
@@ -140,8 +142,10 @@ Proof.
   induction n as [|n IH]; cbn; intros H o Ho Hne; [lia|]. set (f := survivors against y n fl) in *.
   destruct (Nat.eqb_spec n y) as [->|Hn]; [apply IH; [exact H|lia|exact Hne]|].
   destruct (existsb (fun b : bool => b) f) eqn:E.
-  - apply both_true in H as [H1 H2]. destruct (Nat.eq_dec o n) as [->|]; [exact H2|]. apply IH; [exact H1|lia|exact Hne].
-  - exfalso. assert (existsb (fun b : bool => b) f = true); [|congruence]. apply existsb_exists. exists true. split; [|reflexivity].
+  - apply both_true in H as [H1 H2]. destruct (Nat.eq_dec o n) as [->|]; [exact H2|].
+    apply IH; [exact H1|lia|exact Hne].
+  - exfalso. assert (existsb (fun b : bool => b) f = true); [|congruence]. apply existsb_exists. exists true.
+    split; [|reflexivity].
     rewrite <- H. apply nth_In. destruct (Nat.lt_ge_cases j (length f)) as [|L]; [assumption|].
     rewrite nth_overflow in H by exact L. discriminate.
 Qed.
@@ -158,7 +162,8 @@ Section Count.
     map (fun o => map (fun L => row_at o L) A) (seq 0 v).
 
   (** W: weights by position, query, token; A: logits by output, position, token; d: direct logits by query, output. *)
-  Definition flags (W : list (list (list (bigZ * bigZ)))) (A : list (list row)) (d : list row) (q y : nat) : list bool :=
+  Definition flags (W : list (list (list (bigZ * bigZ)))) (A : list (list row)) (d : list row) (q y : nat) : list bool
+    :=
     let Wq := map (fun L => row_at q L) W in
     let Y := row_at y A in
     let dq := row_at q d in
@@ -224,8 +229,10 @@ Section Count.
       destruct (direct_floor_correct D Hwf shift) as [_ HD]. destruct (HD q Hq) as [_ HDq].
       pose proof (HDq y Hy) as HDy. pose proof (HDq o Ho) as HDo. clear HD HDq HA.
       fold M in HW, HAy, HAo, HDy, HDo. set (B := logit_scale D shift) in *.
-      replace (weight_scale power q * B * (exp (score M q i t) * (direct M q y - direct M q o + (attended M i t y - attended M i t o))))
-        with (weight_scale power q * exp (score M q i t) * (B * (direct M q y - direct M q o + (attended M i t y - attended M i t o)))) by ring.
+      replace (weight_scale power q * B * (exp (score M q i t) * (direct M q y - direct M q o + (attended M i t y -
+        attended M i t o))))
+        with (weight_scale power q * exp (score M q i t) * (B * (direct M q y - direct M q o + (attended M i t y -
+          attended M i t o)))) by ring.
       apply lower_correct; [|exact HW|].
       - apply Rmult_lt_0_compat; [apply Flocq.Core.Raux.bpow_gt_0|apply exp_pos].
       - unfold ahead. rewrite !val_sub. change (val 2%bigZ) with 2. fold d in HDy, HDo. lra.
@@ -237,11 +244,15 @@ Section Count.
     Proof.
       intros Hq Hy Hj Hf. pose proof K_positive as HK.
       set (p o i := scan (ahead q y o) y (row_at i (Wq q)) (row_at i (row_at y A)) (row_at i (row_at o A)) None).
-      set (own o := token_bound (ahead q y o) (row_at (K - 1) (Wq q)) (row_at (K - 1) (row_at y A)) (row_at (K - 1) (row_at o A)) q).
-      set (least o i := val (if (i =? K - 1)%nat then own o else if (q =? y)%nat then upto (p o i) else part j i (p o i))).
-      apply (position_minima M q y j (fun _ => factor q) least HK Hj). intros o Ho Hne. split; [apply factor_positive|]. split.
+      set (own o := token_bound (ahead q y o) (row_at (K - 1) (Wq q)) (row_at (K - 1) (row_at y A)) (row_at (K - 1)
+        (row_at o A)) q).
+      set (least o i := val (if (i =? K - 1)%nat then own o else if (q =? y)%nat then upto (p o i) else part j i (p o
+        i))).
+      apply (position_minima M q y j (fun _ => factor q) least HK Hj). intros o Ho Hne.
+      split; [apply factor_positive|]. split.
       - pose proof (survivors_true _ _ _ _ _ Hf o Ho Hne) as HS. cbv beta in HS.
-        assert (sum (least o) (k M) = val (own o) + sum (fun i => val (if (q =? y)%nat then upto (p o i) else part j i (p o i))) (K - 1)) as ->.
+        assert (sum (least o) (k M) = val (own o) + sum (fun i => val (if (q =? y)%nat then upto (p o i) else part j i
+          (p o i))) (K - 1)) as ->.
         { change (k M) with K. replace K with (S (K - 1)) at 1 by lia. cbn [sum]. rewrite Rplus_comm. f_equal.
           - unfold least. now rewrite Nat.eqb_refl.
           - apply sum_ext. intros i Hi. unfold least. now destruct (Nat.eqb_spec i (K - 1)); [lia|]. }

@@ -41,7 +41,8 @@ Definition weight_bounds (div : I.type) (p N : bigZ) : bigZ * bigZ := outward p 
 Lemma shiftl_floor z s : IZR (Z.shiftl z s) <= IZR z * bpow radix2 s <= IZR (Z.shiftl z s) + 1.
 Proof.
   destruct (Z_le_gt_dec 0 s) as [Hs|Hs].
-  - rewrite Z.shiftl_mul_pow2, mult_IZR by exact Hs. rewrite <- (IZR_Zpower radix2 s Hs). change (radix_val radix2) with 2%Z. lra.
+  - rewrite Z.shiftl_mul_pow2, mult_IZR by exact Hs. rewrite <- (IZR_Zpower radix2 s Hs).
+    change (radix_val radix2) with 2%Z. lra.
   - replace s with (- (- s))%Z by lia. rewrite Z.shiftl_opp_r, Z.shiftr_div_pow2 by lia. set (r := (- s)%Z).
     rewrite bpow_opp. assert (Hr : (0 <= r)%Z) by (unfold r; lia). pose proof (IZR_Zpower radix2 r Hr) as E.
     change (radix_val radix2) with 2%Z in E. pose proof (bpow_gt_0 radix2 r) as Hp. rewrite <- E in *.

@@ -96,7 +96,8 @@ Section Soundness.
       forall i t, (i < K)%nat -> (t < v)%nat -> allowed K q y j i t = true -> least o i <= c o * term M q y o i t) ->
     forall x, (forall i, (i < K)%nat -> (x i < v)%nat) -> in_box K q y j x -> correct M x.
   Proof.
-    intros HK Hj H x Hx Hb o Ho Hne. change (k M) with K in Hne |- *. destruct (box_is_class _ _ _ _ _ HK Hj Hb) as [Eq Ey].
+    intros HK Hj H x Hx Hb o Ho Hne. change (k M) with K in Hne |- *.
+    destruct (box_is_class _ _ _ _ _ HK Hj Hb) as [Eq Ey].
     rewrite Ey in Hne. destruct (H o Ho Hne) as (Hc & Hs & Hl). apply positive_terms with (c o) (least o); auto.
     intros i Hi. fold K. unfold last. fold K. rewrite Eq, Ey. apply Hl; auto.
   Qed.

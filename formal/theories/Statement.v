@@ -106,7 +106,8 @@ Proof.
   - rewrite in_flat_map. split.
     + intros (t & Ht%in_seq & (r & <- & Hr%IH)%in_map_iff). destruct Hr as [Hl Hf]. simpl.
       split; [now rewrite Hl|]. constructor; [apply Ht|exact Hf].
-    + intros [Hl Hf]. destruct s as [|t r]; [discriminate|]. inversion Hf; subst. exists t. split; [apply in_seq; auto with arith|].
+    + intros [Hl Hf]. destruct s as [|t r]; [discriminate|]. inversion Hf; subst. exists t.
+      split; [apply in_seq; auto with arith|].
       apply in_map, IH. split; auto.
 Qed.
 

@@ -37,13 +37,16 @@ Proof.
 Qed.
 
 Lemma sum_first f n : sum f (S n) = f O + sum (fun i => f (S i)) n.
-Proof. induction n as [|n IH]; [simpl; lra|]. change (sum f (S (S n))) with (sum f (S n) + f (S n)). rewrite IH. simpl. lra. Qed.
+Proof. induction n as [|n IH]; [simpl; lra|]. change (sum f (S (S n))) with (sum f (S n) + f (S n)). rewrite IH. simpl.
+  lra. Qed.
 
 Lemma largest_ge x n i : (i < n)%nat -> (x i <= largest x n)%nat.
-Proof. induction n; intros H; [lia|]; simpl. destruct (Nat.eq_dec i n); [subst; lia|]. specialize (IHn ltac:(lia)). lia. Qed.
+Proof. induction n; intros H; [lia|]; simpl. destruct (Nat.eq_dec i n); [subst; lia|]. specialize (IHn ltac:(lia)).
+  lia. Qed.
 
 Lemma largest_le x n y : (forall i, (i < n)%nat -> (x i <= y)%nat) -> (largest x n <= y)%nat.
-Proof. induction n; simpl; intros H; [lia|]. specialize (IHn ltac:(auto with arith)). specialize (H n ltac:(lia)). lia. Qed.
+Proof. induction n; simpl; intros H; [lia|]. specialize (IHn ltac:(auto with arith)). specialize (H n ltac:(lia)). lia.
+  Qed.
 
 (** Sums of integers. *)
 Fixpoint sumZ (f : nat -> Z) (n : nat) : Z :=

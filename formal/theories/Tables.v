@@ -1,7 +1,8 @@
 (** * Tables of a model with dyadic weights, in integers
 
     The weights of a file are integers over one power of two. Products of matrices are then exact in integers; logits
-    are rounded down to a coarser power of two, exponentials are enclosed (Exponential.v). Big integers in lists: nothing
+    are rounded down to a coarser power of two, exponentials are enclosed (Exponential.v).
+    Big integers in lists: nothing
     can overflow, and nothing is looked up by index inside a loop.
 
     Source: `pessimal.kernel.tables.path_tables`, for one head without biases and LayerNorm.
@@ -235,7 +236,8 @@ Section OfModel.
   Lemma attended_floor_correct i : (i < n_k D)%nat ->
     floor_mat v v logit_scale (attended_floor i) (fun o t => attended M i t o).
   Proof.
-    intros Hi. pose proof (floors_correct (shift + BigZ.of_Z (2 * Z.of_nat (bits D))) _ _ _ _ _ (attended_correct i Hi)) as H.
+    intros Hi. pose proof (floors_correct (shift + BigZ.of_Z (2 * Z.of_nat (bits D))) _ _ _ _ _ (attended_correct i
+      Hi)) as H.
     replace logit_scale with (c * c * (c * c) * bpow radix2 (- BigZ.to_Z (shift + BigZ.of_Z (2 * Z.of_nat (bits D)))));
       [exact H|].
     unfold logit_scale, c, scale. rewrite BigZ.spec_add, BigZ.spec_of_Z. rewrite <- !bpow_plus. f_equal. lia.
@@ -271,11 +273,13 @@ Section OfModel.
       (at_ t (nth q (scores i) [])) ltac:(apply Z.pow_pos_nonneg; lia) ltac:(lia)) as H. fold score_divisor in H.
     destruct (weight_bounds score_divisor _ _) as [lo hi]. cbn [fst snd] in *.
     rewrite BigZ.spec_leb in Hb. apply Z.leb_le in Hb. specialize (H Hb).
-    assert (Hs : IZR (BigZ.to_Z (at_ t (nth q (scores i) []))) / (IZR (2 ^ (4 * Z.of_nat (bits D))) * R_sqrt.sqrt (IZR (Z.of_nat dh)))
+    assert (Hs : IZR (BigZ.to_Z (at_ t (nth q (scores i) []))) / (IZR (2 ^ (4 * Z.of_nat (bits D))) * R_sqrt.sqrt (IZR
+      (Z.of_nat dh)))
       = score M q i t); [|rewrite Hs in H; exact H].
     specialize (SV t Ht). unfold val in SV. rewrite SV. unfold score. change (d_head M) with dh. rewrite INR_IZR_INZ.
     assert (IZR (2 ^ (4 * Z.of_nat (bits D))) = c * c * (c * c)) as ->.
-    { unfold c, scale. rewrite <- !bpow_plus. change 2%Z with (radix_val radix2). rewrite IZR_Zpower by lia. f_equal. lia. }
+    { unfold c, scale. rewrite <- !bpow_plus. change 2%Z with (radix_val radix2). rewrite IZR_Zpower by lia. f_equal.
+      lia. }
     assert (0 < R_sqrt.sqrt (IZR (Z.of_nat dh))) by (apply sqrt_lt_R0, IZR_lt; lia).
     assert (0 < c) by apply bpow_gt_0. field. split; lra.
   Qed.

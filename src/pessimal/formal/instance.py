@@ -40,8 +40,9 @@ TEMPLATE = """\
     weights      sha256:{digest}
     certificate  rule {rule}, claim {correct} of {total} sequences of Max-of-{k}, d_vocab {d_vocab}
 
-    [{name}] says: at least {correct} of the {total} sequences are answered correctly by the model over the real
-    numbers whose weights are the integers below, divided by 2^{bits}. Statement.v says what model and answer mean.
+    [{name}]:
+    at least {correct} of the {total} sequences are answered correctly by the model over the real numbers whose
+    weights are the integers below, divided by 2^{bits}. Statement.v says what model and answer mean.
     To compare with the weights file: every float32 is such a fraction exactly. *)
 
 From Coq Require Import ZArith List Sint63.
