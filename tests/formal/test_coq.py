@@ -36,7 +36,7 @@ MODELS = [
 
 
 def model(sizes, seed):
-    return build(planted_tensors(sizes, seed=0.1, seed=seed, gain=1.0, sharpness=2.0))
+    return build(planted_tensors(sizes, noise=0.1, seed=seed, gain=1.0, sharpness=2.0))
 
 
 def coqc(folder, text):
