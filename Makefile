@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test fast shapes check format bench mutation docs clean
+.PHONY: demo test fast shapes check format bench mutation formal docs clean
 
 demo:  ## prove and check the shipped models, write the report
 	@scripts/environment.sh $(VENV)
@@ -42,6 +42,10 @@ bench:  ## the speed claims, as ratios where there is a reference
 mutation:  ## mutate the trusted code and count what the tests catch
 	@scripts/environment.sh $(VENV) test
 	$(BIN)/python tests/mutation/run.py
+
+formal:  ## build the Coq theorems and prove the claims of two shipped certificates in Coq's kernel
+	@scripts/environment.sh $(VENV)
+	scripts/formal.sh $(VENV)
 
 docs:  ## refresh the generated parts of docs/
 	$(BIN)/python docs/trusted_lines.py

@@ -26,7 +26,7 @@ def cases():
 
 def test_there_are_certificates_for_every_shipped_model():
     stems = {path.stem for path in (ROOT / "weights").glob("*.safetensors")}
-    assert len(stems) == 25
+    assert len(stems) == 26
     assert {path.name.split(".")[0] for path in CERTIFICATES} == stems
 
 

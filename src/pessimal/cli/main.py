@@ -9,6 +9,7 @@ import tyro
 from pessimal.cli.analyse import Analyse
 from pessimal.cli.check import Check
 from pessimal.cli.demo import Demo
+from pessimal.cli.formal import Formal
 from pessimal.cli.frontier import Frontier
 from pessimal.cli.info import Info
 from pessimal.cli.prove import Prove
@@ -33,6 +34,7 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Formal, tyro.conf.subcommand("formal")]
 )
 
 
