@@ -41,8 +41,9 @@ Matrix = tuple[list[list[int]], int]
 def log_two(g: int) -> int:
     r"""L with $0 \le 2^g \ln 2 - L < 2$.
 
-    $\ln 2 = \sum_k 2 / ((2k+1) 3^{2k+1})$. Every floor loses less than one unit of $2^{-g-32}$; there are fewer than
-    $g + 32$ terms, and the rest of the series is below one unit, so 32 more digits keep the loss below 2.
+    $\ln 2 = \sum_k 2 / ((2k+1) 3^{2k+1})$, with 32 more digits. A term loses less than 9/8 units by the divisions by 9
+    and less than one by that by 2k + 1; there are fewer than (g + 34) / 3 terms before they vanish, and the rest of
+    the series is below one unit: together less than $2^{32}$, one unit of $2^{-g}$. The last shift loses another.
     """
     power, k, total = (2 << (g + 32)) // 3, 1, 0
     while power:

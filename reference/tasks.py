@@ -16,7 +16,6 @@ Contents:
 
 import math
 import struct
-from collections.abc import Callable, Hashable
 from functools import lru_cache
 
 from certificate import Certificate, Rejected, digest
@@ -31,25 +30,35 @@ Move = tuple[int, int, frozenset]
 
 
 class Machine:
-    """step[state][token] is the next state, output[state] the right output; state 0 is the first."""
+    """A Moore machine.
 
-    def __init__(
-        self, k: int, d_vocab: int, n_outputs: int, start: Hashable, step: Callable, output: Callable
-    ) -> None:
-        self.k, self.d_vocab, self.n_outputs = k, d_vocab, n_outputs
-        number = {start: 0}
-        states = [start]
+    Attributes:
+        k, d_vocab, n_outputs: sizes; right outputs are below `n_outputs`.
+        n_states: no more states than this can be reached.
+        step: `step[state][token]` is the next state; the first one is 0.
+        output: `output[state]` is right after K tokens that lead to the state.
+    """
+
+    def __init__(self, k: int, d_vocab: int, n_states: int, parts: tuple) -> None:
+        """`parts`: number of outputs, first state, its step and output as functions of any states."""
+        self.k, self.d_vocab, self.n_states = k, d_vocab, n_states
+        self.n_outputs, self._start, self._step, self._output = parts
+
+    def build(self) -> None:
+        """Number the states that can be reached."""
+        number = {self._start: 0}
+        states = [self._start]
         self.step: list[list[int]] = []
         for state in states:
             row = []
-            for token in range(d_vocab):
-                to = step(state, token)
+            for token in range(self.d_vocab):
+                to = self._step(state, token)
                 if to not in number:
                     number[to] = len(states)
                     states.append(to)
                 row.append(number[to])
             self.step.append(row)
-        self.output = [output(state) for state in states]
+        self.output = [self._output(state) for state in states]
 
 
 def _second(state: tuple[int, int], token: int) -> tuple[int, int]:
@@ -110,7 +119,8 @@ def machine_of(record: dict, model: dict) -> Machine:
             raise _mismatch(f"{name} does not exist at these sizes")
     if (model["k"], model["d_vocab"]) != (k, v) or model["d_vocab_out"] < parts[0]:
         raise _mismatch("the model has other sizes, or too few outputs")
-    return Machine(k, v, *parts)
+    n_states = {"second-largest": (v + 1) * (v + 2) // 2, "machine": len(record.get("moves", ()))}.get(name, v + 1)
+    return Machine(k, v, n_states, tuple(parts))
 
 
 def _own_machine(record: dict, v: int) -> tuple[int, list, list, int]:
@@ -203,6 +213,7 @@ class Strata:
     """
 
     def __init__(self, machine: Machine) -> None:
+        machine.build()
         self.machine = machine
         self.letter: list[list[int]] = []
         self.tokens: list[list[list[int]]] = []
@@ -267,7 +278,7 @@ class Distribution:
         common = 1
         for row in table:
             common = math.lcm(common, sum(row))
-            if common.bit_length() * (k - 1) > 14_000 and k > 1:
+            if (common.bit_length() - 1) * (k - 1) > 13_290:  # 10**4000 has 13,288 bits
                 raise _mismatch("the total has more than 4,000 digits")
         self.step = [[b * (common // sum(row)) for b in row] for row in table]
         self.total = common ** (k - 1) * sum(self.initial)
