@@ -104,8 +104,8 @@ def _tables() -> tuple[list[int], list[int], int]:
     return coarse, fine, log_two(FINE)
 
 
-def exp_above(arguments: list[int], bits: int, limit: int) -> list[int] | None:
-    r"""Integers at least $2^{bits} e^{x / 2^{72}}$; None if one is above $2^{limit}$. Within a share $2^{-40}$.
+def exp_above(arguments: list[int], bits: int, limit: int) -> list[int | None]:
+    r"""Integers at least $2^{bits} e^{x / 2^{72}}$, within a share $2^{-40}$ or one; None for those above $2^{limit}$.
 
     As in `exp_bounds`, $e^x = 2^n e^\rho$ with $2^{72} \rho \le r + 2 \max(-n, 0)$. Ten bits of it are looked up, then
     ten more, and what is left is $s < 2^{-20}$, for which $e^s \le 1 + s + s^2$.
@@ -120,7 +120,8 @@ def exp_above(arguments: list[int], bits: int, limit: int) -> list[int] | None:
                 continue
             r -= 2 * n
         elif n > limit:
-            return None
+            found.append(None)
+            continue
         s = r & ((1 << (FINE - 20)) - 1)
         value = coarse[r >> (FINE - 10)] * fine[(r >> (FINE - 20)) & 1023] * (one + s + (s * s >> FINE) + 1)
         places = bits + n - 3 * FINE

@@ -395,6 +395,10 @@ class Stratum:
         count = self._count(near, rows, far, far_term, last, (mantissa, bits + exponent), options.cells)
         return found if count is None else min(found, count << BITS)
 
+    def _read(self, i: int) -> set[int]:
+        """Tokens that some move reads at position i."""
+        return {t for _, _, letters in self.program.layers[i] for letter in letters for t in self.tokens[letter]}
+
     def _moment(
         self, near: Row, rows: list[Row], far: Row, far_term: int, last: int, tilt: tuple[int, int]
     ) -> int:
@@ -408,18 +412,19 @@ class Stratum:
             return [-((mantissa * g) << -shift) for g in terms]
 
         values = []
-        for row in rows:
+        for i, row in enumerate(rows):
             found = exp_above(exponents([*row, far_term] if far else row), BITS, LIMIT)
-            if found is None:
+            value = dict(zip(near, found, strict=False)) | dict.fromkeys(far, found[-1])
+            lost = {t for t, one in value.items() if one is None}
+            if lost and (len(rows) == 1 or lost & self._read(i)):
                 return LOST
-            value = dict(zip(near, found, strict=False))
-            values.append(value | dict.fromkeys(far, found[-1]) if far else value)
-        own = exp_above(exponents([last]), BITS, LIMIT)
+            values.append(value)
+        (own,) = exp_above(exponents([last]), BITS, LIMIT)
         if own is None:
             return LOST
         values *= len(self.program.layers) if len(rows) == 1 else 1
         passed = flow(self.program, self.tokens, self.q, self.distribution, values, BITS)
-        return -((-passed * own[0]) >> BITS)
+        return -((-passed * own) >> BITS)
 
     def _count(
         self, near: Row, rows: list[Row], far: Row, far_term: int, last: int, step: tuple[int, int], cells: int
