@@ -31,7 +31,7 @@ Contents:
 
 from certificate import Certificate, Rejected
 from model import FINE, Model, exp_above
-from tasks import Distribution, Program, Strata, flow
+from tasks import Distribution, Move, Program, Strata, flow
 
 Row = list[int]
 # Units of moments, and where they are given up.
@@ -395,9 +395,10 @@ class Stratum:
         count = self._count(near, rows, far, far_term, last, (mantissa, bits + exponent), options.cells)
         return found if count is None else min(found, count << BITS)
 
-    def _read(self, i: int) -> set[int]:
-        """Tokens that some move reads at position i."""
-        return {t for _, _, letters in self.program.layers[i] for letter in letters for t in self.tokens[letter]}
+    def _read(self, layers: list[list[Move]]) -> set[int]:
+        """Tokens that some move of these layers reads."""
+        read = frozenset().union(*(letters for layer in layers for _, _, letters in layer))
+        return {t for letter in read for t in self.tokens[letter]}
 
     def _moment(
         self, near: Row, rows: list[Row], far: Row, far_term: int, last: int, tilt: tuple[int, int]
@@ -416,7 +417,7 @@ class Stratum:
             found = exp_above(exponents([*row, far_term] if far else row), BITS, LIMIT)
             value = dict(zip(near, found, strict=False)) | dict.fromkeys(far, found[-1])
             lost = {t for t, one in value.items() if one is None}
-            if lost and (len(rows) == 1 or lost & self._read(i)):
+            if lost and lost & self._read(self.program.layers if len(rows) == 1 else [self.program.layers[i]]):
                 return LOST
             values.append(value)
         (own,) = exp_above(exponents([last]), BITS, LIMIT)

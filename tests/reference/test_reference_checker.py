@@ -20,7 +20,8 @@ import pessimal as ps
 from bounds import bound
 from counting_cases import NORMS, grid_hints, hints_of, model_of
 from distributions import KINDS, chance, some_distribution
-from models import Sizes, build, planted_tensors
+from models import KINDS as HOSTILE
+from models import Sizes, _hostile, build, planted_tensors
 from oracle import RIGHT, verdicts
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.rules import Hints
@@ -143,6 +144,9 @@ def random_case(seed):
     task = WIDE[int(rng.integers(len(WIDE)))]
     heads = int(rng.choice((1, 1, 2, 3)))
     weights = model_of(task, seed, heads, NORMS[int(rng.integers(len(NORMS)))], bool(rng.integers(4)))
+    if not rng.integers(3):
+        tensors = {name: array.copy() for name, array in weights.tensors.items()}
+        weights = build(_hostile(tensors, str(rng.choice(HOSTILE)), seed), dict(weights.metadata))
     kind = str(rng.choice(("uniform", *KINDS), p=(0.4, *(0.1,) * len(KINDS))))
     distribution = Uniform() if kind == "uniform" else some_distribution(kind, task.k, task.d_vocab, seed)
     question = Question(task, distribution)
@@ -189,8 +193,9 @@ def compare(seeds):
             found = bound(rule, weights, question.task, "float64", hints, distribution=distribution)
             slack = 1 if found.decided else 1 + SLACK[REAL]
             correct = max(0, question.total() - floor(found.wrong_at_most * slack))
-            # As far above the prover's own count as its claim is below, and one more.
-            above = question.total() - floor(found.wrong_at_most * (2 - slack)) + 1
+            # As far above the count as the claim is below, and one more; floats overflow earlier, Arb decides.
+            sharp = bound(rule, weights, question.task, "arb", hints, distribution=distribution)
+            above = question.total() - floor(sharp.wrong_at_most * (2 - slack)) + 1
             data = certificate(weights, question, rule, hints, correct)
             asked.append((seed, rule, weights, question, truth, correct, above))
             pairs.append((stored_exactly(weights), data))
@@ -220,7 +225,7 @@ def stored_exactly(weights):
 
 
 def test_the_reference_agrees_on_a_few_random_models():
-    telling, all_of_them = compare(range(examples(12)))
+    telling, all_of_them = compare(range(examples(8)))
     assert telling > 0 or all_of_them < 20
 
 
@@ -248,13 +253,15 @@ PROOFS = {
 
 @pytest.mark.parametrize("name", PROOFS)
 def test_a_flipped_bit_gives_the_same_verdict_and_reason(name):
-    """Every byte of the certificate, one bit at a time."""
+    """Every byte of one certificate, every fifth of the others, one bit at a time."""
     raw, data = stored(EXAMPLE), PROOFS[name]
-    damaged = [bytes([*data[:i], data[i] ^ (1 << i % 8), *data[i + 1 :]]) for i in range(min(len(data), 1400))]
+    places = range(0, len(data), 1 if name == "moment" else 5)
+    damaged = [bytes([*data[:i], data[i] ^ (1 << i % 8), *data[i + 1 :]]) for i in places]
     found = lines([(raw, one) for one in damaged])
     expected = [kernel(one, raw) for one in damaged]
     assert found == expected
     assert len({line.partition("reason")[2] for line in found}) > 5
+    assert any(line.startswith("s VERIFIED") for line in found)
 
 
 def test_a_flipped_bit_of_the_weights_is_noticed_by_both():
