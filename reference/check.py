@@ -5,9 +5,10 @@ grid-count in real arithmetic. It shares no code with the package, which need no
 its claim, and this checker has to reach it by its own arithmetic: every product of weights is exact, every
 exponential lies between two integers (`model.py`).
 
-stdout: one line, that of `pessimal check` but for `flops` and `ops`, which are lengths of the kernel's computation:
+stdout: one line (broken here), that of `pessimal check` but for `flops` and `ops`, lengths of the kernel's computation:
 
-    s VERIFIED correct>=8/9 accuracy>=0.888888 task=max-of-k dist=uniform semantics=real weights=sha256:... rule=... bytes=867
+    s VERIFIED correct>=8/9 accuracy>=0.888888 task=max-of-k dist=uniform semantics=real
+        weights=sha256:... rule=... bytes=...
     s REJECTED reason=...
 
 Exit code: 0 verified; 1 rejected; 3 rejected because it would take too long; 2 no verdict: a file that cannot be read,
@@ -24,8 +25,9 @@ import sys
 from pathlib import Path
 
 from certificate import Certificate, Rejected, read_certificate
+from hints import Options
 from model import Model, final_bias
-from rules import Options, position_minima, summed, work
+from rules import position_minima, summed, work
 from tasks import Distribution, Machine, Strata, distribution_of, machine_of
 from weights import UnreadableError, Weights, read_weights
 

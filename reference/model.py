@@ -19,7 +19,7 @@ Contents:
     final_bias — whether logits are scaled differently by a final LayerNorm.
 """
 
-from functools import lru_cache
+from functools import cache
 from math import isqrt
 
 from certificate import Rejected
@@ -37,7 +37,7 @@ FINE = 72
 Matrix = tuple[list[list[int]], int]
 
 
-@lru_cache(maxsize=None)
+@cache
 def log_two(g: int) -> int:
     r"""L with $0 \le 2^g \ln 2 - L < 2$.
 
@@ -96,7 +96,7 @@ def exp_bounds(low: int, high: int, g: int) -> tuple[int, int]:
     return _series(r, g)[0] >> -n, upper
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tables() -> tuple[list[int], list[int], int]:
     """Upper bounds of exp(j / 2**10), j <= 710, and of exp(j / 2**20), j < 2**10, in units of 2**-72; ln 2."""
     coarse = [_series(j << (FINE - 10), FINE)[1] for j in range(711)]

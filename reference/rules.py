@@ -24,12 +24,15 @@ greatest weight over them and the positions before the last.
 
 Contents:
     position_minima — weight of the sequences it does not certify.
-    Options — of the other two rules, read from hints.
-    summed — their bound.
+    Margins, Columns, Terms — lower bounds of g for the other two rules.
+    Stratum — moment and count of one problem.
+    summed — the bound of these rules.
     work — how many terms a bound looks at, roughly.
 """
 
-from certificate import Certificate, Rejected
+from typing import NamedTuple
+
+from hints import Options
 from model import FINE, Model, exp_above
 from tasks import Distribution, Move, Program, Strata, flow
 
@@ -39,8 +42,6 @@ BITS = 1152
 LIMIT = 8192
 # Digits added to margins before a mean or a threshold is rounded to their unit.
 EXTRA_BITS = 64
-MAX_MANTISSA, MAX_EXPONENT = 2**53, 1000
-MAX_CELLS = 1 << 16
 
 
 def lower_terms(low: Row, high: Row, margins: Row, direct: int) -> Row:
@@ -63,8 +64,7 @@ def position_minima(model: Model, strata: Strata, distribution: Distribution) ->
         spans = {letter: slice(mine[0], mine[-1] + 1) for letter, mine in places.items()}
         rivals = [o for o in range(n_out) if o != y]
         margins = [
-            [[head.value[i][t][y] - head.value[i][t][o] - head.slack for t in tokens] for o in rivals]
-            for i in range(n)
+            [[head.value[i][t][y] - head.value[i][t][o] - head.slack for t in tokens] for o in rivals] for i in range(n)
         ]
         for q in range(machine.d_vocab):
             program = strata.program(q, y)
@@ -128,104 +128,6 @@ def _left_open(program: Program, least: list[dict[int, Row]], tail: Row) -> Prog
         behind = earlier
         layers.append(left)
     return Program(program.start, layers[::-1])
-
-
-def _bad(detail: str) -> Rejected:
-    return Rejected("bad-hint", detail)
-
-
-class Options:
-    """Hints of `exponential-moment` and `grid-count`, checked.
-
-    Attributes:
-        rival, position, near: words and number.
-        problems: R.
-        tilt, step, threshold: (mantissas, exponents), by head, then problem, then stratum; `step` is None without a
-            grid.
-        cells: of the grid.
-    """
-
-    def __init__(self, certificate: Certificate, model: dict, strata: Strata, distribution: Distribution) -> None:
-        self._options, self._model = certificate.header["options"], model
-        arrays = {n: one for n, one in certificate.arrays.items() if not n.startswith("distribution_")}
-        grid = certificate.header["rule"] == "grid-count"
-        heads, d_vocab = model["n_heads"], strata.machine.d_vocab
-        short_tilt = "tilt" in arrays and not grid
-        short_threshold = "threshold" in arrays
-        names = {"tilt"} if short_tilt else {"tilt_mantissa", "tilt_exponent"}
-        if heads > 1:
-            names |= {"threshold"} if short_threshold else {"threshold_mantissa", "threshold_exponent"}
-        names |= {"step_mantissa", "step_exponent"} if grid else set()
-        words = {"rival", "position", "near"} | ({"cells", "sides"} if grid else set())
-        if set(self._options) != words or set(arrays) != names:
-            raise _bad(f"the rule reads exactly {', '.join(sorted(words | names))}")
-        self.rival = self._word("rival", ("plain", "centred", "joint", "every"))
-        self.position = self._word("position", ("each", "pessimal"))
-        self.near = self._number("near", d_vocab)
-        task = certificate.header["task"]["name"]
-        if self.near < d_vocab and (task != "max-of-k" or distribution.rows is None):
-            raise _bad("far tokens are for max-of-k with independent positions")
-        if self.rival == "joint" and heads > 1:
-            raise _bad("rival=joint covers one head")
-        self.problems = model["d_vocab_out"] - 1 if self.rival == "every" else 1
-        n = len(strata.order)
-        shape, shape_c = (heads * self.problems, n), (heads - 1, self.problems, n)
-        self.tilt = _short_tilts(arrays["tilt"], shape) if short_tilt else _dyadics(arrays, "tilt", shape, 0)
-        self.step = _dyadics(arrays, "step", shape, 0) if grid else None
-        self.threshold: tuple = ((), ())
-        if heads > 1 and short_threshold:
-            numbers = _packed(arrays["threshold"], shape_c)
-            self.threshold = [one - 32768 for one in numbers], [-8] * len(numbers)
-        elif heads > 1:
-            self.threshold = _dyadics(arrays, "threshold", shape_c, -MAX_MANTISSA)
-        if grid:
-            self.cells = self._number("cells", MAX_CELLS)
-            true_terms = self.rival == "every" and self.position == "each" and self.near == d_vocab and heads == 1
-            if self._number("sides", 2) == 2 and not true_terms:
-                raise _bad("sides=2 needs rival=every, position=each, near=d_vocab and one head")
-
-    def _word(self, name: str, allowed: tuple[str, ...]) -> str:
-        if self._options[name] not in allowed:
-            raise _bad(f"{name} is one of {', '.join(allowed)}")
-        return self._options[name]
-
-    def _number(self, name: str, most: int) -> int:
-        if type(self._options[name]) is not int or not 1 <= self._options[name] <= most:
-            raise _bad(f"{name} is a number from 1 to {most}")
-        return self._options[name]
-
-
-def _entries(array: tuple, shape: tuple[int, ...]) -> tuple[int, ...]:
-    dtype, found, entries = array
-    if dtype != "int64" or found != shape:
-        raise _bad(f"an array is not int64 of shape {list(shape)}")
-    return entries
-
-
-def _dyadics(arrays: dict, name: str, shape: tuple[int, ...], least: int) -> tuple:
-    mantissa, exponent = (_entries(arrays[f"{name}_{part}"], shape) for part in ("mantissa", "exponent"))
-    if min(mantissa) < least or max(mantissa) > MAX_MANTISSA or max(map(abs, exponent)) > MAX_EXPONENT:
-        raise _bad(f"{name}: mantissas from {least} to 2**53, exponents at most {MAX_EXPONENT}")
-    return mantissa, exponent
-
-
-def _packed(array: tuple, shape: tuple[int, ...]) -> list[int]:
-    """16-bit numbers, four to an entry, the first in the lowest bits, zeros after the last."""
-    count = 1
-    for side in shape:
-        count *= side
-    entries = _entries(array, (-(-count // 4),))
-    numbers = [(one >> place) & 0xFFFF for one in entries for place in (0, 16, 32, 48)]
-    if any(numbers[count:]):
-        raise _bad("bits after the last packed number")
-    return numbers[:count]
-
-
-def _short_tilts(array: tuple, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    numbers = _packed(array, shape)
-    if max(numbers) // 8 - 1001 > MAX_EXPONENT:
-        raise _bad(f"tilt: exponents at most {MAX_EXPONENT}")
-    return [8 + n % 8 if n >= 8 else 0 for n in numbers], [n // 8 - 1001 if n >= 8 else 0 for n in numbers]
 
 
 def _over_the_largest_other(row: Row) -> tuple[int, int, int]:
@@ -313,14 +215,35 @@ def summed(model: Model, strata: Strata, distribution: Distribution, options: Op
                 seen = columns.weights(weights[h][q])
                 for r in range(options.problems):
                     direct = margins.direct(h, q, y, r, number)
-                    near, far = columns.terms(h, q, r, direct, seen)
+                    rows, far = columns.terms(h, q, r, direct, seen)
                     own = margins.value(h, machine.k - 1, q, q, y, r) + direct
                     last = (weights[h][q][1] if own >= 0 else weights[h][q][2])[machine.k - 1][q] * own
                     place = (h * options.problems + r) * len(strata.order) + number
-                    bound += stratum.bound(columns.near, near, columns.far, far, last, bits, options, place)
+                    terms = Terms(columns.near, rows, columns.far, far, last, bits)
+                    bound += stratum.bound(terms, options, place)
             total += min(bound, size << BITS)
     # SOUND: weights are integers, so the weight of the wrong sequences is at most the floor of its bound.
     return total >> BITS
+
+
+class Terms(NamedTuple):
+    """Lower bounds of g of one stratum, problem and head, in units of 2**-bits.
+
+    Attributes:
+        near: tokens treated one by one.
+        rows: their g by position, or one row for all positions.
+        far: the other tokens.
+        far_term: g of each of them.
+        last: g of the query.
+        bits: the unit.
+    """
+
+    near: Row
+    rows: list[Row]
+    far: Row
+    far_term: int
+    last: int
+    bits: int
 
 
 class Columns:
@@ -364,35 +287,20 @@ class Columns:
 class Stratum:
     """One stratum: its program, tokens by letter, last token, and weight."""
 
-    def __init__(
-        self, program: Program, tokens: list[Row], q: int, distribution: Distribution, size: int
-    ) -> None:
+    def __init__(self, program: Program, tokens: list[Row], q: int, distribution: Distribution, size: int) -> None:
         self.program, self.tokens, self.q, self.distribution, self.size = program, tokens, q, distribution, size
 
-    def bound(
-        self, near: Row, rows: list[Row], far: Row, far_term: int, last: int, bits: int, options: Options, place: int
-    ) -> int:
-        """The smaller of moment and count of one problem and head, in units of 2**-BITS.
-
-        Args:
-            near: the near tokens.
-            rows: their g by position, or one row for all positions, in units of 2**-bits.
-            far: the far tokens.
-            far_term: g of each.
-            last: g of the query.
-            bits: the unit of g.
-            options: hints.
-            place: where those of this problem and stratum stand.
-        """
+    def bound(self, terms: Terms, options: Options, place: int) -> int:
+        """The smaller of moment and count of one problem and head, in units of 2**-BITS; `place` of their hints."""
         mantissa, exponent = (part[place] for part in options.tilt)
         # Without a tilt the moment is the weight of the stratum.
         found = self.size << BITS
         if mantissa:
-            found = self._moment(near, rows, far, far_term, last, (mantissa, bits - exponent - FINE))
+            found = self._moment(terms, mantissa, terms.bits - exponent - FINE)
         if options.step is None or not options.step[0][place]:
             return found
         mantissa, exponent = (part[place] for part in options.step)
-        count = self._count(near, rows, far, far_term, last, (mantissa, bits + exponent), options.cells)
+        count = self._count(terms, (mantissa, terms.bits + exponent), options.cells)
         return found if count is None else min(found, count << BITS)
 
     def _read(self, layers: list[list[Move]]) -> set[int]:
@@ -400,36 +308,31 @@ class Stratum:
         read = frozenset().union(*(letters for layer in layers for _, _, letters in layer))
         return {t for letter in read for t in self.tokens[letter]}
 
-    def _moment(
-        self, near: Row, rows: list[Row], far: Row, far_term: int, last: int, tilt: tuple[int, int]
-    ) -> int:
-        """Sum of weight times exp(-lambda g); without bound if an exponential is too large."""
-        mantissa, shift = tilt
+    def _moment(self, terms: Terms, mantissa: int, shift: int) -> int:
+        """Sum of weight times exp(-lambda g), -lambda g being -(mantissa g >> shift) units of `exp_above`."""
 
-        def exponents(terms: Row) -> Row:
+        def exponents(row: Row) -> Row:
             # ROUND: the negative of a floor is a ceiling.
             if shift >= 0:
-                return [-((mantissa * g) >> shift) for g in terms]
-            return [-((mantissa * g) << -shift) for g in terms]
+                return [-((mantissa * g) >> shift) for g in row]
+            return [-((mantissa * g) << -shift) for g in row]
 
         values = []
-        for i, row in enumerate(rows):
-            found = exp_above(exponents([*row, far_term] if far else row), BITS, LIMIT)
-            value = dict(zip(near, found, strict=False)) | dict.fromkeys(far, found[-1])
+        for i, row in enumerate(terms.rows):
+            found = exp_above(exponents([*row, terms.far_term]), BITS, LIMIT)
+            value = dict(zip(terms.near, found, strict=False)) | dict.fromkeys(terms.far, found[-1])
             lost = {t for t, one in value.items() if one is None}
-            if lost and lost & self._read(self.program.layers if len(rows) == 1 else [self.program.layers[i]]):
+            if lost and lost & self._read(self.program.layers if len(terms.rows) == 1 else [self.program.layers[i]]):
                 return LOST
             values.append(value)
-        (own,) = exp_above(exponents([last]), BITS, LIMIT)
+        (own,) = exp_above(exponents([terms.last]), BITS, LIMIT)
         if own is None:
             return LOST
-        values *= len(self.program.layers) if len(rows) == 1 else 1
+        values *= len(self.program.layers) if len(terms.rows) == 1 else 1
         passed = flow(self.program, self.tokens, self.q, self.distribution, values, BITS)
         return -((-passed * own) >> BITS)
 
-    def _count(
-        self, near: Row, rows: list[Row], far: Row, far_term: int, last: int, step: tuple[int, int], cells: int
-    ) -> int | None:
+    def _count(self, terms: Terms, step: tuple[int, int], cells: int) -> int | None:
         """Weight of the sequences whose floors add up to at most the threshold; None if it is too far above them.
 
         A polynomial is one integer with `slot` bits for every coefficient: none exceeds the weight of the stratum's
@@ -437,17 +340,17 @@ class Stratum:
         """
         mantissa, shift = step
 
-        def floors(terms: Row) -> Row:
+        def floors(row: Row) -> Row:
             if shift >= 0:
-                return [(g >> shift) // mantissa for g in terms]
-            return [(g << -shift) // mantissa for g in terms]
+                return [(g >> shift) // mantissa for g in row]
+            return [(g << -shift) // mantissa for g in row]
 
         numbers = []
-        for row in rows:
-            found = floors([*row, far_term] if far else row)
-            numbers.append(dict(zip(near, found, strict=False)) | dict.fromkeys(far, found[-1]))
-        (budget,) = floors([-last])
-        numbers *= len(self.program.layers) if len(rows) == 1 else 1
+        for row in terms.rows:
+            found = floors([*row, terms.far_term])
+            numbers.append(dict(zip(terms.near, found, strict=False)) | dict.fromkeys(terms.far, found[-1]))
+        (budget,) = floors([-terms.last])
+        numbers *= len(self.program.layers) if len(terms.rows) == 1 else 1
         least = [min(one.values()) for one in numbers]
         budget -= sum(least)
         if budget < 0:

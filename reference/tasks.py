@@ -16,7 +16,7 @@ Contents:
 
 import math
 import struct
-from functools import lru_cache
+from functools import cache
 
 from certificate import Certificate, Rejected, digest
 
@@ -74,12 +74,12 @@ def _built_in(name: str, v: int, more: dict[str, int]) -> tuple | None:
         "max-of-k": ((), v, -1, max, lambda s: s),
         "min-of-k": ((), v, v, min, lambda s: s),
         "first-of-k": ((), v, None, lambda s, t: t if s is None else s, lambda s: s),
-        "last-of-k": ((), v, None, lambda s, t: t, lambda s: s),
+        "last-of-k": ((), v, None, lambda _, t: t, lambda s: s),
         "second-largest": ((), v, (-1, -1), _second, lambda s: s[1]),
         # Tokens half .. v - 1 carry a flag and the payload t - half; without any flag the right output is half.
         "flagged-element": ((), half + 1, half, lambda s, t: t - half if s == half and t >= half else s, lambda s: s),
         "contains-token": (("token",), 2, 0, lambda s, t: s | (t == more.get("token")), int),
-        "constant": (("output",), v, 0, lambda s, t: s, lambda s: more.get("output")),
+        "constant": (("output",), v, 0, lambda s, _: s, lambda _: more.get("output")),
         "modular-addition": ((), v, 0, lambda s, t: (s + t) % v, lambda s: s),
         # Token p = v - 1 is "=" and counts 0.
         "modular-addition-equals": ((), p, 0, lambda s, t: (s + t) % p, lambda s: s),
@@ -148,7 +148,7 @@ class Program:
         self.letters = frozenset().union(*(letters for layer in layers for _, _, letters in layer))
 
 
-@lru_cache(maxsize=None)
+@cache
 def make_program(moves: tuple, accepting: tuple, last: int, n: int) -> Program | None:
     """The program of n tokens after which letter `last` is accepted, from state 0; None if there is no such sequence.
 
@@ -226,6 +226,7 @@ class Strata:
             self._programs.append(
                 {last: make_program(moves, accepting, last, machine.k - 1) for last in range(n_letters)}
             )
+        self._alive = [self._tokens_before(y) for y in range(machine.n_outputs)]
         pairs = [(q, y) for q in range(machine.d_vocab) for y in range(machine.n_outputs)]
         self.order = [(q, y) for q, y in pairs if self.program(q, y) is not None]
         self.number = {pair: number for number, pair in enumerate(self.order)}
@@ -236,6 +237,9 @@ class Strata:
 
     def alive(self, y: int) -> list[int]:
         """Tokens that stand before some last token in a sequence with right output y, in rising order."""
+        return self._alive[y]
+
+    def _tokens_before(self, y: int) -> list[int]:
         programs = [one for one in self._programs[y].values() if one is not None]
         letters = frozenset().union(*(one.letters for one in programs))
         return sorted(t for a in letters for t in self.tokens[y][a])
@@ -284,11 +288,13 @@ class Distribution:
         self.total = common ** (k - 1) * sum(self.initial)
 
 
-SHAPES = {
-    "uniform": {},
-    "product": {"distribution_weights": lambda k, v: ((k, v), (1, v))},
-    "markov": {"distribution_initial": lambda k, v: ((v,),), "distribution_transition": lambda k, v: ((v, v),)},
-}
+def _shapes(k: int, v: int) -> dict[str, dict[str, tuple[tuple[int, ...], ...]]]:
+    """Arrays of every distribution, and the shapes that they may have."""
+    return {
+        "uniform": {},
+        "product": {"distribution_weights": ((k, v), (1, v))},
+        "markov": {"distribution_initial": ((v,),), "distribution_transition": ((v, v),)},
+    }
 
 
 def distribution_of(certificate: Certificate, machine: Machine) -> Distribution:
@@ -299,13 +305,14 @@ def distribution_of(certificate: Certificate, machine: Machine) -> Distribution:
     """
     record = certificate.header["distribution"]
     name = record.get("name")
-    if set(record) != {"name"} or not isinstance(name, str) or name not in SHAPES:
+    known = _shapes(machine.k, machine.d_vocab)
+    if set(record) != {"name"} or not isinstance(name, str) or name not in known:
         raise _mismatch("unknown distribution")
     arrays = {key: one for key, one in certificate.arrays.items() if key.startswith("distribution_")}
-    if set(arrays) != set(SHAPES[name]):
+    if set(arrays) != set(known[name]):
         raise _mismatch(f"distribution {name} has other arrays")
     for key, (dtype, shape, entries) in arrays.items():
-        if dtype != "int64" or shape not in SHAPES[name][key](machine.k, machine.d_vocab):
+        if dtype != "int64" or shape not in known[name][key]:
             raise _mismatch(f"{key} has another dtype or shape")
         width = shape[-1]
         if min(entries) < 0 or max(entries) > MAX_WEIGHT:

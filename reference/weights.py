@@ -103,15 +103,15 @@ def read_weights(data: bytes, stated: dict[str, object] | None = None) -> Weight
     """
     entries, metadata = _split(data)
     tensors: dict[str, Tensor] = {}
-    for long_name, (dtype, shape, raw) in entries.items():
+    for long_name, (dtype, sides, raw) in entries.items():
         name = LONG_NAMES.get(long_name, long_name)
         if name not in AXES:
             raise UnreadableError(f"tensor {long_name[:60]!r} is not part of a one-layer transformer")
         if name in tensors:
             raise UnreadableError(f"tensor {name!r} is given twice")
         axes = AXES[name]
-        if axes[0] == "h" and len(shape) == len(axes) - 1:
-            shape = (1, *shape)
+        alone = axes[0] == "h" and len(sides) == len(axes) - 1
+        shape = (1, *sides) if alone else sides
         if len(shape) != len(axes):
             raise UnreadableError(f"tensor {name!r} has {len(shape)} axes instead of {len(axes)}")
         tensors[name] = Tensor(name, dtype, shape, raw)
@@ -128,8 +128,8 @@ def _constant(text: str) -> object:
     raise UnreadableError(f"the safetensors header holds {text}")
 
 
-def _split(data: bytes) -> tuple[dict, dict[str, str]]:
-    """Header entries (dtype, shape, bytes) by name, and the metadata; every byte of the file is accounted for."""
+def _header(data: bytes) -> tuple[dict, bytes]:
+    """The JSON object, and what follows it."""
     if len(data) < 8:
         raise UnreadableError("not a safetensors file: shorter than 8 bytes")
     (length,) = struct.unpack("<Q", data[:8])
@@ -141,10 +141,15 @@ def _split(data: bytes) -> tuple[dict, dict[str, str]]:
         raise UnreadableError("not a safetensors file: the header is not JSON") from None
     if not isinstance(header, dict):
         raise UnreadableError("not a safetensors file: the header is not an object")
+    return header, data[8 + length :]
+
+
+def _split(data: bytes) -> tuple[dict, dict[str, str]]:
+    """Header entries (dtype, shape, bytes) by name, and the metadata; every byte of the file is accounted for."""
+    header, body = _header(data)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise UnreadableError("the metadata is not a map of strings")
-    body = data[8 + length :]
     spans, found = [], {}
     for name, entry in header.items():
         dtype, shape, start, end = _entry(name, entry, len(body))
