@@ -214,7 +214,9 @@ def compare(seeds):
             assert most_line == "s REJECTED reason=bound-too-low"
             count = int(most.split()[-1])
         assert correct <= count <= truth, (seed, rule)
-        if rule != "grid-count":
+        # Of huge numbers digits cancel in floats and balls, none here; on a grid, ties are decided here alone.
+        huge = max(np.abs(array).max() for array in weights.tensors.values()) > 1e6
+        if rule != "grid-count" and not huge:
             assert count < above, (seed, rule)
         telling += 0 < correct < question.total()
     return telling, len(asked)
