@@ -37,7 +37,8 @@ from model import FINE, Model, exp_above
 from tasks import Distribution, Move, Program, Strata, flow
 
 Row = list[int]
-# Units of moments, and where they are given up.
+# Units of moments, and where they are given up. Float64 ends at 2**-1074 and 2**1024, so a prover that uses it has
+# nothing below or above that could be needed here.
 BITS = 1152
 LIMIT = 8192
 # Digits added to margins before a mean or a threshold is rounded to their unit.
