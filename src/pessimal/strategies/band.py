@@ -19,7 +19,7 @@ from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
-from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.interface import AbstractStrategy
 from pessimal.strategies.plain import PlainArithmetic
 from pessimal.strategies.recipes import RECIPES
 
@@ -69,18 +69,10 @@ class Band(AbstractStrategy):
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers that fit no model."""
-        for name, allowed in WORDS.items():
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise StrategyError(f"option {name}={value!r} is not one of {', '.join(allowed)}")
-        for name, low, top in (("near", 1, 4096), ("cells", 1, MAX_CELLS), ("classes", 1, 4096)):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= top:
-                raise StrategyError(f"option {name}={value} is not from {low} to {top}")
-        for name in ("rivals_below", "rivals_above"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= MAX_RIVALS:
-                raise StrategyError(f"option {name}={value} is not from 0 to {MAX_RIVALS}")
+        self._require_words(**WORDS)
+        self._require_numbers(1, 4096, "near", "classes")
+        self._require_numbers(1, MAX_CELLS, "cells")
+        self._require_numbers(0, MAX_RIVALS, "rivals_below", "rivals_above")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The best hints that the budget allows."""

@@ -19,7 +19,7 @@ from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
-from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.interface import AbstractStrategy
 from pessimal.strategies.moment_search import Found, MomentSearch, blank_hints, shortened
 
 DEFAULT_BUDGET = 2**21
@@ -70,13 +70,8 @@ class ExponentialMoment(AbstractStrategy):
 
     def __post_init__(self) -> None:
         """Refuse unknown words."""
-        for field, allowed in (("rival", RIVALS), ("position", POSITIONS)):
-            value = getattr(self, field)
-            if value is not None and value not in allowed:
-                raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
-        for field, number in (("near", self.near), ("workers", self.workers)):
-            if number is not None and number < 1:
-                raise StrategyError(f"option {field} must be at least 1")
+        self._require_words(rival=RIVALS, position=POSITIONS)
+        self._require_numbers(1, None, "near", "workers")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """`long_hints` in 16 bits each."""

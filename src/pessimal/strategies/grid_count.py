@@ -13,7 +13,7 @@ from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS, StratumTerms, TermOptions, stratum_terms
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
-from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.interface import AbstractStrategy
 from pessimal.strategies.moment_search import MomentSearch, tilt_problem
 
 STEP_BITS = 8
@@ -48,14 +48,9 @@ class GridCount(AbstractStrategy):
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers out of range."""
-        for field, allowed in (("rival", RIVALS), ("position", POSITIONS)):
-            value = getattr(self, field)
-            if value not in allowed:
-                raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
-        if self.cells is not None and not 1 <= self.cells <= MAX_CELLS:
-            raise StrategyError(f"option cells={self.cells} is not from 1 to {MAX_CELLS}")
-        if self.negligible is not None and not 0 <= self.negligible <= 1:
-            raise StrategyError(f"option negligible={self.negligible} is not a share from 0 to 1")
+        self._require_words(rival=RIVALS, position=POSITIONS)
+        self._require_numbers(1, MAX_CELLS, "cells")
+        self._require_numbers(0, 1, "negligible")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """Tilts for all problems, steps for those whose moment bound matters."""

@@ -7,6 +7,7 @@ Contents:
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import ClassVar
 
@@ -47,6 +48,26 @@ class AbstractStrategy(ABC):
     def option_names(cls) -> list[str]:
         """Names of the options."""
         return [field.name for field in fields(cls)]  # type: ignore[arg-type]
+
+    def _is_open(self, name: str) -> bool:
+        """Whether an option is left to the search: None where that is its default."""
+        return getattr(self, name) is None and getattr(type(self), name) is None
+
+    def _require_words(self, **allowed: Iterable[str]) -> None:
+        """Refuse a value that is none of the words of its option."""
+        for name, words in allowed.items():
+            value = getattr(self, name)
+            if not self._is_open(name) and value not in words:
+                raise StrategyError(f"option {name}={value!r} is not one of {', '.join(words)}")
+
+    def _require_numbers(self, low: float, high: float | None, *names: str) -> None:
+        """Refuse numbers out of range."""
+        for name in names:
+            value = getattr(self, name)
+            if self._is_open(name) or low <= value <= (value if high is None else high):
+                continue
+            among = f"must be at least {low}" if high is None else f"is not from {low} to {high}"
+            raise StrategyError(f"option {name}={value} {among}")
 
 
 class AbstractHintFree(AbstractStrategy):

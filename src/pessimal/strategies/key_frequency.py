@@ -63,14 +63,9 @@ class KeyFrequency(AbstractStrategy):
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers out of range."""
-        for field, least in (("frequencies", 1), ("extra", 0), ("columns", 0), ("profiles", 1), ("terms", 0)):
-            value = getattr(self, field)
-            if value is not None and value < least:
-                raise StrategyError(f"option {field}={value} must be at least {least}")
-        if self.read_out is not None and self.read_out not in READ_OUT:
-            raise StrategyError(f"option read_out={self.read_out!r} is not one of {', '.join(READ_OUT)}")
-        if self.hidden not in HIDDEN:
-            raise StrategyError(f"option hidden={self.hidden!r} is not one of {', '.join(HIDDEN)}")
+        self._require_words(read_out=READ_OUT, hidden=HIDDEN)
+        self._require_numbers(1, None, "frequencies", "profiles")
+        self._require_numbers(0, None, "extra", "columns", "terms")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The shortest that certifies every input, or those that certify most."""

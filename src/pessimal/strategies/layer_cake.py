@@ -13,7 +13,7 @@ from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS
 from pessimal.spec.claim import LOSS, MEAN_PROBABILITY
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
-from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.interface import AbstractStrategy
 from pessimal.strategies.moment_search import MomentSearch
 
 # Levels are multiples of 2**-2, up to this.
@@ -48,12 +48,8 @@ class LayerCake(AbstractStrategy):
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers out of range."""
-        for field, allowed in (("rival", RIVALS), ("position", POSITIONS)):
-            value = getattr(self, field)
-            if value is not None and value not in allowed:
-                raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
-        if not 1 <= self.levels <= MAX_LEVELS // 2:
-            raise StrategyError(f"option levels={self.levels} is not from 1 to {MAX_LEVELS // 2}")
+        self._require_words(rival=RIVALS, position=POSITIONS)
+        self._require_numbers(1, MAX_LEVELS // 2, "levels")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """Levels, and the best tilts for each."""

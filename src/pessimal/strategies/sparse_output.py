@@ -13,7 +13,7 @@ from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.kernel.rules.sparse_output import BOX, REST, SparseOutputRule
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
-from pessimal.strategies.interface import AbstractStrategy, StrategyError
+from pessimal.strategies.interface import AbstractStrategy
 from pessimal.strategies.plain import PlainArithmetic, rounded
 
 FORMS = ("low-rank", "own-frequency")
@@ -58,14 +58,9 @@ class SparseOutput(AbstractStrategy):
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers out of range."""
-        for field, allowed in (("form", FORMS), ("rest", REST), ("box", BOX)):
-            value = getattr(self, field)
-            if value is not None and value not in allowed:
-                raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
-        if self.rank is not None and self.rank < 1:
-            raise StrategyError(f"option rank={self.rank} must be at least 1")
-        if self.extra < 0:
-            raise StrategyError(f"option extra={self.extra} must not be negative")
+        self._require_words(form=FORMS, rest=REST, box=BOX)
+        self._require_numbers(1, None, "rank")
+        self._require_numbers(0, None, "extra")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """A and B."""

@@ -164,10 +164,7 @@ class SubCubic(AbstractStrategy):
 
     def __post_init__(self) -> None:
         """Refuse unknown words."""
-        for field, allowed in (("count", COUNTS), ("gaps", GAPS), ("cross", CROSS)):
-            value = getattr(self, field)
-            if value not in allowed:
-                raise StrategyError(f"option {field}={value!r} is not one of {', '.join(allowed)}")
+        self._require_words(count=COUNTS, gaps=GAPS, cross=CROSS)
         low, high = (0, 0) if self.attention == DROP else (1, MAX_POINTS)
         if self.points is not None and not low <= self.points <= high:
             raise StrategyError(f"option points={self.points} is not from {low} to {high} for {self.attention}")
