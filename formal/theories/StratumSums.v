@@ -243,7 +243,7 @@ Section Wrong.
     enough (E : sumZ (fun q => over (sequences n v) (fun _ => 1)) v
       = sumZ (fun q => over (sequences n v) (fun s => one (is_correct M (token (s ++ [q]))))) v
       + sumZ (fun q => over (sequences n v) (fun s => one (wrong q s))) v) by lia.
-    rewrite <- sumZ_plus. apply sumZ_ext. intros q _. unfold wrong. induction (sequences n v) as [|s l IH]; [reflexivity|].
+    rewrite <- sumZ_plus. apply sumZ_ext. intros q _. unfold wrong. clear. induction (sequences n v) as [|s l IH]; [reflexivity|].
     rewrite !over_cons, IH. destruct (is_correct _ _); unfold negb, one; lia.
   Qed.
 End Wrong.
