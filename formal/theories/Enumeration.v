@@ -8,19 +8,14 @@
     Source: `pessimal.kernel.rules.exact`.
 
     Contents:
-      completes, size — the completions of a stratum, and their number.
+      size — the number of completions of a stratum.
       column, prepare — values of a rival by position, with least and greatest sums over completions.
       search, search_counts — the count, and that it is a lower bound. *)
 
 From Coq Require Import ZArith List Bool Arith Lia.
-From Pessimal Require Import Integers Statement Sums ClassSizes.
+From Pessimal Require Import Integers Statement Sums ClassSizes StratumSums.
 Import ListNotations.
 Open Scope Z_scope.
-
-Lemma sumZ_le f g n : (forall i, (i < n)%nat -> f i <= g i) -> sumZ f n <= sumZ g n.
-Proof.
-  induction n; simpl; intros H; [lia|]. pose proof (H n ltac:(lia)). assert (sumZ f n <= sumZ g n) by auto. lia.
-Qed.
 
 Lemma count_le {X} (p r : X -> bool) l : (forall s, In s l -> p s = true -> r s = true) -> count p l <= count r l.
 Proof.
@@ -81,17 +76,13 @@ Section Stratum.
   Variables (y v : nat).
   Hypothesis Hy : (y < v)%nat.
 
-  (** All tokens are at most y, and y occurs unless it has been seen. *)
-  Definition completes (seen : bool) (s : list nat) : bool :=
-    forallb (fun t => t <=? y)%nat s && (seen || existsb (Nat.eqb y) s).
-
   Definition size (n : nat) (seen : bool) : Z :=
     if seen then (Z.of_nat y + 1) ^ Z.of_nat n else (Z.of_nat y + 1) ^ Z.of_nat n - Z.of_nat y ^ Z.of_nat n.
 
-  Lemma completes_cons seen t s :
-    completes seen (t :: s) = (t <=? y)%nat && completes (seen || (t =? y)%nat) s.
-  Proof. unfold completes. cbn [forallb existsb]. rewrite (Nat.eqb_sym y t). destruct (t <=? y)%nat, seen, (t =? y)%nat,
-    (forallb _ s), (existsb _ s); reflexivity. Qed.
+  Notation completes := (belongs y).
+
+  Lemma completes_cons seen t s : completes seen (t :: s) = (t <=? y)%nat && completes (seen || (t =? y)%nat) s.
+  Proof. reflexivity. Qed.
 
   (** Sum over the next token: those above y complete nothing. *)
   Lemma count_next seen p n : count (fun s => completes seen s && p s) (sequences (S n) v) =
