@@ -12,8 +12,8 @@
       column, prepare — values of a rival by position, with least and greatest sums over completions.
       search, search_counts — the count, and that it is a lower bound. *)
 
-From Coq Require Import ZArith List Bool Arith Lia.
-From Pessimal Require Import Integers Statement Sums ClassSizes StratumSums.
+From Coq Require Import Reals ZArith List Bool Arith Lia Lra.
+From Pessimal Require Import Integers Statement Sums TableForm PositionMinima ClassSizes StratumSums.
 Import ListNotations.
 Open Scope Z_scope.
 
@@ -264,3 +264,87 @@ Section Stratum.
           -- rewrite (add_law A HA) in Hg. apply Z.ltb_lt in Hg. apply Z.ltb_lt. lia.
   Qed.
 End Stratum.
+
+(** ** Right sequences of a stratum *)
+
+Section Right.
+  Context (M : model) {T : Type} (A : integers T) (HA : lawful A).
+  Notation "# x" := (to_Z A x) (at level 1).
+  Variables (n q y : nat) (own : nat -> T) (rows : nat -> list (list T)) (c : R).
+  Let v := d_vocab M.
+  Hypothesis HK : k M = S n.
+  Hypothesis Hq : (q <= y)%nat.
+  Hypothesis Hy : (y < v)%nat.
+  Hypothesis Hc : (0 < c)%R.
+  (** Lower bounds of c times the terms of every rival. *)
+  Hypothesis shape : forall o, (o < v)%nat -> o <> y ->
+    length (rows o) = n /\ Forall (fun r => length r = S y) (rows o).
+  Hypothesis last_bound : forall o, (o < v)%nat -> o <> y -> (IZR #(own o) <= c * term M q y o n q)%R.
+  Hypothesis bound : forall o, (o < v)%nat -> o <> y -> forall i t, (i < n)%nat -> (t <= y)%nat ->
+    (IZR #(nth t (nth i (rows o) []) (zero A)) <= c * term M q y o i t)%R.
+
+  Definition rivals : list nat := filter (fun o => negb (o =? y)%nat) (seq 0 v).
+  Definition start : list (T * list (column (T := T))) := map (fun o => (own o, prepare y A (rows o))) rivals.
+  Definition right_of_stratum : Z := search y A n (q =? y)%nat start.
+
+  Lemma path_sum : forall (l : list (list T)) (s : list nat), length s = length l ->
+    IZR (path A (prepare y A l) s) =
+      sum (fun i => IZR #(nth (nth i s O) (nth i l []) (zero A))) (length l).
+  Proof.
+    induction l as [|r l IH]; intros [|t s] H; try discriminate; [reflexivity|]. cbn [prepare path values].
+    rewrite plus_IZR, IH by now injection H. cbn [length]. rewrite sum_first. reflexivity.
+  Qed.
+
+  Lemma good_is_right s : length s = n -> in_stratum q y s = true ->
+    forallb (good A s) start = true -> is_correct M (token (s ++ [q])) = true.
+  Proof.
+    intros Hl Hs Hg. apply is_correct_spec. intros o Ho Hne.
+    assert (Ey : largest (token (s ++ [q])) (k M) = y).
+    { rewrite HK. replace (S n) with (length (s ++ [q])) by (rewrite app_length; simpl; lia).
+      now apply largest_of_stratum. }
+    assert (Eq : token (s ++ [q]) (last M) = q).
+    { unfold token, last. rewrite HK, app_nth2 by lia. now replace (S n - 1 - length s)%nat with O by lia. }
+    rewrite Ey in Hne. destruct (shape o Ho Hne) as [HL HR].
+    rewrite forallb_forall in Hg. specialize (Hg (own o, prepare y A (rows o))).
+    unfold good in Hg. cbn [fst snd] in Hg. rewrite Z.ltb_lt in Hg.
+    assert (P : (0 < IZR #(own o) + IZR (path A (prepare y A (rows o)) s))%R).
+    { rewrite <- plus_IZR. apply IZR_lt, Hg. unfold start. apply (in_map (fun o' => (own o', prepare y A (rows o')))). unfold rivals.
+      apply filter_In. split; [apply in_seq; lia|]. destruct (Nat.eqb_spec o y); [contradiction|reflexivity]. }
+    rewrite path_sum, HL in P by congruence. pose proof (positive_terms M (token (s ++ [q])) c
+      (fun i => if (i =? n)%nat then IZR #(own o) else IZR #(nth (nth i s O) (nth i (rows o) []) (zero A)))) as H.
+    cbv zeta in H. rewrite Ey, Eq, HK in H. rewrite Ey. apply H; [lia|exact Hc| |].
+    - intros i Hi. destruct (Nat.eqb_spec i n) as [->|Hn].
+      + replace n with (last M) at 2 by (unfold last; lia). rewrite Eq. now apply last_bound.
+      + assert (Hi' : (i < length s)%nat) by lia. unfold token. rewrite app_nth1 by exact Hi'.
+        apply bound; auto; [lia|]. unfold in_stratum in Hs. rewrite andb_true_iff, belongs_spec in Hs.
+        apply Hs, nth_In. exact Hi'.
+    - cbn [sum]. rewrite Nat.eqb_refl.
+      rewrite (sum_ext _ (fun i => IZR #(nth (nth i s O) (nth i (rows o) []) (zero A)))); [lra|].
+      intros i Hi. destruct (Nat.eqb_spec i n); [lia|reflexivity].
+  Qed.
+
+  Theorem right_of_stratum_counts : count (fun s => in_stratum q y s && wrong M q s) (sequences n v)
+    <= size y n (q =? y)%nat - right_of_stratum.
+  Proof.
+    assert (S : right_of_stratum
+      <= count (fun s => belongs y (q =? y)%nat s && forallb (good A s) start) (sequences n v)).
+    { apply search_counts; [exact Hy|exact HA|]. apply Forall_forall.
+      intros r (o & <- & [Ho Hn]%filter_In)%in_map_iff. apply in_seq in Ho.
+      destruct (shape o) as [HL HR]; [lia|intros ->; now rewrite Nat.eqb_refl in Hn|]. cbn [snd]. split.
+      - rewrite <- HL. clear. induction (rows o); [reflexivity|]. cbn [prepare length]. now f_equal.
+      - now apply (prepare_sound y v). }
+    enough (count (fun s => in_stratum q y s && wrong M q s) (sequences n v)
+      + count (fun s => belongs y (q =? y)%nat s && forallb (good A s) start) (sequences n v)
+      <= count (belongs y (q =? y)%nat) (sequences n v)) by (rewrite size_counts in H by exact Hy; lia).
+    assert (E : forall s, In s (sequences n v) -> length s = n) by now intros s [H _]%in_sequences.
+    revert E. generalize (sequences n v) as l. induction l as [|s l IH]; intros E; [unfold count; simpl; lia|].
+    rewrite !count_cons. specialize (IH (fun r Hr => E r (or_intror Hr))).
+    assert (In_s : in_stratum q y s = belongs y (q =? y)%nat s).
+    { unfold in_stratum. apply Nat.leb_le in Hq. now rewrite Hq. }
+    pose proof (good_is_right s (E s (or_introl eq_refl))) as G. rewrite In_s in G |- *.
+    unfold wrong in *. destruct (belongs y (q =? y)%nat s); cbn [andb one]; [|lia].
+    destruct (forallb (good A s) start).
+    - rewrite G by reflexivity. cbn [negb one]. lia.
+    - destruct (is_correct M (token (s ++ [q]))); cbn [negb one]; lia.
+  Qed.
+End Right.
