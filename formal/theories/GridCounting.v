@@ -59,11 +59,12 @@ Proof.
 Qed.
 
 Section Grid.
-  Variables (q y v slot b : nat).
-  Let X := 2 ^ Z.of_nat slot.
-  Let modulus := X ^ (Z.of_nat b + 1).
+  Variables (q y v : nat) (slot b : Z).
+  Hypotheses (Hslot : 0 <= slot) (Hb0 : 0 <= b).
+  Let X := 2 ^ slot.
+  Let modulus := X ^ (b + 1).
 
-  Definition monomial (n : Z) : Z := if n <=? Z.of_nat b then X ^ n else 0.
+  Definition monomial (n : Z) : Z := if n <=? b then X ^ n else 0.
 
   Lemma X_positive : 0 < X.
   Proof. apply Z.pow_pos_nonneg; lia. Qed.
@@ -77,30 +78,30 @@ Section Grid.
   Qed.
 
   Definition low (ns : list (nat -> Z)) (s : list nat) : Z :=
-    if total ns s <=? Z.of_nat b then X ^ total ns s else 0.
+    if total ns s <=? b then X ^ total ns s else 0.
 
   Lemma product_low ns : nonneg ns -> forall s, length s = length ns -> (forall t, In t s -> (t <= y)%nat) ->
     congruent modulus (product (map (fun f t => monomial (f t)) ns) s) (low ns s).
   Proof.
     induction 1 as [|f ns Hf Hns IH]; intros [|t s] L Hs; try discriminate.
-    - unfold low. cbn. destruct (Z.leb_spec 0 (Z.of_nat b)); [apply congruent_refl|lia].
+    - unfold low. cbn. destruct (Z.leb_spec 0 (b)); [apply congruent_refl|lia].
     - specialize (Hf t (Hs t (or_introl eq_refl))). pose proof (fun r Hr => Hs r (or_intror Hr)) as Hs'.
       specialize (IH s ltac:(now injection L) Hs'). pose proof (total_nonneg ns Hns s Hs') as H0.
       cbn [map product]. unfold low in *. cbn [total]. eapply congruent_trans.
       { apply congruent_mul; [apply congruent_refl|exact IH]. }
-      unfold monomial. destruct (Z.leb_spec (f t) (Z.of_nat b)) as [Hb|Hb];
-        destruct (Z.leb_spec (total ns s) (Z.of_nat b)), (Z.leb_spec (f t + total ns s) (Z.of_nat b)); try lia;
+      unfold monomial. destruct (Z.leb_spec (f t) (b)) as [Hb|Hb];
+        destruct (Z.leb_spec (total ns s) (b)), (Z.leb_spec (f t + total ns s) (b)); try lia;
         rewrite ?Z.mul_0_r, ?Z.mul_0_l; try apply congruent_refl.
       + rewrite <- Z.pow_add_r by lia. apply congruent_refl.
-      + rewrite <- Z.pow_add_r by lia. exists (X ^ (f t + total ns s - (Z.of_nat b + 1))). unfold modulus.
+      + rewrite <- Z.pow_add_r by lia. exists (X ^ (f t + total ns s - (b + 1))). unfold modulus.
         rewrite <- Z.pow_add_r by lia. rewrite Z.sub_0_r. f_equal. lia.
   Qed.
 
   Lemma low_one ns : nonneg ns -> forall s, (forall t, In t s -> (t <= y)%nat) ->
-    congruent (X - 1) (low ns s) (one (total ns s <=? Z.of_nat b)).
+    congruent (X - 1) (low ns s) (one (total ns s <=? b)).
   Proof.
     intros Hns s Hs. pose proof (total_nonneg ns Hns s Hs) as H0. unfold low.
-    destruct (total ns s <=? Z.of_nat b); [|apply congruent_refl]. cbn [one]. revert H0. generalize (total ns s).
+    destruct (total ns s <=? b); [|apply congruent_refl]. cbn [one]. revert H0. generalize (total ns s).
     apply natlike_ind; [apply congruent_refl|]. intros n Hn H. rewrite Z.pow_succ_r by exact Hn.
     replace 1 with (1 * 1) at 2 by lia. apply congruent_mul; [exists 1; lia|exact H].
   Qed.
@@ -114,7 +115,7 @@ Section Grid.
   Hypothesis reduces : forall a, reduce a = a mod modulus.
   Hypothesis folds : forall a, 0 <= a -> congruent (X - 1) (fold a) a.
 
-  Definition few (s : list nat) : bool := in_stratum q y s && (total ns s <=? Z.of_nat b).
+  Definition few (s : list nat) : bool := in_stratum q y s && (total ns s <=? b).
   Definition counted : Z :=
     let rows := map (halves y) (map (fun f t => monomial (f t)) ns) in
     fold (reduce (reduced_pass reduce rows (one (negb (q =? y)%nat)) (one (q =? y)%nat))) mod (X - 1).
@@ -131,16 +132,16 @@ Section Grid.
     assert (Hnn : forall F, (forall s, In s all -> 0 <= F s) -> 0 <= over all F).
     { intros F H. replace 0 with (over all (fun _ => 0 * 0)) by (rewrite over_scale; lia). now apply over_le. }
     set (sum_low := over all (fun s => one (in_stratum q y s) * low ns s)).
-    assert (Hlow : forall s, In s all -> 0 <= one (in_stratum q y s) * low ns s <= one (few s) * X ^ Z.of_nat b).
+    assert (Hlow : forall s, In s all -> 0 <= one (in_stratum q y s) * low ns s <= one (few s) * X ^ b).
     { intros s Hs. unfold few. destruct (in_stratum q y s) eqn:E; [|cbn; lia]. unfold low. cbn [andb one].
       pose proof (total_nonneg ns Hns s (stratum_upto s E)). pose proof (Z.pow_pos_nonneg X (total ns s) HX).
-      destruct (Z.leb_spec (total ns s) (Z.of_nat b)); cbn [one]; [|lia].
-      pose proof (Z.pow_le_mono_r X (total ns s) (Z.of_nat b)). lia. }
+      destruct (Z.leb_spec (total ns s) (b)); cbn [one]; [|lia].
+      pose proof (Z.pow_le_mono_r X (total ns s) (b)). lia. }
     assert (Hrange : 0 <= sum_low < modulus).
     { split; [apply Hnn; intros s Hs; now apply Hlow|]. unfold modulus.
-      apply Z.le_lt_trans with (over all (fun s => one (few s) * X ^ Z.of_nat b)).
+      apply Z.le_lt_trans with (over all (fun s => one (few s) * X ^ b)).
       - apply over_le. intros s Hs. now apply Hlow.
-      - rewrite over_scale_r, Z.pow_add_r, Z.mul_comm by lia. pose proof (Z.pow_pos_nonneg X (Z.of_nat b) HX).
+      - rewrite over_scale_r, Z.pow_add_r, Z.mul_comm by lia. pose proof (Z.pow_pos_nonneg X (b) HX).
         unfold holds in room. change (X ^ 1) with (X * 1). nia. }
     assert (Hpass : congruent modulus
       (reduced_pass reduce (map (halves y) (map (fun f t => monomial (f t)) ns)) (one (negb (q =? y)%nat))
