@@ -120,9 +120,6 @@ Section Grid.
     let rows := map (halves y) (map (fun f t => monomial (f t)) ns) in
     fold (reduce (reduced_pass reduce rows (one (negb (q =? y)%nat)) (one (q =? y)%nat))) mod (X - 1).
 
-  Lemma stratum_upto s : in_stratum q y s = true -> forall t, In t s -> (t <= y)%nat.
-  Proof. unfold in_stratum. intros [_ H]%andb_true_iff. now apply belongs_spec in H as [H _]. Qed.
-
   Theorem grid_count : (q <= y)%nat -> (y < v)%nat ->
     count few (sequences (length ns) v) = counted.
   Proof.
@@ -134,7 +131,7 @@ Section Grid.
     set (sum_low := over all (fun s => one (in_stratum q y s) * low ns s)).
     assert (Hlow : forall s, In s all -> 0 <= one (in_stratum q y s) * low ns s <= one (few s) * X ^ b).
     { intros s Hs. unfold few. destruct (in_stratum q y s) eqn:E; [|cbn; lia]. unfold low. cbn [andb one].
-      pose proof (total_nonneg ns Hns s (stratum_upto s E)). pose proof (Z.pow_pos_nonneg X (total ns s) HX).
+      pose proof (total_nonneg ns Hns s (stratum_upto q y s E)). pose proof (Z.pow_pos_nonneg X (total ns s) HX).
       destruct (Z.leb_spec (total ns s) (b)); cbn [one]; [|lia].
       pose proof (Z.pow_le_mono_r X (total ns s) (b)). lia. }
     assert (Hrange : 0 <= sum_low < modulus).
@@ -152,12 +149,12 @@ Section Grid.
       - fold (stratum_sum q y (map (halves y) (map (fun f t => monomial (f t)) ns))).
         rewrite <- (pass_sum q y v _ Hq Hy), map_length. apply over_congruent. intros s Hs.
         destruct (in_stratum q y s) eqn:E; [|apply congruent_refl]. cbn [one]. rewrite !Z.mul_1_l.
-        apply product_low; [exact Hns|now apply in_sequences in Hs|now apply stratum_upto]. }
+        apply product_low; [exact Hns|now apply in_sequences in Hs|now apply (stratum_upto q y)]. }
     rewrite count_over. unfold counted. symmetry. apply congruent_residue.
     - split; [apply Hnn; intros s _; destruct (few s); cbn; lia|]. unfold holds in room. lia.
     - rewrite reduces, (congruent_residue _ _ _ Hrange Hpass).
       eapply congruent_trans; [now apply folds|]. apply over_congruent. intros s _. unfold few.
       destruct (in_stratum q y s) eqn:E; [|apply congruent_refl]. cbn [one andb]. rewrite Z.mul_1_l.
-      apply low_one; [exact Hns|now apply stratum_upto].
+      apply low_one; [exact Hns|now apply (stratum_upto q y)].
   Qed.
 End Grid.

@@ -104,6 +104,9 @@ Proof.
   - intros (H & Hy). split; [auto|]. split; [intros; auto|]. destruct Hy as [Hs|[Ht|Hy]]; auto.
 Qed.
 
+Lemma stratum_upto q y s : in_stratum q y s = true -> forall t, In t s -> (t <= y)%nat.
+Proof. unfold in_stratum. intros [_ H]%andb_true_iff. now apply belongs_spec in H as [H _]. Qed.
+
 (** Largest token of a list. *)
 Lemma largest_in s n : (0 < n <= length s)%nat -> In (largest (token s) n) s.
 Proof.
