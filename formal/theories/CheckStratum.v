@@ -299,4 +299,110 @@ Section Stratum.
       apply le_IZR. rewrite mult_IZR, plus_IZR, E2. lra.
     Qed.
   End Moments.
+
+  Section Counts.
+    Variables (m : T) (e slot cells : Z).
+    Hypotheses (Hm : 0 <= to_Z A m) (Hslot : 0 < slot) (room : Z.of_nat v ^ Z.of_nat n < 2 ^ slot - 1).
+    Notation least r := (to_Z A (least_number m e (n_far tm) (far tm) r)).
+    Let R := spread pooled n (near tm).
+    Let number r t := scaled (to_Z A m) e (G r t) - least r.
+
+    Lemma least_le r t : length r = S (y - n_far tm) -> (t <= y)%nat -> 0 <= number r t.
+    Proof.
+      intros L Ht. unfold number, least_number. set (x := times_2 m e _).
+      assert (H : forall l a, let z := to_Z A (fold_left (fun a g => smaller A a (times_2 m e g)) l a) in
+        z <= to_Z A a /\ forall g, In g l -> z <= to_Z A (times_2 m e g)).
+      { induction l as [|g l IH]; intros a; cbv zeta in *; cbn [fold_left]; [split; [lia|intros g []]|].
+        destruct (IH (smaller A a (times_2 m e g))) as [H1 H2].
+        pose proof (smaller_le A law a (times_2 m e g)). split; [lia|]. intros h [<-|Hh]; [lia|auto]. }
+      destruct (H r x) as [H1 H2]. cbv zeta in H1, H2. unfold G, term_at. destruct (Nat.ltb_spec t (n_far tm)) as [Hf|Hf].
+      - assert (Ex : x = times_2 m e (far tm)) by (unfold x; destruct (Nat.eqb_spec (n_far tm) 0); [lia|reflexivity]).
+        rewrite Ex in H1 at 2. rewrite <- times_2_correct. lia.
+      - specialize (H2 (nth (t - n_far tm) r zero) ltac:(apply nth_In; lia)). rewrite <- times_2_correct. lia.
+    Qed.
+
+    Lemma total_minus (a : row -> nat -> Z) l rows : forall s, length s = length rows ->
+      total (map (fun r t => a r t - l r) rows) s = total (map a rows) s - fold_right (fun r z => l r + z) 0 rows.
+    Proof.
+      induction rows as [|r rows IH]; intros [|t s] L; try discriminate; [reflexivity|]. cbn [map total fold_right].
+      rewrite IH by now injection L. lia.
+    Qed.
+
+    Let sum_least := fold_right (fun r s => add A (least_number m e (n_far tm) (far tm) r) s) zero R.
+    Let budget := sub A (times_2 m e (sub A zero (own tm))) sum_least.
+    Let b := to_Z A budget.
+
+    Lemma few_if_bad s : In s (sequences n v) -> in_stratum q y s = true -> bad s = true ->
+      0 <= total (map number R) s <= b.
+    Proof.
+      intros Hs Hin Hbad. destruct Hnear as [Hn _]. fold R in Hn. split.
+      - apply (total_nonneg y); [|now apply (stratum_upto q y)]. apply Forall_map, Forall_forall. intros r Hr t Ht.
+        apply least_le; [now apply spread_rows|exact Ht].
+      - pose proof (scaled_sums m e s Hm Hs Hin Hbad) as H. fold R in H. unfold number.
+        rewrite total_minus by (apply in_sequences in Hs; lia). unfold b, budget. rewrite (sub_law A law).
+        assert (to_Z A sum_least = fold_right (fun r z => least r + z) 0 R) as ->; [|lia].
+        unfold sum_least. generalize R. intros l. induction l as [|r l IH]; cbn [fold_right]; [apply (to_Z_zero A law)|].
+        now rewrite (add_law A law), IH.
+    Qed.
+
+    Lemma residue_correct w x : 0 <= w -> to_Z A (residue w x) = to_Z A x mod 2 ^ w.
+    Proof.
+      intros Hw. unfold residue. rewrite (sub_law A law), !(shift_law A law), Z.shiftl_opp_r, Z.shiftr_div_pow2,
+        Z.shiftl_mul_pow2 by exact Hw. assert (2 ^ w <> 0) by (apply Z.pow_nonzero; lia).
+      pose proof (Z.div_mod (to_Z A x) (2 ^ w)). lia.
+    Qed.
+
+    Lemma fold_digits_correct k : forall d x, 0 <= d ->
+      congruent (2 ^ slot - 1) (to_Z A (fold_digits k slot d x)) (to_Z A x).
+    Proof.
+      induction k as [|k IH]; intros d x Hd; cbn [fold_digits]; [apply congruent_refl|]. cbv zeta.
+      assert (Hh : 0 <= (d + 1) / 2) by (apply Z.div_pos; lia). set (h := (d + 1) / 2) in *.
+      eapply congruent_trans; [apply IH, Hh|]. rewrite (add_law A law), residue_correct, (shift_law A law),
+        Z.shiftl_opp_r, Z.shiftr_div_pow2 by lia. rewrite Z.pow_mul_r by lia. set (X := 2 ^ slot).
+      set (z := to_Z A x). assert (X ^ h <> 0) by (apply Z.pow_nonzero; [apply Z.pow_nonzero; lia|exact Hh]).
+      pose proof (Z.div_mod z (X ^ h) H) as E. rewrite E at 3. apply congruent_add; [|apply congruent_refl].
+      rewrite <- (Z.mul_1_l (z / X ^ h)) at 1. apply congruent_mul; [|apply congruent_refl].
+      destruct (power_congruent X h Hh) as [c Hc]. exists (- c). lia.
+    Qed.
+
+    Lemma row_powers_correct r : length r = S (y - n_far tm) ->
+      pair_Z (row_powers m e (n_far tm) (far tm) slot budget r) = halves y (fun t => monomial slot b (number r t)).
+    Proof.
+      intros L. unfold row_powers. set (l := least_number _ _ _ _ _). rewrite (row_halves_correct _ _ _ y Hfar)
+        by now rewrite map_length. apply halves_ext. intros t Ht.
+      rewrite (term_at_map (power_of m e slot budget l) (far tm)).
+      - pose proof (least_le r t L Ht) as H0. unfold power_of, monomial. set (g := term_at A _ _ r t).
+        assert (En : to_Z A (sub A (times_2 m e g) l) = number r t)
+          by (rewrite (sub_law A law), times_2_correct; reflexivity).
+        rewrite (leb_law A law), En. fold b. destruct (number r t <=? b); [|apply (to_Z_zero A law)].
+        rewrite (shift_law A law), (of_Z_law A law), Z.shiftl_1_l. apply Z.pow_mul_r; lia.
+      - rewrite L. lia.
+      - intros H. destruct (Nat.eqb_spec (n_far tm) 0); [lia|reflexivity].
+    Qed.
+
+    Theorem counted_correct z : counted_sequences n pooled slot cells q y m e tm = Some z -> failures <= z.
+    Proof.
+      unfold counted_sequences. fold R. fold sum_least. fold budget. fold b. destruct (Z.ltb_spec b 0) as [Hb|Hb].
+      - intros <-%some_is. unfold failures. rewrite count_over, (over_ext _ _ (fun _ => 0 * 0)), over_scale; [lia|].
+        intros s Hs. destruct (in_stratum q y s) eqn:Hin; [|reflexivity]. destruct (bad s) eqn:Hbad; [|reflexivity].
+        pose proof (few_if_bad s Hs Hin Hbad). lia.
+      - destruct (cells <=? b); [discriminate|]. intros <-%some_is. destruct Hnear as [Hn _]. fold R in Hn.
+        set (w := slot * (b + 1)). set (rows := spread _ _ _). assert (Hw : 0 <= w) by (unfold w; lia).
+        assert (Hrows : map pair_Z rows = map (halves y) (map (fun f t => monomial slot b (f t)) (map number R))).
+        { unfold rows. rewrite spread_map. fold R. rewrite !map_map. apply map_ext_in. intros r Hr.
+          apply row_powers_correct. now apply spread_rows. }
+        assert (Hns : nonneg y (map number R)).
+        { apply Forall_map, Forall_forall. intros r Hr t Ht. apply least_le; [now apply spread_rows|exact Ht]. }
+        assert (HL : length (map number R) = n) by now rewrite map_length.
+        erewrite <- (grid_count q y v slot b); [|lia|exact Hb|exact Hns|unfold holds; now rewrite HL|exact Hqy|exact Hy|].
+        + rewrite HL. unfold failures. rewrite !count_over. apply over_le. intros s Hs. unfold few.
+          destruct (in_stratum q y s) eqn:Hin; [|reflexivity]. destruct (bad s) eqn:Hbad; cbn [andb one].
+          * pose proof (few_if_bad s Hs Hin Hbad) as [_ H]. apply Z.leb_le in H. now rewrite H.
+          * destruct (_ <=? _); cbn; lia.
+        + eapply congruent_trans; [apply fold_digits_correct; lia|]. unfold found. rewrite residue_correct by exact Hw.
+          rewrite (passed_correct _ (fun a => a mod (2 ^ slot) ^ (b + 1))).
+          * rewrite Hrows, !start_correct. unfold w. rewrite Z.pow_mul_r by lia. apply congruent_refl.
+          * intros a. rewrite residue_correct by exact Hw. unfold w. now rewrite Z.pow_mul_r by lia.
+    Qed.
+  End Counts.
 End Stratum.
