@@ -235,7 +235,8 @@ Section Exponential.
       assert (1 <= IZR (2 ^ 127)) by (apply IZR_le; lia). pose proof (pow2_positive (-127)). nra. }
     assert (E : forall f, (0 <= e - f)%Z -> IZR (2 ^ (e - f)) * pow2 (- e) = pow2 (- f)).
     { intros f Hf. rewrite <- pow2_IZR, <- pow2_add by exact Hf. f_equal. lia. }
-    assert (E0 : IZR (2 ^ e) * pow2 (- e) = 1) by (rewrite <- (Z.sub_0_r e) at 1; rewrite E; [reflexivity|unfold LONG in *; lia]).
+    assert (E0 : IZR (2 ^ e) * pow2 (- e) = 1)
+      by (rewrite <- (Z.sub_0_r e) at 1; rewrite E; [reflexivity|unfold LONG in *; lia]).
     assert (E1 : IZR (2 ^ (e - SEED)) * pow2 (- e) = y) by (apply E; unfold LONG, SEED in *; lia).
     assert (E2 : IZR (2 ^ (e - SEED - SEED + 1)) * pow2 (- e) = 2 * y * y).
     { replace (e - SEED - SEED + 1)%Z with (e - (SEED + SEED - 1))%Z by lia. rewrite E by (unfold LONG, SEED in *; lia).
@@ -330,7 +331,9 @@ Section Exponential.
   (** Entries that are whole numbers of 2^-SHORT. *)
   Lemma fixed_correct up x r : side up (value x) r ->
     side up (val (rounded up (of_Z A 1) (fst x) (snd x + SHORT)) * pow2 (- SHORT)) r.
-  Proof. intros H. apply (side_rounded _ _ (snd x + SHORT)) in H. now replace (snd x - _)%Z with (- SHORT)%Z in H by lia. Qed.
+  Proof.
+    intros H. apply (side_rounded _ _ (snd x + SHORT)) in H. now replace (snd x - _)%Z with (- SHORT)%Z in H by lia.
+  Qed.
 
   Lemma start_correct up : side up (value (of_Z A (2 ^ SHORT), (- SHORT)%Z)) (exp (0 + argument 0)).
   Proof.
@@ -362,7 +365,8 @@ Section Exponential.
     pose proof (around_one x ltac:(lra)) as G. rewrite Hv, I, plus_IZR.
     replace ((x * IZR (2 ^ FINE) + (IZR (2 ^ FINE) + IZR (if up then 8 else 0))) * / IZR (2 ^ FINE))
       with (1 + x + IZR (if up then 8 else 0) * / IZR (2 ^ FINE)) by (field; lra).
-    assert (E : 8 * / IZR (2 ^ FINE) = 2 * (1 / 16777216) * (1 / 16777216)) by (change (2 ^ FINE)%Z with 1125899906842624%Z; field).
+    assert (E : 8 * / IZR (2 ^ FINE) = 2 * (1 / 16777216) * (1 / 16777216))
+      by (change (2 ^ FINE)%Z with 1125899906842624%Z; field).
     pose proof (exp_pos x). destruct up; [rewrite E|]; repeat split; nra.
   Qed.
 
@@ -373,7 +377,8 @@ Section Exponential.
     pose proof (of_Z_law A law 0) as Z0.
     pose proof (search_correct (fun x r => side up (val (fst x) * pow2 (snd x + SHORT + SHORT + FINE)) r)
       (fun x => (fst x, snd x - SHORT - SHORT - FINE)%Z) up (of_Z A (2 ^ (2 * SHORT + 1))) SHORT n (-1024)) as S1.
-    specialize (S1 ltac:(intros x r H; cbn [fst snd]; now replace (snd x - SHORT - SHORT - FINE + SHORT + SHORT + FINE)%Z with (snd x) by lia)).
+    specialize (S1 ltac:(intros x r H; cbn [fst snd];
+      now replace (snd x - SHORT - SHORT - FINE + SHORT + SHORT + FINE)%Z with (snd x) by lia)).
     specialize (S1 _ (FINE + 11)%Z (of_Z A 0) (nth 138 (powers up (-1) (LONG + 1)) (of_Z A 0, 0%Z))
       (digits_correct up 0 11 ltac:(easy) ltac:(easy)) ltac:(easy)).
     rewrite Z0, Z.sub_0_r in S1.
@@ -406,7 +411,8 @@ Section Exponential.
       ((-1024 + argument (to_Z A b0)) + argument (to_Z A n - to_Z A b0 - to_Z A b1 - to_Z A b2)))
       by (rewrite !minus_IZR; unfold Rdiv; ring).
     rewrite !exp_plus.
-    assert (E : pow2 (snd x0) = pow2 (- SHORT) * pow2 (- SHORT) * (pow2 (snd x0 + SHORT + SHORT + FINE) * pow2 (- FINE)))
+    assert (E : pow2 (snd x0) = pow2 (- SHORT) * pow2 (- SHORT) *
+      (pow2 (snd x0 + SHORT + SHORT + FINE) * pow2 (- FINE)))
       by (rewrite <- !pow2_add; f_equal; lia).
     rewrite E.
     replace (val x1 * val x2 * _ * _) with (val x1 * pow2 (- SHORT) * (val x2 * pow2 (- SHORT)) * (val (fst x0) *
@@ -436,11 +442,14 @@ Section Exponential.
     rewrite leb_law in L0, L1 by exact law. cbn [exp_tables zero limit] in L0, L1.
     rewrite of_Z_law in L0, L1 by exact law. apply Z.leb_le in L0. apply Z.leb_gt in L1.
     destruct (looked_up_correct false n' (conj L0 L1)) as (H0 & _ & H1). rewrite N, argument_offset in H1.
-    change (below exp_tables) with (exp_table false). set (x := looked_up _ _) in *. clearbody x. unfold value in H0, H1.
+    change (below exp_tables) with (exp_table false). set (x := looked_up _ _) in *. clearbody x.
+    unfold value in H0, H1.
     pose proof (val_shift A law (fst x) (p + snd x)) as [F _]. rewrite pow2_add in F. split.
     - unfold Integers.val. rewrite shift_law by exact law. apply IZR_le, Z.shiftl_nonneg.
-      pose proof (pow2_positive (snd x)). apply le_IZR. fold (val (fst x)). apply Rmult_le_reg_r with (pow2 (snd x)); lra.
-    - apply Rle_trans with (1 := F). replace (val (fst x) * (pow2 p * pow2 (snd x))) with (pow2 p * (val (fst x) * pow2 (snd x))) by ring.
+      pose proof (pow2_positive (snd x)). apply le_IZR. fold (val (fst x)).
+      apply Rmult_le_reg_r with (pow2 (snd x)); lra.
+    - apply Rle_trans with (1 := F).
+      replace (val (fst x) * (pow2 p * pow2 (snd x))) with (pow2 p * (val (fst x) * pow2 (snd x))) by ring.
       apply Rmult_le_compat_l; [lra|exact H1].
   Qed.
 
@@ -468,7 +477,8 @@ Section Exponential.
   Theorem exp_above_found p n : (to_Z A n < 2 ^ (FINE + 10))%Z -> exp_above exp_tables p n <> None.
   Proof.
     intros H. unfold exp_above. cbv zeta. rewrite leb_law, offset_correct by exact law. cbn [exp_tables limit].
-    rewrite of_Z_law by exact law. destruct (Z.leb_spec (2 ^ (FINE + 11)) (to_Z A n + 2 ^ (FINE + 10))); [|discriminate].
+    rewrite of_Z_law by exact law.
+    destruct (Z.leb_spec (2 ^ (FINE + 11)) (to_Z A n + 2 ^ (FINE + 10))); [|discriminate].
     change (2 ^ (FINE + 11))%Z with (2 * 2 ^ (FINE + 10))%Z in *. lia.
   Qed.
 

@@ -35,6 +35,8 @@ Record lawful {T : Type} (A : integers T) : Prop := {
 Definition big_leb (x y : bigZ) : bool :=
   match x, y with
   | BigZ.Pos (BigN.N0 a), BigZ.Pos (BigN.N0 b) => Uint63.leb a b
+  | BigZ.Neg (BigN.N0 a), BigZ.Neg (BigN.N0 b) => Uint63.leb b a
+  | BigZ.Neg (BigN.N0 a), BigZ.Pos (BigN.N0 b) => true
   | _, _ => BigZ.leb x y
   end.
 
@@ -52,16 +54,21 @@ Definition plain : integers Z := {|
   to_Z := fun z => z; of_Z := fun z => z; add := Z.add; sub := Z.sub; mul := Z.mul; shift := Z.shiftl; leb := Z.leb
 |}.
 
-Lemma big_leb_correct x y : big_leb x y = (BigZ.to_Z x <=? BigZ.to_Z y)%Z.
-Proof.
-  destruct x as [[]|], y as [[]|]; try apply BigZ.spec_leb. cbn [big_leb]. apply eq_true_iff_eq.
-  rewrite Z.leb_le. apply Uint63.leb_spec.
-Qed.
-
 Lemma word_positive i : BigZ.to_Z (BigZ.Pos (BigN.N0 i)) = Uint63.to_Z i.
 Proof. reflexivity. Qed.
 Lemma word_negative i : BigZ.to_Z (BigZ.Neg (BigN.N0 i)) = (- Uint63.to_Z i)%Z.
 Proof. reflexivity. Qed.
+
+Lemma big_leb_correct x y : big_leb x y = (BigZ.to_Z x <=? BigZ.to_Z y)%Z.
+Proof.
+  assert (L : forall a b, Uint63.leb a b = (Uint63.to_Z a <=? Uint63.to_Z b)%Z).
+  { intros a b. apply eq_true_iff_eq. rewrite Z.leb_le. apply Uint63.leb_spec. }
+  destruct x as [[]|[]], y as [[]|[]]; try apply BigZ.spec_leb; cbn [big_leb];
+    rewrite ?word_positive, ?word_negative, ?L.
+  - reflexivity.
+  - symmetry. apply Z.leb_le, Z.le_trans with 0%Z; [apply Z.opp_nonpos_nonneg|]; apply Uint63.to_Z_bounded.
+  - apply eq_true_iff_eq. rewrite !Z.leb_le. lia.
+Qed.
 
 Lemma small_correct s : BigZ.to_Z (small s) = s.
 Proof.
