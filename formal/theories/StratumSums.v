@@ -43,8 +43,8 @@ Lemma over_scale_r c l F : over l (fun s => F s * c) = over l F * c.
 Proof. rewrite Z.mul_comm, <- over_scale. apply over_ext. intros; apply Z.mul_comm. Qed.
 
 Lemma over_le l F G : (forall s, In s l -> F s <= G s) -> over l F <= over l G.
-Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite !over_cons. apply Z.add_le_mono; [apply H; now left|].
-  apply IH. intros r Hr. apply H. now right. Qed.
+Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite !over_cons.
+  apply Z.add_le_mono; [apply H; now left|]. apply IH. intros r Hr. apply H. now right. Qed.
 
 Lemma over_sum l F n : over l (fun s => sumZ (F s) n) = sumZ (fun i => over l (fun s => F s i)) n.
 Proof. induction l as [|s l IH]; [symmetry; apply sumZ_zero|]. rewrite over_cons, IH, <- sumZ_plus. reflexivity. Qed.
@@ -85,7 +85,8 @@ Qed.
 Lemma size_of_all n v : over (sequences n v) (fun _ => 1) = Z.of_nat v ^ Z.of_nat n.
 Proof.
   induction n as [|n IH]; [reflexivity|]. rewrite over_sequences, Nat2Z.inj_succ, Z.pow_succ_r, <- IH by lia. cbv beta.
-  generalize (over (sequences n v) (fun _ => 1)). clear IH. intros c. induction v; cbn [sumZ]; rewrite ?Nat2Z.inj_succ; lia.
+  generalize (over (sequences n v) (fun _ => 1)). clear IH. intros c.
+  induction v; cbn [sumZ]; rewrite ?Nat2Z.inj_succ; lia.
 Qed.
 
 (** Tokens up to y; y is among them, or was seen. *)
@@ -102,6 +103,9 @@ Proof.
   - intros (Ht & H & [[->| ->]|Hy]); repeat split; auto; intros r [<-|Hr]; auto.
   - intros (H & Hy). split; [auto|]. split; [intros; auto|]. destruct Hy as [Hs|[Ht|Hy]]; auto.
 Qed.
+
+Lemma stratum_upto q y s : in_stratum q y s = true -> forall t, In t s -> (t <= y)%nat.
+Proof. unfold in_stratum. intros [_ H]%andb_true_iff. now apply belongs_spec in H as [H _]. Qed.
 
 (** Largest token of a list. *)
 Lemma largest_in s n : (0 < n <= length s)%nat -> In (largest (token s) n) s.
@@ -211,39 +215,38 @@ Qed.
 
 (** Wrong sequences, stratum by stratum. *)
 Section Wrong.
-  Variables (M : model) (n : nat) (bound : nat -> nat -> Z).
+  Variables (M : model) (n : nat) (U : Z) (bound : nat -> nat -> Z).
   Let v := d_vocab M.
-  Hypothesis HK : k M = S n.
+  Hypotheses (HK : k M = S n) (HU : 0 <= U).
 
   Definition wrong (q : nat) (s : list nat) : bool := negb (is_correct M (token (s ++ [q]))).
 
   Hypothesis bounded : forall q y, (q <= y)%nat -> (y < v)%nat ->
-    count (fun s => in_stratum q y s && wrong q s) (sequences n v) <= bound q y.
+    U * count (fun s => in_stratum q y s && wrong q s) (sequences n v) <= bound q y.
 
-  Lemma wrong_of_query q : (q < v)%nat -> over (sequences n v) (fun s => one (wrong q s))
+  Definition over_strata : Z := sumZ (fun q => sumZ (fun y => if (q <=? y)%nat then bound q y else 0) v) v.
+
+  Lemma wrong_of_query q : (q < v)%nat -> over (sequences n v) (fun s => U * one (wrong q s))
     <= sumZ (fun y => if (q <=? y)%nat then bound q y else 0) v.
   Proof.
-    intros Hq. set (F := fun s y => one (in_stratum q y s && wrong q s)).
+    intros Hq. set (F := fun s y => U * one (in_stratum q y s && wrong q s)).
+    assert (HF : forall s y, 0 <= F s y) by (intros; unfold F; destruct (_ && _); cbn [one]; lia).
     apply Z.le_trans with (over (sequences n v) (fun s => sumZ (F s) v)).
     - apply over_le. intros s [_ Hs]%in_sequences. destruct (some_stratum q v s Hq Hs) as (y & Hy & H).
-      assert (HF : F s y = one (wrong q s)) by (unfold F; now rewrite H). rewrite <- HF. apply sumZ_member; [exact Hy|].
-      intros i _. unfold F. destruct (_ && _); cbn; lia.
-    - rewrite over_sum. apply sumZ_le. intros y Hy. unfold F. rewrite <- count_over.
-      destruct (Nat.leb_spec q y) as [L|L]; [now apply bounded|].
-      unfold in_stratum. apply Nat.leb_gt in L. rewrite L, count_over, (over_ext _ _ (fun _ => 0 * 0)), over_scale by easy.
-      lia.
+      assert (U * one (wrong q s) = F s y) as -> by (unfold F; now rewrite H). now apply sumZ_member.
+    - rewrite over_sum. apply sumZ_le. intros y Hy. unfold F. rewrite over_scale, <- count_over.
+      destruct (Nat.leb_spec q y) as [L|L]; [now apply bounded|]. unfold in_stratum. apply Nat.leb_gt in L.
+      rewrite L, count_over, (over_ext _ _ (fun _ => 0 * 0)), over_scale by easy. lia.
   Qed.
 
-  Theorem wrong_by_stratum : Z.of_nat v ^ Z.of_nat (k M)
-    - sumZ (fun q => sumZ (fun y => if (q <=? y)%nat then bound q y else 0) v) v <= count_correct M.
+  Theorem wrong_by_stratum : U * (Z.of_nat v ^ Z.of_nat (k M) - count_correct M) <= over_strata.
   Proof.
     unfold count_correct. rewrite HK. fold v. fold (count (fun s => is_correct M (token s)) (sequences (S n) v)).
-    rewrite <- size_of_all, count_over, !over_last.
-    pose proof (sumZ_le _ _ v wrong_of_query) as H.
-    enough (E : sumZ (fun q => over (sequences n v) (fun _ => 1)) v
-      = sumZ (fun q => over (sequences n v) (fun s => one (is_correct M (token (s ++ [q]))))) v
-      + sumZ (fun q => over (sequences n v) (fun s => one (wrong q s))) v) by lia.
-    rewrite <- sumZ_plus. apply sumZ_ext. intros q _. unfold wrong. clear. induction (sequences n v) as [|s l IH]; [reflexivity|].
+    rewrite <- size_of_all, count_over. apply Z.le_trans with (sumZ (fun q =>
+      over (sequences n v) (fun s => U * one (wrong q s))) v); [|apply sumZ_le, wrong_of_query].
+    rewrite !over_last, Z.mul_sub_distr_l, !(Z.mul_comm U), <- !sumZ_scale_r.
+    apply Z.le_sub_le_add_r. rewrite <- sumZ_plus. apply Z.eq_le_incl, sumZ_ext. intros q _.
+    rewrite <- !over_scale_r. unfold wrong. clear. induction (sequences n v) as [|s l IH]; [reflexivity|].
     rewrite !over_cons, IH. destruct (is_correct _ _); unfold negb, one; lia.
   Qed.
 End Wrong.
