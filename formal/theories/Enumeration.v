@@ -270,21 +270,22 @@ End Stratum.
 Section Right.
   Context (M : model) {T : Type} (A : integers T) (HA : lawful A).
   Notation "# x" := (to_Z A x) (at level 1).
-  Variables (n q y : nat) (own : nat -> T) (rows : nat -> list (list T)) (c : R).
+  Variables (n q y : nat) (own : nat -> T) (columns : nat -> list (column (T := T))) (c : R).
   Let v := d_vocab M.
   Hypothesis HK : k M = S n.
   Hypothesis Hq : (q <= y)%nat.
   Hypothesis Hy : (y < v)%nat.
   Hypothesis Hc : (0 < c)%R.
-  (** Lower bounds of c times the terms of every rival. *)
-  Hypothesis shape : forall o, (o < v)%nat -> o <> y ->
-    length (rows o) = n /\ Forall (fun r => length r = S y) (rows o).
+  (** Every rival's columns come from lower bounds of c times its terms. *)
+  Definition bounded (o : nat) (rows : list (list T)) : Prop :=
+    length rows = n /\ Forall (fun r => length r = S y) rows /\ forall i t, (i < n)%nat -> (t <= y)%nat ->
+      (IZR #(nth t (nth i rows []) (zero A)) <= c * term M q y o i t)%R.
+  Hypothesis prepared : forall o, (o < v)%nat -> o <> y ->
+    exists rows, columns o = prepare y A rows /\ bounded o rows.
   Hypothesis last_bound : forall o, (o < v)%nat -> o <> y -> (IZR #(own o) <= c * term M q y o n q)%R.
-  Hypothesis bound : forall o, (o < v)%nat -> o <> y -> forall i t, (i < n)%nat -> (t <= y)%nat ->
-    (IZR #(nth t (nth i (rows o) []) (zero A)) <= c * term M q y o i t)%R.
 
   Definition rivals : list nat := filter (fun o => negb (o =? y)%nat) (seq 0 v).
-  Definition start : list (T * list (column (T := T))) := map (fun o => (own o, prepare y A (rows o))) rivals.
+  Definition start : list (T * list (column (T := T))) := map (fun o => (own o, columns o)) rivals.
   Definition right_of_stratum : Z := search y A n (q =? y)%nat start.
 
   Lemma path_sum : forall (l : list (list T)) (s : list nat), length s = length l ->
@@ -304,14 +305,14 @@ Section Right.
       now apply largest_of_stratum. }
     assert (Eq : token (s ++ [q]) (last M) = q).
     { unfold token, last. rewrite HK, app_nth2 by lia. now replace (S n - 1 - length s)%nat with O by lia. }
-    rewrite Ey in Hne. destruct (shape o Ho Hne) as [HL HR].
-    rewrite forallb_forall in Hg. specialize (Hg (own o, prepare y A (rows o))).
+    rewrite Ey in Hne. destruct (prepared o Ho Hne) as (rows & Ec & HL & HR & bound).
+    rewrite forallb_forall in Hg. specialize (Hg (own o, columns o)). rewrite Ec in Hg at 2.
     unfold good in Hg. cbn [fst snd] in Hg. rewrite Z.ltb_lt in Hg.
-    assert (P : (0 < IZR #(own o) + IZR (path A (prepare y A (rows o)) s))%R).
-    { rewrite <- plus_IZR. apply IZR_lt, Hg. unfold start. apply (in_map (fun o' => (own o', prepare y A (rows o')))). unfold rivals.
+    assert (P : (0 < IZR #(own o) + IZR (path A (prepare y A rows) s))%R).
+    { rewrite <- plus_IZR. apply IZR_lt, Hg. unfold start. apply (in_map (fun o' => (own o', columns o'))). unfold rivals.
       apply filter_In. split; [apply in_seq; lia|]. destruct (Nat.eqb_spec o y); [contradiction|reflexivity]. }
     rewrite path_sum, HL in P by congruence. pose proof (positive_terms M (token (s ++ [q])) c
-      (fun i => if (i =? n)%nat then IZR #(own o) else IZR #(nth (nth i s O) (nth i (rows o) []) (zero A)))) as H.
+      (fun i => if (i =? n)%nat then IZR #(own o) else IZR #(nth (nth i s O) (nth i rows []) (zero A)))) as H.
     cbv zeta in H. rewrite Ey, Eq, HK in H. rewrite Ey. apply H; [lia|exact Hc| |].
     - intros i Hi. destruct (Nat.eqb_spec i n) as [->|Hn].
       + replace n with (last M) at 2 by (unfold last; lia). rewrite Eq. now apply last_bound.
@@ -319,7 +320,7 @@ Section Right.
         apply bound; auto; [lia|]. unfold in_stratum in Hs. rewrite andb_true_iff, belongs_spec in Hs.
         apply Hs, nth_In. exact Hi'.
     - cbn [sum]. rewrite Nat.eqb_refl.
-      rewrite (sum_ext _ (fun i => IZR #(nth (nth i s O) (nth i (rows o) []) (zero A)))); [lra|].
+      rewrite (sum_ext _ (fun i => IZR #(nth (nth i s O) (nth i rows []) (zero A)))); [lra|].
       intros i Hi. destruct (Nat.eqb_spec i n); [lia|reflexivity].
   Qed.
 
@@ -330,8 +331,9 @@ Section Right.
       <= count (fun s => belongs y (q =? y)%nat s && forallb (good A s) start) (sequences n v)).
     { apply search_counts; [exact Hy|exact HA|]. apply Forall_forall.
       intros r (o & <- & [Ho Hn]%filter_In)%in_map_iff. apply in_seq in Ho.
-      destruct (shape o) as [HL HR]; [lia|intros ->; now rewrite Nat.eqb_refl in Hn|]. cbn [snd]. split.
-      - rewrite <- HL. clear. induction (rows o); [reflexivity|]. cbn [prepare length]. now f_equal.
+      destruct (prepared o) as (rows & -> & HL & HR & _); [lia|intros ->; now rewrite Nat.eqb_refl in Hn|].
+      cbn [snd]. split.
+      - rewrite <- HL. clear. induction rows; [reflexivity|]. cbn [prepare length]. now f_equal.
       - now apply (prepare_sound y v). }
     enough (count (fun s => in_stratum q y s && wrong M q s) (sequences n v)
       + count (fun s => belongs y (q =? y)%nat s && forallb (good A s) start) (sequences n v)
