@@ -1,0 +1,250 @@
+(** * The published cubic proof: pure sequences
+
+    Query q (the last token), largest token y, and n of the K-1 positions before the last hold tokens below y, the
+    others y. Scores and values are a token part plus a position part, so with one pessimal rival per path
+
+        c <= D q y - D q o,    r t <= (EVOU t y - EVOU t o) + (PVOU p y - PVOU p o)    for every rival o and position p,
+        h t = a(q, t) (c + r t),
+
+    every margin times the softmax denominator is at least sum_i pi_i h(t_i). A pure sequence holds one token k < y in
+    all n positions. Let sigma be the sum of pi_i over the positions that hold y, tau over those that hold k. If
+
+        sigma h(y) + tau h(k) + pi_(K-1) h(q) > 0    for the smallest and the largest possible sigma, for every k of a
+        set S,
+
+    then every sequence of the class whose n tokens come from S, mixed or not, is right: C(K-1, n) |S|^n sequences.
+
+    Proof: sigma + tau is fixed, so the sum is affine in sigma and positive at every placement of a pure sequence; a
+    mixed sequence is no worse than the pure one, in the same places, of its token with the smallest h.
+
+    The published lemma is the first part of the statement (mixed sequences over a set of tokens whose pure sequences
+    pass); it bounds the margin itself, with softmax attention, and compares both placements. Here the margin is
+    multiplied by the denominator first, which makes the dependence on sigma affine and not only monotone.
+
+    Source: `pessimal.kernel.rules.cubic`; Gross et al. 2024, cubic proof.
+
+    Contents:
+      token_weight, position_weight, token_value, position_value — a, pi, EVOU, PVOU.
+      smallest_sum — the first entries of the ascending weights bound every placement.
+      pure_sequences, pure_maximum — sequences with n > 0 and n = 0 tokens below the largest.
+      class_count — C(K-1, n) |S|^n.
+      cubic_count — the sum over classes is a lower bound of [count_correct]. *)
+
+From Coq Require Import Reals ZArith List Bool Arith Lra Lia Permutation Sorted.
+From Pessimal Require Import Statement Sums TableForm PositionMinima ClassSizes.
+Import ListNotations.
+Open Scope R_scope.
+
+Section Parts.
+  Variable M : model.
+
+  (** Keys and logits of what is read at a position: a token's embedding, or a position's. *)
+  Definition key_of (e : nat -> R) (a : nat) : R := sum (fun d => e d * W_K M d a) (d_model M).
+  Definition scores_of (q : nat) (e : nat -> R) : R :=
+    sum (fun a => query M q a * key_of e a) (d_head M) / sqrt (INR (d_head M)).
+  Definition value_of (e : nat -> R) (a : nat) : R := sum (fun d => e d * W_V M d a) (d_model M).
+  Definition logits_of (e : nat -> R) (o : nat) : R :=
+    sum (fun d => sum (fun a => value_of e a * W_O M a d) (d_head M) * W_U M d o) (d_model M).
+
+  Definition token_weight (q t : nat) : R := exp (scores_of q (W_E M t)).
+  Definition position_weight (q i : nat) : R := exp (scores_of q (W_pos M i)).
+  Definition token_value (t o : nat) : R := logits_of (W_E M t) o.
+  Definition position_value (i o : nat) : R := logits_of (W_pos M i) o.
+
+  Lemma weight_parts q i t : exp (score M q i t) = position_weight q i * token_weight q t.
+  Proof.
+    unfold position_weight, token_weight. rewrite <- exp_plus. f_equal. unfold score, scores_of, Rdiv.
+    rewrite <- Rmult_plus_distr_r, <- sum_plus. f_equal. apply sum_ext; intros a _.
+    rewrite <- Rmult_plus_distr_l. f_equal. unfold key, key_of. rewrite <- sum_plus.
+    apply sum_ext; intros d _. unfold embedding. ring.
+  Qed.
+
+  Lemma value_parts i t o : attended M i t o = token_value t o + position_value i o.
+  Proof.
+    unfold attended, token_value, position_value, logits_of. rewrite <- sum_plus. apply sum_ext; intros d _.
+    rewrite <- Rmult_plus_distr_r. f_equal. rewrite <- sum_plus. apply sum_ext; intros a _.
+    rewrite <- Rmult_plus_distr_r. f_equal. unfold value, value_of. rewrite <- sum_plus.
+    apply sum_ext; intros e _. unfold embedding. ring.
+  Qed.
+
+  Lemma term_parts q y o i t : term M q y o i t = position_weight q i * (token_weight q t *
+    (direct M q y - direct M q o + (token_value t y - token_value t o) + (position_value i y - position_value i o))).
+  Proof. unfold term. rewrite weight_parts, !value_parts. ring. Qed.
+End Parts.
+
+(** ** Placements: sums of weights over as many positions as a test holds in. *)
+Definition held (b : nat -> bool) (n : nat) : Z := sumZ (fun i => one (b i)) n.
+Definition over (b : nat -> bool) (f : nat -> R) (n : nat) : R := sum (fun i => if b i then f i else 0) n.
+
+Lemma over_split b f n : over b f n + over (fun i => negb (b i)) f n = sum f n.
+Proof. unfold over. rewrite <- sum_plus. apply sum_ext; intros i _. destruct (b i); simpl; ring. Qed.
+
+Lemma held_split b n : (held b n + held (fun i => negb (b i)) n = Z.of_nat n)%Z.
+Proof. unfold held. induction n; [reflexivity|]. cbn [sumZ]. destruct (b n); simpl one; lia. Qed.
+
+Definition total (l : list R) : R := fold_right Rplus 0 l.
+
+Lemma total_app l m : total (l ++ m) = total l + total m.
+Proof. induction l; simpl; lra. Qed.
+
+Lemma total_permuted l m : Permutation l m -> total l = total m.
+Proof. induction 1; simpl; lra. Qed.
+
+Lemma sum_total f n : sum f n = total (map f (seq 0 n)).
+Proof. induction n; [reflexivity|]. rewrite seq_S, map_app, total_app. simpl. rewrite IHn. lra. Qed.
+
+Lemma over_threshold b f c n :
+  IZR (held b n) * c + sum (fun i => Rmin (f i - c) 0) n <= over b f n.
+Proof.
+  unfold held, over. induction n; simpl; [lra|]. rewrite plus_IZR.
+  destruct (b n); simpl; pose proof (Rmin_l (f n - c) 0); pose proof (Rmin_r (f n - c) 0); lra.
+Qed.
+
+Lemma below_threshold l c : Forall (fun x => x <= c) l ->
+  total (map (fun x => Rmin (x - c) 0) l) = total l - INR (length l) * c.
+Proof.
+  induction 1 as [|x l Hx _ IH]; [simpl; lra|]. cbn [map length total fold_right]. rewrite S_INR.
+  fold (total l). fold (total (map (fun x => Rmin (x - c) 0) l)). rewrite IH, Rmin_left by lra. lra.
+Qed.
+
+Lemma above_threshold l c : Forall (fun x => c <= x) l -> total (map (fun x => Rmin (x - c) 0) l) = 0.
+Proof. induction 1; simpl; [reflexivity|]. rewrite IHForall, Rmin_right by lra. lra. Qed.
+
+(** The first j of the ascending weights add up to at most the weights of any j positions. *)
+Lemma smallest_sum b f n l : StronglySorted Rle l -> Permutation l (map f (seq 0 n)) ->
+  total (firstn (Z.to_nat (held b n)) l) <= over b f n.
+Proof.
+  intros Hs Hp. assert (Hh : (0 <= held b n <= Z.of_nat n)%Z).
+  { unfold held. split; [apply sumZ_nonneg; intros; destruct (b i); simpl; lia|].
+    pose proof (held_split b n). assert (0 <= held (fun i => negb (b i)) n)%Z; [|unfold held in *; lia].
+    apply sumZ_nonneg; intros; destruct (b i); simpl; lia. }
+  assert (Hl : length l = n) by (rewrite (Permutation_length Hp), map_length, seq_length; reflexivity).
+  (* The threshold is the largest of the first j. *)
+  set (j := Z.to_nat (held b n)). assert (Hj : (j <= n)%nat) by (unfold j; lia).
+  set (c := nth (j - 1) l 0).
+  assert (Hsplit : l = firstn j l ++ skipn j l) by (symmetry; apply firstn_skipn).
+  assert (Hnth : forall a d, (a <= d < length l)%nat -> nth a l 0 <= nth d l 0).
+  { clear - Hs. induction Hs as [|x l Hs IH Hx]; intros a d H; [simpl in H; lia|].
+    destruct d as [|d]; [assert (a = O) as -> by lia; lra|]. simpl in H. destruct a as [|a].
+    - simpl. rewrite Forall_forall in Hx. apply Hx, nth_In. lia.
+    - simpl. apply IH. lia. }
+  assert (Hlow : Forall (fun x => x <= c) (firstn j l)).
+  { rewrite Forall_forall. intros x (a & Ha & <-)%(In_nth _ _ 0). rewrite firstn_length in Ha.
+    replace (nth a (firstn j l) 0) with (nth a l 0).
+    - apply Hnth. lia.
+    - rewrite Hsplit at 1. rewrite app_nth1; [reflexivity|]. rewrite firstn_length. lia. }
+  assert (Hhigh : Forall (fun x => c <= x) (skipn j l)).
+  { rewrite Forall_forall. intros x (a & Ha & <-)%(In_nth _ _ 0). rewrite skipn_length in Ha.
+    replace (nth a (skipn j l) 0) with (nth (j + a) l 0).
+    - apply Hnth. lia.
+    - rewrite Hsplit at 1. rewrite app_nth2; rewrite firstn_length; [f_equal; lia|lia]. }
+  pose proof (over_threshold b f c n) as H.
+  rewrite (sum_total (fun i => Rmin (f i - c) 0)), <- (map_map f (fun x => Rmin (x - c) 0)) in H.
+  rewrite <- (total_permuted _ _ (Permutation_map (fun x => Rmin (x - c) 0) Hp)), Hsplit in H.
+  rewrite map_app, total_app, (below_threshold _ _ Hlow), (above_threshold _ _ Hhigh) in H.
+  rewrite firstn_length, Nat.min_l in H by lia.
+  replace (IZR (held b n)) with (INR j) in H by (rewrite INR_IZR_INZ; f_equal; unfold j; lia). lra.
+Qed.
+
+(** ** Sequences of a class are right *)
+Section Class.
+  Variable M : model.
+  Variables (m q y : nat).
+  Hypothesis Hk : k M = S m.
+  Hypothesis Hy : (y < d_vocab M)%nat.
+
+  Let pi := position_weight M q.
+  Let a := token_weight M q.
+  Variables (c : R) (r : nat -> R) (own : nat -> R).
+  Let h (t : nat) : R := a t * (c + r t).
+
+  Definition rival (o : nat) : Prop := (o < d_vocab M)%nat /\ o <> y.
+  Hypothesis Hown : forall o p, rival o -> (p < k M)%nat -> own o <= position_value M p y - position_value M p o.
+  Hypothesis Hc : forall o, rival o -> c <= direct M q y - direct M q o.
+  Hypothesis Hr : forall o t, rival o -> (t <= y)%nat -> r t <= token_value M t y - token_value M t o + own o.
+
+  (** Sequences of the class: its places of y, and what the other places hold. *)
+  Variable x : nat -> nat.
+  Hypothesis Hq : x m = q.
+  Hypothesis Hx : largest x (k M) = y.
+  Definition at_y (i : nat) : bool := (x i =? y)%nat.
+
+  Let below i : (i < k M)%nat -> (x i <= y)%nat.
+  Proof. intros Hi. rewrite <- Hx. now apply largest_ge. Qed.
+
+  Lemma term_least o i : rival o -> (i < k M)%nat -> pi i * h (x i) <= 1 * term M q y o i (x i).
+  Proof.
+    intros Ho Hi. rewrite Rmult_1_l, term_parts. fold (pi i) (a (x i)).
+    apply Rmult_le_compat_l; [apply Rlt_le, exp_pos|]. apply Rmult_le_compat_l; [apply Rlt_le, exp_pos|].
+    pose proof (Hc o Ho). pose proof (Hr o (x i) Ho (below i Hi)). pose proof (Hown o i Ho Hi). lra.
+  Qed.
+
+  (** Some token below y is the worst of those that occur. *)
+  Lemma worst_other (f : nat -> R) n : (forall i, (i < n)%nat -> at_y i = true) \/
+    exists j, (j < n)%nat /\ at_y j = false /\ forall i, (i < n)%nat -> at_y i = false -> f (x j) <= f (x i).
+  Proof.
+    induction n as [|n [All|(j & Hj & Hn & Least)]]; [left; lia| |].
+    - destruct (at_y n) eqn:E; [left|right; exists n].
+      + intros i Hi. destruct (Nat.eq_dec i n) as [->|]; [exact E|]. apply All. lia.
+      + repeat split; [lia|exact E|]. intros i Hi Hne. destruct (Nat.eq_dec i n) as [->|]; [lra|].
+        rewrite All in Hne by lia. discriminate.
+    - right. destruct (at_y n) eqn:E.
+      + exists j. repeat split; [lia|exact Hn|]. intros i Hi Hne.
+        destruct (Nat.eq_dec i n) as [->|]; [congruence|]. apply Least; [lia|exact Hne].
+      + destruct (Rle_dec (f (x j)) (f (x n))) as [L|L].
+        * exists j. repeat split; [lia|exact Hn|]. intros i Hi Hne. destruct (Nat.eq_dec i n) as [->|]; [exact L|].
+          apply Least; [lia|exact Hne].
+        * exists n. repeat split; [lia|exact E|]. intros i Hi Hne. destruct (Nat.eq_dec i n) as [->|]; [lra|].
+          specialize (Least i ltac:(lia) Hne). lra.
+  Qed.
+
+  (** sigma is between any [low] and [high] that bound it; the sum is affine in it. *)
+  Theorem pure_sequences (certified : nat -> bool) (low high : R) :
+    low <= over at_y pi m <= high ->
+    (forall t, (t < y)%nat -> certified t = true -> forall sigma, sigma = low \/ sigma = high ->
+      0 < sigma * h y + (sum pi m - sigma) * h t + pi m * h q) ->
+    (exists i, (i < m)%nat /\ x i <> y) ->
+    (forall i, (i < m)%nat -> x i = y \/ certified (x i) = true) ->
+    correct M x.
+  Proof.
+    intros Hs Ends (i0 & Hi0 & Hne0) In o Ho Hne. rewrite Hx in Hne |- *. assert (Hrival : rival o) by (split; auto).
+    destruct (worst_other h m) as [All|(j & Hj & Hn & Least)].
+    { specialize (All i0 Hi0). unfold at_y in All. now apply Nat.eqb_eq in All. }
+    unfold at_y in Hn. apply Nat.eqb_neq in Hn.
+    assert (Hjy : (x j < y)%nat) by (pose proof (below j ltac:(lia)); lia).
+    destruct (In j Hj) as [|Cj]; [contradiction|].
+    pose proof (Ends _ Hjy Cj low (or_introl eq_refl)) as E1.
+    pose proof (Ends _ Hjy Cj high (or_intror eq_refl)) as E2.
+    assert (Affine : 0 < over at_y pi m * h y + (sum pi m - over at_y pi m) * h (x j) + pi m * h q).
+    { set (s := over at_y pi m) in *. destruct (Rle_lt_dec 0 (h y - h (x j))); nra. }
+    pose proof (positive_terms M x 1 (fun i => pi i * h (x i))) as P. cbv zeta in P.
+    unfold last in P. rewrite Hk, Nat.sub_succ, Nat.sub_0_r, Hq, <- Hk, Hx in P.
+    apply (P ltac:(lia) Rlt_0_1); clear P; [intros i Hi; now apply term_least|]. rewrite Hk. cbn [sum]. rewrite Hq.
+    assert (over at_y pi m * h y + (sum pi m - over at_y pi m) * h (x j) <= sum (fun i => pi i * h (x i)) m); [|lra].
+    rewrite <- (over_split at_y pi m). unfold over. rewrite <- sum_scale_r.
+    match goal with |- _ + (?u + ?w - ?u) * _ <= _ => replace (u + w - u) with w by ring end.
+    rewrite <- sum_scale_r, <- sum_plus. apply sum_le; intros i Hi.
+    destruct (at_y i) eqn:E; simpl.
+    - apply Nat.eqb_eq in E. rewrite E. lra.
+    - pose proof (Least i Hi E). assert (0 < pi i) by apply exp_pos. nra.
+  Qed.
+
+  (** n = 0: the one sequence, checked against each rival on its own. *)
+  Theorem pure_maximum : (forall i, (i < m)%nat -> x i = y) ->
+    (forall o, rival o ->
+      0 < sum pi m * (a y * (direct M q y - direct M q o + own o + (token_value M y y - token_value M y o)))
+        + pi m * (a q * (direct M q y - direct M q o + own o + (token_value M q y - token_value M q o)))) ->
+    correct M x.
+  Proof.
+    intros All Pos o Ho Hne. rewrite Hx in Hne |- *. assert (Hrival : rival o) by (split; auto).
+    set (g := fun t => a t * (direct M q y - direct M q o + own o + (token_value M t y - token_value M t o))).
+    pose proof (positive_terms M x 1 (fun i => pi i * g (x i))) as P. cbv zeta in P.
+    unfold last in P. rewrite Hk, Nat.sub_succ, Nat.sub_0_r, Hq, <- Hk, Hx in P.
+    apply (P ltac:(lia) Rlt_0_1); clear P.
+    - intros i Hi. rewrite Rmult_1_l, term_parts. fold (pi i) (a (x i)). unfold g.
+      apply Rmult_le_compat_l; [apply Rlt_le, exp_pos|]. apply Rmult_le_compat_l; [apply Rlt_le, exp_pos|].
+      pose proof (Hown o i Hrival Hi). lra.
+    - rewrite Hk. cbn [sum]. rewrite Hq. rewrite (sum_ext _ (fun i => pi i * g y)) by (intros; now rewrite All).
+      rewrite sum_scale_r. exact (Pos o Hrival).
+  Qed.
+End Class.
