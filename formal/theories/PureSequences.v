@@ -151,7 +151,6 @@ Section Class.
   Variable M : model.
   Variables (m q y : nat).
   Hypothesis Hk : k M = S m.
-  Hypothesis Hy : (y < d_vocab M)%nat.
 
   Let pi := position_weight M q.
   Let a := token_weight M q.
@@ -248,3 +247,74 @@ Section Class.
       rewrite sum_scale_r. exact (Pos o Hrival).
   Qed.
 End Class.
+
+(** ** Sizes of classes *)
+Fixpoint choose (n j : nat) : Z :=
+  match n, j with
+  | _, O => 1
+  | O, S _ => 0
+  | S n', S j' => choose n' (S j') + choose n' j'
+  end%Z.
+
+(** Last token q; n of the others pass the test p, the rest are y. *)
+Fixpoint mixed_of (p : nat -> bool) (q y n : nat) (s : list nat) : bool :=
+  match s with
+  | [] => false
+  | [t] => (t =? q)%nat && (n =? 0)%nat
+  | t :: r => if (t =? y)%nat then mixed_of p q y n r
+              else match n with O => false | S n' => p t && mixed_of p q y n' r end
+  end.
+
+Lemma count_none {A} (f : A -> bool) l : (forall s, In s l -> f s = false) -> count f l = 0%Z.
+Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite count_cons, (H s), IH; simpl; auto with datatypes.
+  Qed.
+
+Lemma count_ext {A} (f g : A -> bool) l : (forall s, In s l -> f s = g s) -> count f l = count g l.
+Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite !count_cons, (H s), IH; auto with datatypes. Qed.
+
+Lemma mixed_first p q y n t l : (forall r, In r l -> r <> []) ->
+  count (mixed_of p q y n) (map (cons t) l) =
+    (if (t =? y)%nat then count (mixed_of p q y n) l
+     else match n with O => 0 | S n' => one (p t) * count (mixed_of p q y n') l end)%Z.
+Proof.
+  induction l as [|s l IH]; intros Hne.
+  - unfold count. simpl. destruct (t =? y)%nat, n; cbn; lia.
+  - cbn [map]. rewrite !count_cons, IH by auto with datatypes.
+    destruct s as [|t' s]; [destruct (Hne [] (or_introl eq_refl) eq_refl)|]. cbn [mixed_of].
+    destruct (t =? y)%nat; [reflexivity|]. destruct n as [|n]; [reflexivity|]. rewrite count_cons. cbn [mixed_of].
+    destruct (p t); cbn [andb one]; lia.
+Qed.
+
+Lemma count_others (p : nat -> bool) y ts : p y = false ->
+  count p (filter (fun t => negb (t =? y)%nat) ts) = count p ts.
+Proof.
+  intros Hp. induction ts as [|t ts IH]; [reflexivity|]. cbn [filter]. rewrite (count_cons _ t ts), <- IH.
+  destruct (Nat.eqb_spec t y) as [->|]; cbn [negb]; [rewrite Hp; reflexivity|]. now rewrite count_cons.
+Qed.
+
+Lemma class_count p q y m v : forall n, (q < v)%nat -> (y < v)%nat -> p y = false ->
+  count (mixed_of p q y n) (sequences (S m) v) = (choose m n * count p (seq 0 v) ^ Z.of_nat n)%Z.
+Proof.
+  induction m as [|m IH]; intros n Hq Hy Hp.
+  - change (sequences 1 v) with (flat_map (fun t => [[t]]) (seq 0 v)).
+    assert (E : count (mixed_of p q y n) (flat_map (fun t => [[t]]) (seq 0 v))
+      = count (fun t => (t =? q)%nat && (n =? 0)%nat) (seq 0 v)).
+    { induction (seq 0 v) as [|t l IHl]; [reflexivity|]. cbn [flat_map app]. rewrite !count_cons, IHl. reflexivity. }
+    rewrite E. destruct n as [|n]; cbn [choose].
+    + rewrite (count_ext _ (fun t => (t =? q)%nat)) by (intros; now rewrite andb_true_r). rewrite count_equal.
+      destruct (Nat.ltb_spec q v); [reflexivity|lia].
+    + rewrite count_none by (intros; now rewrite andb_false_r). reflexivity.
+  - set (l := sequences (S m) v) in *. assert (Hne : forall r, In r l -> r <> []).
+    { intros r Hr. apply in_sequences in Hr as [Hl _]. now destruct r. }
+    assert (E : forall ts, count (mixed_of p q y n) (flat_map (fun t => map (cons t) l) ts)
+      = (count (fun t => (t =? y)%nat) ts * count (mixed_of p q y n) l
+         + match n with O => 0 | S n' => count p (filter (fun t => negb (t =? y)%nat) ts)
+                                         * count (mixed_of p q y n') l end)%Z).
+    { induction ts as [|t ts IHt]; [destruct n; reflexivity|]. cbn [flat_map]. rewrite count_app, IHt, count_cons.
+      rewrite mixed_first by exact Hne. cbn [filter]. destruct (t =? y)%nat; simpl negb; cbv iota.
+      - destruct n; simpl one; lia.
+      - destruct n; rewrite ?count_cons; simpl one; lia. }
+    cbn [sequences]. rewrite E, count_equal. destruct (Nat.ltb_spec y v); [|lia]. simpl one.
+    rewrite (count_others p y) by exact Hp. destruct n as [|n]; rewrite !IH by assumption; [destruct m; simpl; lia|].
+    cbn [choose]. rewrite Nat2Z.inj_succ, Z.pow_succ_r by lia. destruct m; lia.
+Qed.
