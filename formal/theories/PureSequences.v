@@ -17,9 +17,10 @@
     Proof: sigma + tau is fixed, so the sum is affine in sigma and positive at every placement of a pure sequence; a
     mixed sequence is no worse than the pure one, in the same places, of its token with the smallest h.
 
-    The published lemma is the first part of the statement (mixed sequences over a set of tokens whose pure sequences
-    pass); it bounds the margin itself, with softmax attention, and compares both placements. Here the margin is
-    multiplied by the denominator first, which makes the dependence on sigma affine and not only monotone.
+    The published lemma is the step from pure to mixed sequences over S. The published proof evaluates the bound after the
+    softmax; here it is multiplied by the denominator, which changes no sign and makes it affine in sigma. Strict
+    inequality is asked for, and the sequence n = 0 is compared with each rival on its own, as the rule does.
+    What is proved is about real tables: that an evaluator's rounding goes outward is no part of it.
 
     Source: `pessimal.kernel.rules.cubic`; Gross et al. 2024, cubic proof.
 
@@ -318,3 +319,190 @@ Proof.
     rewrite (count_others p y) by exact Hp. destruct n as [|n]; rewrite !IH by assumption; [destruct m; simpl; lia|].
     cbn [choose]. rewrite Nat2Z.inj_succ, Z.pow_succ_r by lia. destruct m; lia.
 Qed.
+
+Lemma held_first b n : held b (S n) = (one (b O) + held (fun i => b (S i)) n)%Z.
+Proof. unfold held. induction n as [|n IH]; [simpl; lia|]. change (sumZ ?f (S (S n))) with (sumZ f (S n) + f (S n))%Z.
+  rewrite IH. cbn [sumZ]. lia. Qed.
+
+Lemma mixed_spec p q y m : forall n s, length s = S m -> mixed_of p q y n s = true -> p y = false ->
+  token s m = q /\ (held (fun i => (token s i =? y)%nat) m = Z.of_nat m - Z.of_nat n)%Z /\
+  forall i, (i < m)%nat -> token s i = y \/ p (token s i) = true.
+Proof.
+  induction m as [|m IH]; intros n s Hl H Hp.
+  - destruct s as [|t [|]]; try discriminate. cbn [mixed_of] in H.
+    apply andb_true_iff in H as [Ht%Nat.eqb_eq ->%Nat.eqb_eq]. repeat split; [exact Ht|]. intros i Hi. lia.
+  - destruct s as [|t [|t' s]]; try discriminate. injection Hl as Hl. set (r := t' :: s) in *.
+    assert (Hr : length r = S m) by (simpl; lia).
+    change (mixed_of p q y n (t :: r)) with (if (t =? y)%nat then mixed_of p q y n r
+      else match n with O => false | S n' => p t && mixed_of p q y n' r end) in H.
+    rewrite held_first. change (token (t :: r) 0) with t. change (token (t :: r) (S m)) with (token r m).
+    change (fun i => (token (t :: r) (S i) =? y)%nat) with (fun i => (token r i =? y)%nat).
+    destruct (Nat.eqb_spec t y) as [E|E].
+    + destruct (IH n r Hr H Hp) as (Hq & Hh & Hi). repeat split; [exact Hq|cbn [one]; lia|].
+      intros [|i] Li; [now left|]. apply (Hi i). lia.
+    + destruct n as [|n]; [discriminate|]. apply andb_true_iff in H as [Ht H].
+      destruct (IH n r Hr H Hp) as (Hq & Hh & Hi). repeat split; [exact Hq|cbn [one]; lia|].
+      intros [|i] Li; [now right|]. apply (Hi i). lia.
+Qed.
+
+Lemma held_all b n : (forall i, (i < n)%nat -> b i = true) -> held b n = Z.of_nat n.
+Proof. unfold held. induction n as [|n IH]; intros H; [reflexivity|]. cbn [sumZ]. rewrite IH, H by auto with arith.
+  simpl one. lia. Qed.
+
+Lemma held_some b n : (0 < held b n)%Z -> exists i, (i < n)%nat /\ b i = true.
+Proof. intros (i & Hi & Hb)%sumZ_found. exists i. split; [exact Hi|]. now destruct (b i). Qed.
+
+(** A class holds sequences with its largest token and its query. *)
+Lemma mixed_largest p q y m n s : length s = S m -> mixed_of p q y n s = true ->
+  (forall t, p t = true -> (t < y)%nat) -> (q <= y)%nat -> q = y \/ (n < m)%nat -> largest (token s) (S m) = y.
+Proof.
+  intros Hl H Hp Hqy Some. assert (Hpy : p y = false) by (destruct (p y) eqn:E; [specialize (Hp y E); lia|reflexivity]).
+  destruct (mixed_spec p q y m n s Hl H Hpy) as (Hq & Hh & Hi). apply Nat.le_antisymm.
+  - apply largest_le. intros i Li. destruct (Nat.eq_dec i m) as [->|]; [lia|].
+    destruct (Hi i) as [->|Lt%Hp]; lia.
+  - destruct Some as [E|Hn]; [rewrite <- E, <- Hq; apply largest_ge; lia|].
+    destruct (held_some (fun i => (token s i =? y)%nat) m) as (i & Li & E%Nat.eqb_eq); [lia|].
+    rewrite <- E. apply largest_ge. lia.
+Qed.
+
+Section Rule.
+  Variables (M : model) (m : nat).
+  Hypothesis Hk : k M = S m.
+  Let v := d_vocab M.
+
+  (** Pessimal rivals, and the position weights before the last in ascending order, by query. *)
+  Variables (c : nat -> nat -> R) (r own : nat -> nat -> R) (ascending : nat -> list R).
+  Hypothesis Hown : forall y o p, rival M y o -> (p < k M)%nat ->
+    own y o <= position_value M p y - position_value M p o.
+  Hypothesis Hc : forall q y o, rival M y o -> c q y <= direct M q y - direct M q o.
+  Hypothesis Hr : forall y o t, rival M y o -> (t <= y)%nat ->
+    r y t <= token_value M t y - token_value M t o + own y o.
+  Hypothesis Hsorted : forall q, StronglySorted Rle (ascending q).
+  Hypothesis Hweights : forall q, Permutation (ascending q) (map (position_weight M q) (seq 0 m)).
+  Let h (q y t : nat) : R := token_weight M q t * (c q y + r y t).
+  Let all (q : nat) : R := total (ascending q).
+  Definition smallest (q j : nat) : R := total (firstn j (ascending q)).
+
+  (** What the rule has checked: the sequence with n = 0, and tokens k at both placements. *)
+  Variables (pure : nat -> nat -> bool) (certified : nat -> nat -> nat -> nat -> bool).
+  Hypothesis Hpure : forall q y, (q <= y)%nat -> (y < v)%nat -> pure q y = true -> forall o, rival M y o ->
+    0 < all q * (token_weight M q y * (direct M q y - direct M q o + own y o + (token_value M y y - token_value M y o)))
+      + position_weight M q m *
+        (token_weight M q q * (direct M q y - direct M q o + own y o + (token_value M q y - token_value M q o))).
+  Hypothesis Hcertified : forall q y n t, (q <= y)%nat -> (y < v)%nat -> (0 < n <= m)%nat -> (t < y)%nat ->
+    certified q y n t = true -> forall sigma, sigma = smallest q (m - n) \/ sigma = all q - smallest q n ->
+    0 < sigma * h q y y + (all q - sigma) * h q y t + position_weight M q m * h q y q.
+
+  (** Sequences counted for class (q, y, n). A query below y needs a y among the others. *)
+  Definition counts (q y n : nat) : bool := ((q =? y) || (n <? m))%nat && (if (n =? 0)%nat then pure q y else true).
+  Definition class_right (q y n : nat) : Z :=
+    if counts q y n then choose m n * count (certified q y n) (seq 0 y) ^ Z.of_nat n else 0.
+
+  Let p (q y n t : nat) : bool := (t <? y)%nat && certified q y n t.
+  Let member (y q n : nat) (s : list nat) : bool := counts q y n && mixed_of (p q y n) q y n s.
+
+  Lemma class_right_counts q y n : (q < v)%nat -> (y < v)%nat ->
+    class_right q y n = count (member y q n) (sequences (k M) v).
+  Proof.
+    intros Hq Hy. unfold class_right, member. destruct (counts q y n); [|symmetry; now apply count_none].
+    rewrite Hk. symmetry. rewrite (count_ext _ (mixed_of (p q y n) q y n)) by reflexivity.
+    rewrite class_count; [|assumption|assumption|unfold p; now rewrite Nat.ltb_irrefl]. do 2 f_equal.
+    replace v with (y + (v - y))%nat by lia. rewrite seq_app, count_app, (count_none _ (seq (0 + y) _)), Z.add_0_r.
+    - apply count_ext. intros t Ht%in_seq. unfold p. destruct (Nat.ltb_spec t y); [reflexivity|lia].
+    - intros t Ht%in_seq. unfold p. destruct (Nat.ltb_spec t y); [lia|reflexivity].
+  Qed.
+
+  Lemma total_weights q : all q = sum (position_weight M q) m.
+  Proof. unfold all. now rewrite (total_permuted _ _ (Hweights q)), sum_total. Qed.
+
+  Lemma member_right y q n s : (q <= y)%nat -> (y < v)%nat -> (n <= m)%nat -> In s (sequences (k M) v) ->
+    member y q n s = true -> token s m = q /\ largest (token s) (k M) = y /\
+      (held (fun i => (token s i =? y)%nat) m = Z.of_nat m - Z.of_nat n)%Z /\ correct M (token s).
+  Proof.
+    intros Hqy Hy Hn Hin [Hc' Hm]%andb_true_iff. apply in_sequences in Hin as [Hl _]. rewrite Hk in Hl.
+    apply andb_true_iff in Hc' as [Occurs Hp0].
+    assert (Hp : forall t, p q y n t = true -> (t < y)%nat).
+    { intros t [Ht _]%andb_true_iff. now apply Nat.ltb_lt. }
+    assert (Hlarge : largest (token s) (k M) = y).
+    { rewrite Hk. apply (mixed_largest _ _ _ _ _ _ Hl Hm Hp Hqy).
+      apply orb_true_iff in Occurs as [E|E]; [left; now apply Nat.eqb_eq|right; now apply Nat.ltb_lt]. }
+    destruct (mixed_spec _ _ _ _ _ _ Hl Hm) as (Hq & Hh & Hi); [unfold p; now rewrite Nat.ltb_irrefl|].
+    repeat split; [exact Hq|exact Hlarge|exact Hh|].
+    assert (Hcq := fun o => Hc q y o). assert (Hry := fun o t => Hr y o t). assert (Hoy := fun o t => Hown y o t).
+    destruct (Nat.eqb_spec n 0) as [->|Hn0].
+    - assert (All : forall i, (i < m)%nat -> token s i = y).
+      { intros i Li. destruct (Nat.eq_dec (token s i) y) as [E|E]; [exact E|exfalso].
+        pose proof (held_split (fun i => (token s i =? y)%nat) m) as Split.
+        assert (0 < held (fun i => negb (token s i =? y)%nat) m)%Z; [|lia].
+        unfold held. clear - Li E. induction m as [|j IH]; [lia|]. cbn [sumZ].
+        assert (0 <= sumZ (fun i => one (negb (token s i =? y)%nat)) j)%Z
+          by (apply sumZ_nonneg; intros; destruct (negb _); simpl; lia).
+        destruct (Nat.eq_dec i j) as [->|]; [apply Nat.eqb_neq in E; rewrite E; simpl; lia|].
+        specialize (IH ltac:(lia)). destruct (negb _); simpl; lia. }
+      apply (pure_maximum M m q y Hk (own y) Hoy (token s) Hq Hlarge All). intros o Ho.
+      rewrite <- total_weights. now apply Hpure.
+    - assert (Held := smallest_sum (fun i => (token s i =? y)%nat) (position_weight M q) m _ (Hsorted q) (Hweights q)).
+      assert (Others := smallest_sum (fun i => negb (token s i =? y)%nat) (position_weight M q) m _ (Hsorted q)
+        (Hweights q)).
+      pose proof (held_split (fun i => (token s i =? y)%nat) m) as Split.
+      pose proof (over_split (fun i => (token s i =? y)%nat) (position_weight M q) m) as Sum.
+      replace (Z.to_nat (held (fun i => (token s i =? y)%nat) m)) with (m - n)%nat in Held by lia.
+      replace (Z.to_nat (held (fun i => negb (token s i =? y)%nat) m)) with n in Others by lia.
+      rewrite <- total_weights in Sum.
+      apply (pure_sequences M m q y Hk (c q y) (r y) (own y) Hoy Hcq Hry (token s) Hq Hlarge
+        (certified q y n) (smallest q (m - n)) (all q - smallest q n)).
+      + unfold at_y, smallest. lra.
+      + intros t Ht Hct sigma Hsigma. rewrite <- total_weights. apply (Hcertified q y n t); auto; lia.
+      + destruct (held_some (fun i => negb (token s i =? y)%nat) m) as (i & Li & E); [lia|].
+        exists i. split; [exact Li|]. now apply negb_true_iff, Nat.eqb_neq in E.
+      + intros i Li. destruct (Hi i Li) as [E|[_ E]%andb_true_iff]; auto.
+  Qed.
+
+  Definition over_classes (f : nat -> nat -> nat -> Z) : Z :=
+    sumZ (fun y => sumZ (fun q => sumZ (f y q) (S m)) (S y)) v.
+
+  Lemma one_right s : In s (sequences (k M) v) ->
+    (over_classes (fun y q n => one (member y q n s)) <= one (is_correct M (token s)))%Z.
+  Proof.
+    intros Hin. set (f := fun y q n => one (member y q n s)).
+    assert (Hone : (0 <= one (is_correct M (token s)))%Z) by (destruct (is_correct _ _); simpl; lia).
+    assert (Hpos : forall y q n, (0 < f y q n)%Z -> member y q n s = true).
+    { intros y q n. unfold f. destruct (member y q n s); simpl; [auto|lia]. }
+    assert (Hnonneg : forall y q n, (0 <= f y q n)%Z) by (intros; unfold f; destruct (member _ _ _ _); simpl; lia).
+    change (sumZ (fun y => sumZ (fun q => sumZ (f y q) (S m)) (S y)) v <= one (is_correct M (token s)))%Z.
+    apply sumZ_only; [exact Hone| |].
+    - intros y Hy. split; [apply sumZ_nonneg; intros; apply sumZ_nonneg; intros; apply Hnonneg|].
+      apply sumZ_only; [exact Hone| |].
+      + intros q Hq. split; [apply sumZ_nonneg; intros; apply Hnonneg|]. apply sumZ_only; [exact Hone| |].
+        * intros n Hn. split; [apply Hnonneg|]. destruct (Z_lt_le_dec 0 (f y q n)) as [H%Hpos|H]; [|lia].
+          assert (is_correct M (token s) = true) as ->
+            by (apply is_correct_spec, (member_right y q n s ltac:(lia) Hy ltac:(lia) Hin H)).
+          unfold f. rewrite H. lia.
+        * intros n n' Hn Hn' H%Hpos H'%Hpos. pose proof (member_right y q n s ltac:(lia) Hy ltac:(lia) Hin H).
+          pose proof (member_right y q n' s ltac:(lia) Hy ltac:(lia) Hin H'). lia.
+      + intros q q' Hq Hq' (n & Hn & H%Hpos)%sumZ_found (n' & Hn' & H'%Hpos)%sumZ_found.
+        pose proof (member_right y q n s ltac:(lia) Hy ltac:(lia) Hin H).
+        pose proof (member_right y q' n' s ltac:(lia) Hy ltac:(lia) Hin H'). intuition congruence.
+    - intros y y' Hy Hy' (q & Hq & (n & Hn & H%Hpos)%sumZ_found)%sumZ_found
+        (q' & Hq' & (n' & Hn' & H'%Hpos)%sumZ_found)%sumZ_found.
+      pose proof (member_right y q n s ltac:(lia) Hy ltac:(lia) Hin H).
+      pose proof (member_right y' q' n' s ltac:(lia) Hy' ltac:(lia) Hin H'). intuition congruence.
+  Qed.
+
+  (** The count of the rule. *)
+  Theorem cubic_count : (over_classes (fun y q n => class_right q y n) <= count_correct M)%Z.
+  Proof.
+    unfold over_classes. erewrite sumZ_ext.
+    2:{ intros y Hy. erewrite sumZ_ext; [reflexivity|]. intros q Hq. apply sumZ_ext. intros n _.
+        apply class_right_counts; lia. }
+    unfold count_correct. fold v. fold (count (fun s => is_correct M (token s)) (sequences (k M) v)).
+    pose proof one_right as One. revert One. generalize (sequences (k M) v) as l. induction l as [|s l IH]; intros One.
+    - unfold over_classes, count. cbn [filter length Z.of_nat].
+      rewrite (sumZ_ext _ (fun _ => 0%Z)); [rewrite sumZ_zero; lia|]. intros y _.
+      rewrite (sumZ_ext _ (fun _ => 0%Z)); [apply sumZ_zero|]. intros q _. apply sumZ_zero.
+    - rewrite count_cons. pose proof (One s (or_introl eq_refl)) as O1.
+      specialize (IH (fun s' H => One s' (or_intror H))). eapply Z.le_trans; [|apply Z.add_le_mono; [exact O1|exact IH]].
+      unfold over_classes. rewrite <- sumZ_plus. apply Z.eq_le_incl, sumZ_ext. intros y _. rewrite <- sumZ_plus.
+      apply sumZ_ext. intros q _. rewrite <- sumZ_plus. apply sumZ_ext. intros n _. apply count_cons.
+  Qed.
+End Rule.
