@@ -17,8 +17,8 @@
     Proof: sigma + tau is fixed, so the sum is affine in sigma and positive at every placement of a pure sequence; a
     mixed sequence is no worse than the pure one, in the same places, of its token with the smallest h.
 
-    The published lemma is the step from pure to mixed sequences over S. The published proof evaluates the bound after the
-    softmax; here it is multiplied by the denominator, which changes no sign and makes it affine in sigma. Strict
+    The published lemma is the step from pure to mixed sequences over S. The published proof evaluates the bound after
+    the softmax; here it is multiplied by the denominator, which changes no sign and makes it affine in sigma. Strict
     inequality is asked for, and the sequence n = 0 is compared with each rival on its own, as the rule does.
     What is proved is about real tables: that an evaluator's rounding goes outward is no part of it.
 
@@ -501,7 +501,8 @@ Section Rule.
       rewrite (sumZ_ext _ (fun _ => 0%Z)); [rewrite sumZ_zero; lia|]. intros y _.
       rewrite (sumZ_ext _ (fun _ => 0%Z)); [apply sumZ_zero|]. intros q _. apply sumZ_zero.
     - rewrite count_cons. pose proof (One s (or_introl eq_refl)) as O1.
-      specialize (IH (fun s' H => One s' (or_intror H))). eapply Z.le_trans; [|apply Z.add_le_mono; [exact O1|exact IH]].
+      specialize (IH (fun s' H => One s' (or_intror H))).
+      eapply Z.le_trans; [|apply Z.add_le_mono; [exact O1|exact IH]].
       unfold over_classes. rewrite <- sumZ_plus. apply Z.eq_le_incl, sumZ_ext. intros y _. rewrite <- sumZ_plus.
       apply sumZ_ext. intros q _. rewrite <- sumZ_plus. apply sumZ_ext. intros n _. apply count_cons.
   Qed.
