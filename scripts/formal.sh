@@ -15,9 +15,7 @@ if ! command -v coqc >/dev/null || [ ! -d "$(coqc -where)/user-contrib/Interval"
   fi
 fi
 
-if grep -nEw 'Admitted|admit|Axiom|Axioms|Parameter|Parameters|Conjecture' formal/theories/*.v; then
-  echo "formal/theories leaves something unproved" >&2; exit 1
-fi
+"$bin/python" scripts/formal_sources.py
 
 build=formal/build
 mkdir -p $build

@@ -13,9 +13,12 @@ from pathlib import Path
 
 FORMAL = Path(__file__).resolve().parents[1] / "formal"
 LISTED = FORMAL / "assumptions.txt"
-MODULES = ("Statement", "TableForm", "PositionMinima", "ClassSizes", "Exponential", "Tables", "Evaluator")
+MODULES = ("Statement", "TableForm", "PositionMinima", "ClassSizes", "PureSequences", "MaxRowDiff", "MeanDiff",
+           "Exponential", "Tables", "Evaluator")  # fmt: skip
 HEADLINES = (
     "table_form", "separable", "position_minima", "box_unique", "class_size", "certified_boxes_count",
+    "pure_sequences", "class_count", "cubic_count", "max_row_diff", "max_row_diff_around", "max_row_diff_convex",
+    "sign_aware", "chord", "published_is_no_bound",
     "weight_bounds_correct", "certified_count_correct",
 )  # fmt: skip
 CLOSED = "Closed under the global context"

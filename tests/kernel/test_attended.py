@@ -16,10 +16,9 @@ from oracle import RIGHT, TIE, Equations, specified_logits, verdicts
 from pessimal import api
 from pessimal.analysis.accuracy import forward, sampled_accuracy
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
-from pessimal.kernel.arithmetic.float64 import Float64Enclosure
 from pessimal.kernel.attended import Attended, attended_flops, attended_tables
 from pessimal.kernel.cost import matmul
-from pessimal.kernel.logits import AbstractSums, Logits
+from pessimal.kernel.logits import Logits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.spec import Uniform, Weights
@@ -131,47 +130,6 @@ def test_the_fast_pass_leaves_nothing_open(sizes):
         logits = Logits(attended_tables(weights, arith, [np.arange(sizes.p + sizes.equals)] * sizes.k))
         right, wrong = logits.verdicts(tokens, sizes.task().target(tokens))
     assert (right != wrong).all()
-
-
-class Given(AbstractSums):
-    """One sequence, one neuron: a tiny pre-activation beside a large skip."""
-
-    out = Float64Enclosure(np.ones((1, 1)), np.ones((1, 1)))
-
-    def reaches(self):
-        return 1.0, 2.0**40
-
-    def sums(self, tokens):
-        pre, skip = np.full((len(tokens), 1), 2.0**-21), np.full((len(tokens), 1), 2.0**40)
-        return Float64Enclosure(pre, pre), Float64Enclosure(skip, skip)
-
-
-def test_what_the_common_scale_cuts_off_is_rounded_outward():
-    """The MLP adds less than one unit: the lower end leaves it out, the upper end counts it as one."""
-    logits = Logits(Given())
-    (((lo,),), ((hi,),)), unit = logits(np.zeros((1, 1), dtype=np.int64)), Fraction(2) ** logits.exponent
-    exact = Fraction(2) ** 40 + Fraction(2) ** -21
-    assert unit > Fraction(2) ** -21
-    assert int(lo) * unit < exact < int(hi) * unit
-
-
-class Endless(Given):
-    """The largest reach there is, and a skip beyond it."""
-
-    def reaches(self):
-        return 1.0, 2.0**1022
-
-    def sums(self, tokens):
-        skip = np.full((len(tokens), 1), np.inf)
-        return super().sums(tokens)[0], Float64Enclosure(skip, skip)
-
-
-def test_an_infinity_within_an_infinite_limit_decides_nothing():
-    """A model with one output is right wherever its numbers are known, and nowhere else."""
-    tokens, target = np.zeros((2, 1), dtype=np.int64), np.zeros(2, dtype=np.int64)
-    with np.errstate(all="ignore"):
-        assert not np.any(Logits(Endless()).verdicts(tokens, target))
-    assert Logits(Given()).verdicts(tokens, target)[0].all()
 
 
 def test_overflow_decides_nothing():

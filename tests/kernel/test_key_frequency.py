@@ -248,6 +248,35 @@ def test_looking_closer_certifies_no_less():
         assert found == sorted(found)
 
 
+def pushed_wave(p: int, neurons: int, token: int, output: int, push: float, *, anywhere: bool) -> dict[str, np.ndarray]:
+    """The planted wave, and a token that adds to one output: from the first position, or once from each.
+
+    Attention is half. Channel 6 marks the token; the head adds up channel 6 of both positions in channel 7.
+    """
+    sizes, plain = ModularSizes(p, 8, 3, neurons), single_wave(p, neurons)
+    t = {name: np.zeros(sizes.shapes()[name], dtype=np.float32) for name in plain}
+    for name, array in plain.items():
+        t[name][tuple(slice(n) for n in array.shape)] = array
+    t["W_E"][token, 6] = 1
+    t["W_V"][0, 6, 2], t["W_O"][0, 2, 7] = 2, 1
+    # Less the last position's own mark, what is left is the first one's.
+    t["W_U"][7, output], t["W_U"][6, output] = push, 0 if anywhere else -push
+    return t
+
+
+@pytest.mark.parametrize("token", [0, 4])
+@pytest.mark.parametrize("push", [-9.0, -0.2, 0.2, 9.0])
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_what_passes_the_waves_by_counts_for_and_against(anywhere, push, token):
+    """An output is pushed up or down beside the key frequency: exactly what is right is certified."""
+    p, neurons = 7, 13
+    weights = modular_weights(pushed_wave(p, neurons, token, 2, push, anywhere=anywhere))
+    right = sum(one == RIGHT for one in verdicts(weights, lambda tokens: sum(tokens) % p).values())
+    assert (right < p * p) == (abs(push) > 1)
+    own = hints(p, neurons, [1], range(neurons), range(p))
+    assert certified("key-frequency", weights, ModularSizes(p, 8, 3, neurons).task(), "float64", own) == right
+
+
 @pytest.mark.parametrize(("p", "neurons"), [(5, 17), (7, 23)])
 def test_a_planted_wave_is_certified_from_its_own_frequency(p, neurons):
     """Through two directions and bounded remainders, by the strategy's own search, and cheaper than everything."""

@@ -54,7 +54,7 @@ BOUNDS = [f"{SOUND}::test_{name}" for name in (
     "hintless_bounds_never_exceed_the_true_count",
 )]  # fmt: skip
 THEOREMS, COUNTING = KERNEL + "test_theorems.py", KERNEL + "test_counting_tasks.py"
-FLOAT32 = KERNEL + "test_float32.py"
+FLOAT32, CONDITIONS = KERNEL + "test_float32.py", KERNEL + "test_modular_conditions.py"
 SUB_CUBIC_THEOREM, SUB_CUBIC = KERNEL + "test_sub_cubic_theorem.py", KERNEL + "test_sub_cubic.py"
 ALL_RULES = [SOUND, PLANTED]
 STAGES: tuple[tuple[str, list[list[str]]], ...] = (
@@ -75,13 +75,13 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/rounding", [[FLOAT32]]),
     ("kernel/rules/integer_stratum", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT], [FLOAT32]]),
     ("kernel/rules/band", [[KERNEL + "test_band.py"]]),
-    ("kernel/rules/sparse_output", [[KERNEL + "test_sparse_output.py"]]),
-    ("kernel/rules/key_frequency", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"]]),
+    ("kernel/rules/sparse_output", [[KERNEL + "test_sparse_output.py"], [CONDITIONS]]),
+    ("kernel/rules/key_frequency", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"], [CONDITIONS]]),
     ("kernel/quadrature", [[KERNEL + "test_quadrature.py"], [KERNEL + "test_key_frequency.py"]]),
     ("kernel/trigonometry", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"]]),
-    ("kernel/folded", [[KERNEL + "test_folded.py"], [KERNEL + "test_sparse_output.py"]]),
+    ("kernel/folded", [[KERNEL + "test_folded.py"], [CONDITIONS], [KERNEL + "test_sparse_output.py"]]),
     ("kernel/attended", [[KERNEL + "test_attended.py"]]),
-    ("kernel/logits", [[KERNEL + "test_folded.py"], [KERNEL + "test_attended.py"]]),
+    ("kernel/logits", [[KERNEL + "test_logits.py"], [KERNEL + "test_folded.py"], [KERNEL + "test_attended.py"]]),
     ("kernel/rules/exact", [[COUNTING], [COST, PLANTED], [FLOAT32]]),
     ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
     ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),

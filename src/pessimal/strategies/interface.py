@@ -60,7 +60,7 @@ class AbstractStrategy(ABC):
             if not self._is_open(name) and value not in words:
                 raise StrategyError(f"option {name}={value!r} is not one of {', '.join(words)}")
 
-    def _require_numbers(self, low: float, high: float | None, *names: str) -> None:
+    def _require_numbers(self, low: int, high: int | None, *names: str) -> None:
         """Refuse numbers out of range."""
         for name in names:
             value = getattr(self, name)
