@@ -36,6 +36,9 @@ Lemma over_ext l F G : (forall s, In s l -> F s = G s) -> over l F = over l G.
 Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite !over_cons, H by now left.
   f_equal. apply IH. intros r Hr. apply H. now right. Qed.
 
+Lemma over_plus l F G : over l (fun s => F s + G s) = over l F + over l G.
+Proof. induction l as [|s l IH]; [reflexivity|]. rewrite !over_cons. lia. Qed.
+
 Lemma over_scale c l F : over l (fun s => c * F s) = c * over l F.
 Proof. induction l as [|s l IH]; [cbn; lia|]. rewrite !over_cons. lia. Qed.
 
