@@ -20,7 +20,7 @@ class Formal:
     action: tyro.conf.Positional[Literal["export"]]
     """what to do"""
     certificate: tyro.conf.Positional[Path]
-    """certificate file, rule position-minima"""
+    """certificate file, rule position-minima, exponential-moment, grid-count or exact"""
     weights: Path
     """safetensors file of the model it is about"""
     out: Path

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from pessimal.formal.evaluation import EVALUATORS
 from pessimal.kernel.certificate import Certificate
 from pessimal.spec.architecture import SOFTMAX, Architecture
 from pessimal.spec.semantics import REAL
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 
-RULE = "position-minima"
 TENSORS = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")
 
 TEMPLATE = """\
@@ -38,7 +38,7 @@ TEMPLATE = """\
     To compare with the weights file: every float32 is such a fraction exactly. *)
 
 From Coq Require Import ZArith List.
-From Pessimal Require Import Integers Statement Tables CheckPositionMinima.
+From Pessimal Require Import Integers Statement Tables{modules}.
 Import ListNotations.
 
 {tensors}
@@ -47,11 +47,11 @@ Definition weights_of_file : dyadic := {{|
   n_k := {k}; n_vocab := {d_vocab}; n_model := {d_model}; n_head := {d_head}; bits := {bits};
   dE := W_E; dpos := W_pos; dQ := W_Q; dK := W_K; dV := W_V; dO := W_O; dU := W_U
 |}}.
-
+{hints}
 Theorem {name} : ({correct} <= count_correct (real_model weights_of_file))%Z.
 Proof.
-  apply Z.le_trans with (right_by_position_minima big weights_of_file).
-  2: exact (right_by_position_minima_correct big weights_of_file big_lawful).
+  apply Z.le_trans with ({function} big {arguments}).
+  2: exact ({function}_correct big {arguments} big_lawful).
   apply Z.leb_le. vm_cast_no_check (eq_refl true).
 Qed.
 
@@ -67,7 +67,10 @@ def _require_covered(arch: Architecture, certificate: Certificate) -> None:
     """Raise `FormalError` with the first reason why there is no theorem for this certificate."""
     shape = arch.shape
     conditions = (
-        (certificate.rule == RULE, f"there is a theorem for the rule {RULE} only, not for {certificate.rule}"),
+        (
+            certificate.rule in EVALUATORS,
+            f"there are theorems for the rules {', '.join(EVALUATORS)}, not for {certificate.rule}",
+        ),
         (certificate.task.get("name") == MaxOfK.name, f"the theorem is about {MaxOfK.name}"),
         (certificate.distribution.get("name") == "uniform", "the theorem counts sequences: uniform distribution only"),
         (certificate.semantics == REAL, "the theorem is about real arithmetic, not a float32 execution"),
@@ -106,7 +109,7 @@ def coq_instance(weights: Weights, certificate: Certificate, name: str) -> str:
 
     Args:
         weights: the model the certificate is about.
-        certificate: rule position-minima, task Max-of-K.
+        certificate: a rule of `EVALUATORS`, task Max-of-K.
         name: of the theorem.
 
     Returns:
@@ -124,8 +127,11 @@ def coq_instance(weights: Weights, certificate: Certificate, name: str) -> str:
     tensors = {one: np.asarray(array, dtype=np.float64) for one, array in found.items()}
     tensors["W_pos"] = tensors["W_pos"][: shape.k]
     bits = _bits(tensors)
+    evaluation = EVALUATORS[certificate.rule](certificate)
     return TEMPLATE.format(
         name=name, digest=weights.sha256, rule=certificate.rule, correct=certificate.correct, total=certificate.total,
         k=shape.k, d_vocab=shape.d_vocab, d_model=shape.d_model, d_head=shape.d_head, bits=bits,
         tensors="\n".join(_literal(one, array, bits) for one, array in tensors.items()),
+        modules="".join(f" {one}" for one in evaluation.modules), hints=evaluation.definitions,
+        function=evaluation.function, arguments=evaluation.arguments,
     )  # fmt: skip

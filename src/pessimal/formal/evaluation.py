@@ -1,0 +1,71 @@
+"""Which Coq evaluator counts what a rule counts, and the hints of a certificate as Coq terms.
+
+Nothing here is believed: the theorems hold for every hint, and other hints give other counts.
+
+Contents:
+    Evaluation — an evaluator with its arguments.
+    EVALUATORS — by the name of the rule.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pessimal.kernel.certificate import Certificate
+from pessimal.kernel.rules.exponential_moment import tilts
+from pessimal.kernel.rules.grid_count import STEPS
+from pessimal.kernel.rules.terms import TermOptions, dyadics
+from pessimal.spec.tasks import MaxOfK
+
+WEIGHTS = "weights_of_file"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluator with its arguments.
+
+    Attributes:
+        modules: files of `formal/theories`; the last has the evaluator f and its theorem `f_correct`.
+        function: f.
+        arguments: what f takes after the carrier of integers.
+        definitions: Coq text that defines the arguments.
+    """
+
+    modules: tuple[str, ...]
+    function: str
+    arguments: str = WEIGHTS
+    definitions: str = ""
+
+
+def _pairs(mantissa: np.ndarray, exponent: np.ndarray) -> str:
+    """Numbers m 2^e, a row per problem."""
+    rows = zip(mantissa.tolist(), exponent.tolist(), strict=True)
+    body = (";\n  ".join(f"({m}, {e})" for m, e in zip(*row, strict=True)) for row in rows)
+    return "[" + ";\n ".join(f"[{one}]" for one in body) + "]%Z"
+
+
+def _sums(certificate: Certificate) -> Evaluation:
+    """`right_by_sums` with the options, tilts, and steps if there are any, of the certificate."""
+    hints = certificate.hints
+    task = MaxOfK(certificate.task["k"], certificate.task["d_vocab"])
+    options = TermOptions.read(hints, task, 1, task.d_vocab)
+    definitions = f"Definition tilts_of_file : list (list (Z * Z)) := {_pairs(*tilts(hints, task, options, 1))}.\n"
+    grid = "None"
+    if certificate.rule == "grid-count":
+        steps = dyadics(hints, STEPS, (options.problems, task.d_vocab * (task.d_vocab + 1) // 2))
+        definitions += f"Definition steps_of_file : list (list (Z * Z)) := {_pairs(*steps)}.\n"
+        grid = f"Some (steps_of_file, {hints.options['cells']}%Z)"
+    definitions += (
+        f"Definition hints_of_file : options := {{|\n  rival := {options.rival.capitalize()};"
+        f" pooled := {str(options.pooled).lower()}; near := {options.near}; tilts := tilts_of_file; grid := {grid}\n|}}."
+    )
+    return Evaluation(("Margins", "CheckSums"), "right_by_sums", f"{WEIGHTS} hints_of_file", definitions)
+
+
+EVALUATORS: dict[str, Callable[[Certificate], Evaluation]] = {
+    "position-minima": lambda _: Evaluation(("CheckPositionMinima",), "right_by_position_minima"),
+    "exact": lambda _: Evaluation(("CheckEnumeration",), "right_by_enumeration"),
+    "exponential-moment": _sums,
+    "grid-count": _sums,
+}
