@@ -10,6 +10,7 @@ neither a comment nor part of a docstring; blank lines do not count.
 import ast
 import io
 import json
+import re
 import sys
 import tokenize
 from pathlib import Path
@@ -20,7 +21,7 @@ from tamper_matrix import tamper_block
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "pessimal"
 TRUSTED = ("spec", "kernel")
-REFERENCE = ROOT / "reference"
+REFERENCE, FORMAL = ROOT / "reference", ROOT / "formal"
 SCORE = ROOT / "tests" / "mutation" / "score.json"
 LAYOUT = {
     tokenize.COMMENT,
@@ -31,6 +32,14 @@ LAYOUT = {
     tokenize.ENCODING,
     tokenize.ENDMARKER,
 }
+# What the four layers of trust rest on, beside the lines of this tree.
+RESTS = (
+    """Coq's kernel, its virtual machine and 63-bit integers, the axioms of `formal/assumptions.txt`; \
+that the statement is the question, and the integers of the instance are the weights""",
+    """the theorems; Coq's extraction, its replacements by Zarith, OCaml, SHA-256 of `libsha`; the readers""",
+    """the theorems as the rules' docstrings prove them; CPython""",
+    """the same theorems; CPython, NumPy, FLINT, IEEE 754""",
+)
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -63,6 +72,39 @@ def reference_files() -> list[tuple[str, int, int]]:
     paths = sorted(REFERENCE.glob("*.py"))
     texts = [(path.name, path.read_text(encoding="utf-8")) for path in paths]
     return [(f"reference/{name}", code_lines(text), text.count("\n")) for name, text in texts]
+
+
+def uncommented_lines(paths: list[Path]) -> int:
+    """Lines of Coq or OCaml that hold more than comments, which may be nested."""
+    found = 0
+    for path in paths:
+        depth, text = 0, ""
+        for part in re.split(r"(\(\*|\*\))", path.read_text(encoding="utf-8")):
+            depth += {"(*": 1, "*)": -1}.get(part, 0)
+            text += part if not depth and part not in {"(*", "*)"} else "\n" * part.count("\n")
+        found += sum(bool(line.strip()) for line in text.splitlines())
+    return found
+
+
+def layers_block() -> str:
+    """Who says so, what the verdict rests on, and how many lines of this tree that is."""
+    theories = FORMAL / "theories"
+    statement = uncommented_lines([theories / "Statement.v"])
+    proofs = uncommented_lines(sorted(theories.glob("*.v"))) - statement
+    extraction = uncommented_lines([*FORMAL.glob("extraction/*.v"), *FORMAL.glob("extraction/*.ml")])
+    readers = uncommented_lines(sorted(FORMAL.glob("ocaml/*.ml")))
+    reference, kernel = (sum(code for _, code, _ in rows) for rows in (reference_files(), trusted_files()))
+    statement_words = f"{statement} of `Statement.v`, and `dyadic`, `entry`, `real_model` of `Tables.v`"
+    extracted_words = f"{extraction} of `formal/extraction/`, {readers} of `formal/ocaml/`"
+    rows = [
+        ("theorem in Coq's kernel", "`make formal`", RESTS[0], statement_words,
+         f"{proofs:,} lines of proofs and evaluators need no reading"),
+        ("extracted checker", "`formal/build/pessimal-verified`", RESTS[1], extracted_words, "both files to a verdict"),
+        ("second checker", "`python3 reference/check.py`", RESTS[2], f"{reference:,} of `reference/`", "integers only"),
+        ("kernel", "`pessimal check`", RESTS[3], f"{kernel:,} of `spec/` and `kernel/`", "all rules and questions"),
+    ]  # fmt: skip
+    head = ["| who says so | command | rests on | lines of this tree to read | remark |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def lines_block() -> str:
@@ -114,6 +156,7 @@ def mutation_block() -> str:
 
 BLOCKS = (
     ("README.md", "trusted-lines", sentence_block),
+    ("docs/trusted-base.md", "layers", layers_block),
     ("docs/trusted-base.md", "trusted-lines", lines_block),
     ("docs/trusted-base.md", "reference-lines", reference_block),
     ("docs/trusted-base.md", "tamper", tamper_block),
