@@ -20,6 +20,7 @@ from tamper_matrix import tamper_block
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "pessimal"
 TRUSTED = ("spec", "kernel")
+REFERENCE = ROOT / "reference"
 SCORE = ROOT / "tests" / "mutation" / "score.json"
 LAYOUT = {
     tokenize.COMMENT,
@@ -57,9 +58,25 @@ def trusted_files() -> list[tuple[str, int, int]]:
     return rows
 
 
+def reference_files() -> list[tuple[str, int, int]]:
+    """The same of the reference checker."""
+    paths = sorted(REFERENCE.glob("*.py"))
+    texts = [(path.name, path.read_text(encoding="utf-8")) for path in paths]
+    return [(f"reference/{name}", code_lines(text), text.count("\n")) for name, text in texts]
+
+
 def lines_block() -> str:
     """The table of `docs/trusted-base.md`."""
-    rows = trusted_files()
+    return lines_table(trusted_files())
+
+
+def reference_block() -> str:
+    """The table of the reference checker there."""
+    return lines_table(reference_files())
+
+
+def lines_table(rows: list[tuple[str, int, int]]) -> str:
+    """Files with their lines, and the sums."""
     total = [f"| **total** | **{sum(r[1] for r in rows):,}** | **{sum(r[2] for r in rows):,}** |"]
     body = [f"| `{name}` | {code} | {lines} |" for name, code, lines in rows]
     return "\n".join(["| file | lines of code | all lines |", "|---|---:|---:|", *body, *total])
@@ -98,6 +115,7 @@ def mutation_block() -> str:
 BLOCKS = (
     ("README.md", "trusted-lines", sentence_block),
     ("docs/trusted-base.md", "trusted-lines", lines_block),
+    ("docs/trusted-base.md", "reference-lines", reference_block),
     ("docs/trusted-base.md", "tamper", tamper_block),
     ("docs/trusted-base.md", "mutation", mutation_block),
 )

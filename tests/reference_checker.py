@@ -1,0 +1,136 @@
+"""Running the standard-library checker of `reference/`, and certificates to give it.
+
+It runs in processes of its own, `python -I -S`: no site packages, no environment.
+"""
+
+import json
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pessimal as ps
+from pessimal.kernel.certificate import canonical
+from pessimal.spec import WeightsError, read_weights
+from pessimal.spec.claim import CLAIMS
+from pessimal.spec.semantics import REAL
+from pessimal.strategies import ExponentialMoment, GridCount
+from pessimal.strategies.proof import encode
+from pessimal.testing import LongMoment, safetensors_bytes, tiny_weights
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKER = ROOT / "reference" / "check.py"
+RULES = ("position-minima", "exponential-moment", "grid-count")
+# Every pair of files on stdin, as hexadecimal digits: its line, and what else it says.
+DRIVER = """
+import json, sys
+reference = sys.argv[1]
+sys.path.insert(0, reference)
+import check
+from certificate import Rejected
+from weights import UnreadableError, read_weights
+found = []
+for weights, certificate in json.load(sys.stdin):
+    try:
+        found.append((check.check(bytes.fromhex(certificate), read_weights(bytes.fromhex(weights))), ""))
+    except Rejected as rejected:
+        found.append((f"s REJECTED reason={rejected.reason}", rejected.detail))
+    except (UnreadableError, check.NotCoveredError) as error:
+        found.append(("", str(error)))
+foreign = [
+    name for name, module in sys.modules.items()
+    if name.split(".")[0] not in sys.stdlib_module_names and name != "__main__"
+    and not str(getattr(module, "__file__", "")).startswith(reference)
+]
+print(json.dumps([found, foreign]))
+"""
+
+
+def run(pairs, *flags, before=""):
+    """(line, what else was said) of every pair of weights and certificate bytes, and the foreign modules loaded."""
+    text = json.dumps([(weights.hex(), certificate.hex()) for weights, certificate in pairs])
+    command = [sys.executable, *(flags or ("-I", "-S")), "-c", before + DRIVER, str(CHECKER.parent)]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found, foreign = json.loads(done.stdout)
+    return found, foreign
+
+
+def lines(pairs):
+    found, foreign = run(pairs)
+    assert foreign == []
+    return [line for line, _ in found]
+
+
+def command(certificate, weights, *flags):
+    """Exit code, stdout and stderr of the command."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", str(CHECKER), str(certificate), "--weights", str(weights), *flags],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def comparable(line):
+    """A verdict line without the lengths of the kernel's computation."""
+    return re.sub(r" flops=\d+ ops=\d+", "", line)
+
+
+def kernel(data, raw):
+    """The kernel's line, or nothing where the weights cannot be read."""
+    try:
+        return comparable(ps.check(data, read_weights(raw)).line())
+    except WeightsError:
+        return ""
+
+
+def stored(weights):
+    return safetensors_bytes({name: array.copy() for name, array in weights.tensors.items()})
+
+
+def split(data):
+    (n,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + n]), data[8 + n :]
+
+
+def join(header, body):
+    raw = header if isinstance(header, bytes) else canonical(header)
+    return struct.pack("<Q", len(raw)) + raw + body
+
+
+def changed(data, **fields):
+    header, body = split(data)
+    return join({**header, **fields}, body)
+
+
+def claiming(data, correct):
+    header, _ = split(data)
+    return changed(data, claim={**header["claim"], "correct": str(correct)})
+
+
+STRATEGY = {
+    "position-minima": ps.STRATEGIES["position-minima"](),
+    "exponential-moment": ExponentialMoment(),
+    "grid-count": GridCount(),
+}
+
+
+def certificate(weights, question, rule, hints, correct):
+    claim = CLAIMS[question.distribution.claim_kind](correct, question.total(), REAL)
+    return encode(weights, question, STRATEGY[rule], hints, claim)
+
+
+def stored_exactly(weights):
+    """A file of the model; what its tensors do not say stands in the metadata."""
+    return safetensors_bytes({name: array.copy() for name, array in weights.tensors.items()}, weights.metadata)
+
+
+EXAMPLE = tiny_weights(0, k=3)
+TASK = ps.MaxOfK(3, 5)
+PROOFS = {
+    "moment": ps.prove(EXAMPLE, TASK, LongMoment(rival="centred", position="each", near=2)).data,
+    "short": ps.prove(EXAMPLE, TASK, ExponentialMoment(rival="joint")).data,
+    "minima": ps.prove(EXAMPLE, TASK, STRATEGY["position-minima"]).data,
+    "grid": ps.prove(EXAMPLE, TASK, GridCount(rival="every", cells=64)).data,
+}
