@@ -66,8 +66,8 @@ let read data =
     reject "unsupported-format" "the format is not pessimal-certificate/1";
   match fields with
   | [ "arrays", List entries; "claim", Obj claim; "distribution", Obj distribution; "format", _;
-      "model", (Obj _ as model); "options", Obj options; "rule", Str rule; "semantics", Str semantics; "strategy", Str _; "task", Obj task;
-      "weights_sha256", Str weights_sha256 ] ->
+      "model", (Obj _ as model); "options", Obj options; "rule", Str rule; "semantics", Str semantics;
+      "strategy", Str _; "task", Obj task; "weights_sha256", Str weights_sha256 ] ->
     let is_option = function _, (Json.Int _ | Json.Str _) -> true | _ -> false in
     if not (List.for_all is_option options) then malformed "options are integers and words";
     let arrays = read_arrays data start entries in
