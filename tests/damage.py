@@ -85,17 +85,26 @@ def other_fields():
         yield from (changed(PROOFS["moment"], options={**HEADER["options"], key: value}) for value in values)
     for key, values in {"cells": (0, 1, 65536, 65537), "sides": (1, 2, 3), "rival": ("joint", "plain")}.items():
         yield from (join({**GRID, "options": {**GRID["options"], key: value}}, GRID_BODY) for value in values)
+    for more in ({"position": "pessimal"}, {"near": 4}, {"near": 4, "sides": 1}):
+        yield join({**GRID, "options": {**GRID["options"], **more}}, GRID_BODY)
+    yield changed(PROOFS["minima"], options={"near": 5})
     for key, value in {"name": "min-of-k", "k": 4, "d_vocab": 7, "token": 1}.items():
         yield changed(PROOFS["moment"], task={**HEADER["task"], key: value})
     for rule in (*RULES, "prayer"):
         yield changed(PROOFS["moment"], rule=rule)
     for name in ("product", "markov", "zipf"):
         yield changed(PROOFS["moment"], distribution={"name": name})
+    yield from other_claims()
+
+
+def other_claims():
+    """Certificates that claim something else."""
     for kind in ("probability", "mean-probability", "loss", "x"):
         yield changed(PROOFS["moment"], claim={**HEADER["claim"], "kind": kind})
         yield changed(PROOFS["moment"], claim={"kind": kind, "correct": "200", "total": str(125 << 20)})
-    claim = {"kind": "loss", "correct": "0", "total": str(125 << 20)}
-    yield changed(PROOFS["moment"], semantics="float32", claim=claim)
+    for correct in ("0", "9" * 4001):
+        claim = {"kind": "loss", "correct": correct, "total": str(125 << 20)}
+        yield changed(PROOFS["moment"], semantics="float32" if correct == "0" else "real", claim=claim)
     yield changed(PROOFS["moment"], semantics="float16")
     for count in ("-1", "+1", " 1", "01", "1.0", "", "²", "9" * 4001):
         yield changed(PROOFS["moment"], claim={**HEADER["claim"], "correct": count})
@@ -105,10 +114,11 @@ def other_hints():
     """Certificates with hints of another form or value."""
     for hint in (
         {}, tilts(-1), tilts(2**53), tilts(2**53 + 1), tilts(e=1000), tilts(e=1001), tilts(e=-1001), tilts(e=-(2**63)),
-        tilts(shape=(1, 14)), tilts(shape=(15,)), tilts(dtype=np.float64), tilts() | {"more": np.zeros(1, np.int64)},
+        tilts(shape=(1, 14)), tilts(shape=(15,)), tilts(dtype=np.float64), tilts(0, dtype=np.float64), tilts() | {"more": np.zeros(1, np.int64)},
         tilts() | {"distribution_weights": np.ones((1, 5), np.int64)},
     ):  # fmt: skip
         yield with_arrays(HEADER, **hint)
+    yield with_arrays(split(PROOFS["minima"])[0], tilt=np.zeros(4, np.int64))
     n = SHORT["arrays"][0]["shape"][0]
     for packed in ((-1,) * n, (0,) * n, (1 << 48,) * n, (7,) * n, (8,) * (n + 1), (16007,) * n, (16008,) * n):
         yield with_arrays(SHORT, tilt=np.array(packed, dtype=np.int64))
@@ -126,11 +136,15 @@ def malformed():
     headers = [
         b"", b"null", b"[]", b"{}", b'{"a":NaN}', b'{"a":1e999}', b'{"a":-0}', b'{"a":' + b"9" * 10_000 + b"}",
         b"[" * 50_000, b'{"a":' * 900 + b"1" + b"}" * 900, b'{"a":"\\ud800"}', b"\xff\xfe", canonical(HEADER) + b" ",
-        json.dumps(HEADER, sort_keys=True).encode(), canonical(HEADER)[:-1] + b',"a":1}',
+        canonical({**HEADER, "task": {"a": [[1]]}}), canonical({**HEADER, "task": {"a": [[[1]]]}}),
+        canonical(HEADER).replace(b'"near":2', b'"near":02'), json.dumps(HEADER, sort_keys=True).encode(), canonical(HEADER)[:-1] + b',"a":1}',
     ]  # fmt: skip
     yield from (join(one, BODY) for one in headers)
     yield from (data[:n] for n in range(0, len(data), 5))
     yield data + b"\0"
+    many = [{"dtype": "int64", "name": str(i), "shape": [1]} for i in range(65)]
+    for entries in (many, many[:64], [many[0], many[0]]):
+        yield join({**HEADER, "arrays": entries}, bytes(8 * len(entries)))
     for shape in ([0], [2**62, 2**62], [-1], [1] * 5, [True], ["1"], 1, [2**63], []):
         entry = {"dtype": "int64", "name": "tilt_mantissa", "shape": shape}
         yield join({**HEADER, "arrays": [entry]}, BODY)
