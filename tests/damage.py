@@ -80,7 +80,7 @@ def other_fields():
     for key in HEADER:
         yield join({name: value for name, value in HEADER.items() if name != key}, BODY)
     for key, values in {
-        "near": (0, 1, 5, 6, "2"), "rival": ("none", "every", "joint", "plain"), "position": (1, "pessimal"), "more": (1,),
+        "near": (0, 1, 5, 6, "2"), "rival": ("none", "every", "joint", "plain"), "position": (1, "pessimal"), "more": (1, True, [1]),
     }.items():  # fmt: skip
         yield from (changed(PROOFS["moment"], options={**HEADER["options"], key: value}) for value in values)
     for key, values in {"cells": (0, 1, 65536, 65537), "sides": (1, 2, 3), "rival": ("joint", "plain")}.items():
@@ -101,7 +101,9 @@ def other_claims():
     """Certificates that claim something else."""
     for kind in ("probability", "mean-probability", "loss", "x"):
         yield changed(PROOFS["moment"], claim={**HEADER["claim"], "kind": kind})
-        yield changed(PROOFS["moment"], claim={"kind": kind, "correct": "200", "total": str(125 << 20)})
+        for correct in (200, (125 << 20) + 1):
+            claim = {"kind": kind, "correct": str(correct), "total": str(125 << 20)}
+            yield changed(PROOFS["moment"], claim=claim)
     for correct in ("0", "9" * 4001):
         claim = {"kind": "loss", "correct": correct, "total": str(125 << 20)}
         yield changed(PROOFS["moment"], semantics="float32" if correct == "0" else "real", claim=claim)
@@ -135,7 +137,7 @@ def malformed():
     data = PROOFS["moment"]
     headers = [
         b"", b"null", b"[]", b"{}", b'{"a":NaN}', b'{"a":1e999}', b'{"a":-0}', b'{"a":' + b"9" * 10_000 + b"}",
-        b"[" * 50_000, b'{"a":' * 900 + b"1" + b"}" * 900, b'{"a":"\\ud800"}', b"\xff\xfe", canonical(HEADER) + b" ",
+        b"[" * 50_000, b"1" * 65537, b'{"a":' * 900 + b"1" + b"}" * 900, b'{"a":"\\ud800"}', b"\xff\xfe", canonical(HEADER) + b" ",
         canonical({**HEADER, "task": {"a": [[1]]}}), canonical({**HEADER, "task": {"a": [[[1]]]}}),
         canonical(HEADER).replace(b'"near":2', b'"near":02'), json.dumps(HEADER, sort_keys=True).encode(), canonical(HEADER)[:-1] + b',"a":1}',
     ]  # fmt: skip

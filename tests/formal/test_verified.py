@@ -23,6 +23,7 @@ from damage import (
 )
 from models import KINDS, Sizes, _hostile, build, planted_tensors, random_tensors
 from oracle import true_count
+from pessimal.kernel.certificate import canonical
 from pessimal.kernel.rules import Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.spec import Overrides, Uniform, read_weights
@@ -89,22 +90,13 @@ def test_strings_are_canonical_as_python_encodes_them(tmp_path):
     for name in ('\0\b\t\n\f\r\x1f"\\/\x7f', "é€\uffff", "\U0001f600", "\ud83d", "\ude00\ud83d", "\ud83d\\ude00"):
         spelt.append(changed(PROOFS["moment"], strategy=name))
         spelt.append(changed(PROOFS["moment"], options={**HEADER["options"], name: 1, "~": 2}))
-    strategy = HEADER["strategy"].encode()
-    for other in (
-        rb"\u0041",
-        rb"\u001F",
-        rb"\u00E9",
-        rb"\u00e9",
-        rb"\u000a",
-        rb"\/",
-        rb"\x41",
-        rb"\u00",
-        b"\x7f",
-        b"\n",
-    ):
-        header = split(PROOFS["moment"])[0]
-        text = join(header, BODY)[8:].partition(b"}" + BODY)[0] + b"}"
-        spelt.append(join(text.replace(b'"strategy":"' + strategy, b'"strategy":"' + other), BODY))
+    text = canonical(HEADER)
+    mine = b'"strategy":"' + HEADER["strategy"].encode()
+    others = (
+        rb"\u0041", rb"\u001F", rb"\u00E9", rb"\u00e9", rb"\u000a", rb"\/", rb"\x41", rb"\u00", b"\x7f", b"\n",
+        rb"\ud83d\u0041", rb"\ud83d\u00e9", rb"\ud83d\n",
+    )  # fmt: skip
+    spelt += [join(text.replace(mine, b'"strategy":"' + other), BODY) for other in others]
     found = assert_same(tmp_path, [(raw, one) for one in spelt], [kernel(one, raw) for one in spelt])
     assert {line.partition("=")[2].partition("/")[0] for line in found} == {"116", "bad-hint", "malformed-header"}
 
@@ -120,10 +112,12 @@ def spelt_otherwise():
     yield join({**header, "embed.W_E": header["W_E"]}, body)
     twice = {**header["W_E"], "data_offsets": [end, end + 140]}
     yield join({**header, "embed.W_E": twice}, body + bytes(140))
-    for start, stop in ((0, 140), (140, 140), (-140, 0), (end, end), (end - 140, end)):
+    for start, stop in ((0, 140), (140, 140), (-140, 0), (end, end), (end - 140, end), (end, end + 140)):
         yield join({**header, "blocks.0.attn.mask": {**twice, "data_offsets": [start, stop]}}, body)
+    more = {"dtype": "BOOL", "shape": [4], "data_offsets": [end, end + 5]}
+    yield join({**header, "blocks.0.attn.mask": more}, body + bytes(5))
     tensors = {name: np.array(array) for name, array in EXAMPLE.tensors.items()}
-    yield safetensors_bytes({**tensors, "W_pos": np.zeros((65537, tensors["W_pos"].shape[1]), np.float32)})
+    yield safetensors_bytes({**tensors, "W_pos": np.zeros((65537, 7), np.float32)}, {"n_ctx": "3"})
     yield join({**header, "blocks.0.attn.mask": {"dtype": "BOOL", "shape": [0], "data_offsets": [end, end]}}, body)
     yield safetensors_bytes({name: array.reshape(array.shape[-2:]) for name, array in tensors.items()})
     for dtype, width in (("BOOL", 1), ("BF16", 2), ("I64", 8), ("F8", 1)):
@@ -141,7 +135,8 @@ def spelt_otherwise():
         b' , "__metadata__" : {}\n\t\r', b',"__metadata__":{"a":"\xc3\xa9\\uD83D\\ude00\\/"}',
         b',"__metadata__":{"a":"\xc3"}', b',"__metadata__":{"a":"\xc3A"}', b',"__metadata__":{"a":"\xe9\x80A"}',
         b',"__metadata__":{"a":"\xed\xa0\x80"}', b',"__metadata__":{"a":"\xf4\x90\x80\x80"}', b',"__metadata__":{"a":"\xc1\x81"}',
-        b',"__metadata__":{"a":"\n"}', b',"__metadata__":{"a":"\x7f"}', b',"__metadata__":{"a":"","a":""}',
+        b',"__metadata__":{"a":"\xbf\x80"}', b',"__metadata__":{"a":"\xe0\x81\x81"}', b',"__metadata__":{"a":"\xfc\x80\x80\x80"}',
+        b" " * (1 << 20), b',"__metadata__":{"a":"\n"}', b',"__metadata__":{"a":"\x7f"}', b',"__metadata__":{"a":"","a":""}',
         b',"__metadata__":{"a":"","\\u0061":""}', b',"__metadata__":{"a":"\\ud83d"}', b',"__metadata__":{"a":"\\ud83d\\u0041"}',
         b',"__metadata__":[]', b',"__metadata__":{"attn_scale":""}', b',"__metadata__":{"attn_scale":"1"}',
         b',"__metadata__":{"n_ctx":"3"}', b',"__metadata__":{"n_ctx":"0000003"}', b',"__metadata__":{"normalization_type":"none"}',
