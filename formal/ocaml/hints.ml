@@ -51,9 +51,17 @@ let packed_tilts certificate n_problems n_strata =
     if n < 8 then (Z.zero, Z.zero) else (Z.of_int (8 + (n mod 8)), Z.of_int exponent) in
   by_problem n_problems n_strata tilt
 
-let rivals = Checker.["plain", Plain; "centred", Centred; "joint", Joint; "every", Every]
+type t = {
+  rival : Checkers.rivals;
+  pooled : bool;
+  near : int;
+  tilts : (Z.t * Z.t) list list;  (* by problem, then stratum: mantissa, exponent *)
+  grid : ((Z.t * Z.t) list list * Z.t) option;  (* steps likewise, cells *)
+}
 
-(* Options as the theorem has them; d_vocab is the number of outputs too. *)
+let rivals = Checkers.["plain", Plain; "centred", Centred; "joint", Joint; "every", Every]
+
+(* d_vocab is the number of outputs too. *)
 let read (certificate : Certificate.t) d_vocab =
   let options = certificate.options in
   let has_grid = certificate.rule = "grid-count" in
@@ -70,17 +78,17 @@ let read (certificate : Certificate.t) d_vocab =
   let rival = word options "rival" rivals in
   let pooled = word options "position" ["each", false; "pessimal", true] in
   let near = number options "near" d_vocab in
-  let n_problems = if rival = Checker.Every then d_vocab - 1 else 1 in
+  let n_problems = if rival = Checkers.Every then d_vocab - 1 else 1 in
   let n_strata = d_vocab * (d_vocab + 1) / 2 in
   let tilts = if is_packed then packed_tilts else fun certificate -> dyadics certificate "tilt" in
   let tilts = tilts certificate n_problems n_strata in
   let grid () =
     let steps = dyadics certificate "step" n_problems n_strata in
     let cells = number options "cells" max_cells in
-    if number options "sides" 2 = 2 && not (rival = Checker.Every && (not pooled) && near = d_vocab) then
+    if number options "sides" 2 = 2 && not (rival = Checkers.Every && (not pooled) && near = d_vocab) then
       bad "sides=2 needs rival=every, position=each and near=d_vocab";
     (steps, Z.of_int cells) in
-  { Checker.rival; pooled; near; tilts; grid = (if has_grid then Some (grid ()) else None) }
+  { rival; pooled; near; tilts; grid = (if has_grid then Some (grid ()) else None) }
 
 let none (certificate : Certificate.t) =
   if certificate.options <> [] || certificate.arrays <> [] then bad "the rule reads no hints"

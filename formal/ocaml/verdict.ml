@@ -62,7 +62,7 @@ let require_covered (certificate : Certificate.t) (weights : Weights.t) =
   if weights.attn_scale <> Weights.root_scale then not_covered "the attention scale is %s here" Weights.root_scale
 
 (* How many terms a bound looks at, roughly. *)
-let work (weights : Weights.t) (hints : Checker.options option) =
+let work (weights : Weights.t) (hints : Hints.t option) =
   let n, v, outputs = float (weights.k - 1), float weights.d_vocab, float weights.d_vocab_out in
   let tables = (n +. 1.) *. v *. ((v *. float weights.d_head) +. (float weights.d_model *. outputs)) /. 16. in
   (* Of the strata (q, y), the y + 1 of one y; before their last tokens stand 0 .. y. *)
@@ -70,9 +70,9 @@ let work (weights : Weights.t) (hints : Checker.options option) =
     match hints with
     | None -> n *. (y +. 1.) *. (outputs -. 1.) /. 4.
     | Some { rival; pooled; near; _ } ->
-      let problems = if rival = Checker.Every then outputs -. 1. else 1. in
+      let problems = if rival = Checkers.Every then outputs -. 1. else 1. in
       let terms = (if pooled then 1. else n) *. Float.min (y +. 1.) (float near) in
-      let joint = if rival = Checker.Joint then n *. (y +. 1.) *. outputs /. 4. else 0. in
+      let joint = if rival = Checkers.Joint then n *. (y +. 1.) *. outputs /. 4. else 0. in
       (problems *. ((1.5 *. terms) +. (5. *. n))) +. joint in
   let add total y = total +. ((float y +. 1.) *. stratum (float y)) in
   let strata = List.fold_left add 0. (List.init weights.d_vocab Fun.id) in
@@ -94,8 +94,8 @@ let right (certificate : Certificate.t) (weights : Weights.t) max_work =
   if needed > max_work then reject "resources" "about %.1e steps; allowed are %.1e" needed max_work;
   let model = Weights.dyadic weights in
   match hints with
-  | None -> Checker.right_by_position_minima Checker.plain model
-  | Some options -> Checker.right_by_sums Checker.plain model options
+  | None -> Checkers.position_minima_checker model
+  | Some { rival; pooled; near; tilts; grid } -> Checkers.sums_checker model rival pooled near tilts grid
 
 let line (certificate : Certificate.t) (weights : Weights.t) =
   let { Certificate.correct; total; rule; data; _ } = certificate in

@@ -188,7 +188,7 @@ let dyadic { k; d_vocab; d_model; d_head; tensors; _ } =
     let numbers = List.assoc name parts in
     let integer (n, e) = Z.shift_left (Z.of_int n) (bits + e) in
     List.init n_rows (fun i -> List.init n_columns (fun j -> integer numbers.((i * n_columns) + j))) in
-  { Checker.n_k = k; n_vocab = d_vocab; n_model = d_model; n_head = d_head; bits;
+  { Checkers.n_k = k; n_vocab = d_vocab; n_model = d_model; n_head = d_head; bits;
     dE = rows "W_E" d_vocab d_model; dpos = rows "W_pos" k d_model;
     dQ = rows "W_Q" d_model d_head; dK = rows "W_K" d_model d_head; dV = rows "W_V" d_model d_head;
     dO = rows "W_O" d_head d_model; dU = rows "W_U" d_model d_vocab }
