@@ -66,6 +66,9 @@ Proof. induction n; simpl; [lia|]. rewrite IHn; lia. Qed.
 Lemma sumZ_zero n : sumZ (fun _ => 0) n = 0.
 Proof. induction n; simpl; lia. Qed.
 
+Lemma sumZ_swap f n m : sumZ (fun i => sumZ (fun j => f i j) m) n = sumZ (fun j => sumZ (fun i => f i j) n) m.
+Proof. induction n; simpl; [now rewrite sumZ_zero|]. now rewrite IHn, <- sumZ_plus. Qed.
+
 Lemma sumZ_nonneg f n : (forall i, (i < n)%nat -> 0 <= f i) -> 0 <= sumZ f n.
 Proof.
   induction n; simpl; intros H; [lia|].
