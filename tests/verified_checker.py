@@ -3,10 +3,11 @@
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
+import pessimal as ps
 from pessimal.kernel.certificate import decode
 from pessimal.kernel.rejection import Rejected
 from pessimal.spec import TASKS, WeightsError, read_weights
-from reference_checker import ROOT, RULES
+from reference_checker import ROOT, RULES, comparable
 
 BINARY = ROOT / "formal" / "build" / "pessimal-verified"
 MISSING = "" if BINARY.exists() else "formal/build/pessimal-verified is not built: run make formal"
@@ -66,9 +67,15 @@ def silent(raw, data, line=""):
     return reason not in BEFORE_RULE and not (covered and model.shape.d_vocab == model.shape.d_vocab_out)
 
 
+def by_balls(raw, data):
+    """The kernel's line in ball arithmetic, in which nothing overflows."""
+    return comparable(ps.check(data, read_weights(raw), arithmetic="arb").line())
+
+
 def assert_same(folder, pairs, expected):
-    """The lines are those expected, or there is to be none."""
+    """The lines are those expected, or there is to be none; where floats overflow, balls decide."""
     found = run(folder, pairs)
     for pair, line, (mine, said) in zip(pairs, expected, found, strict=True):
-        assert mine == line or (mine == "" and silent(*pair, line)), (line, said)
+        same = mine == line or (mine == "" and silent(*pair, line))
+        assert same or (line.endswith("bound-too-low") and mine == by_balls(*pair)), (line, said)
     return [line for line, _ in found]
