@@ -22,7 +22,8 @@ Open Scope R_scope.
 
 Notation row_at i L := (nth i L []).
 
-Lemma nth_combine_firstn {X Y} (x : X) (y : Y) n : forall L R i, (i < n)%nat -> (i < length L)%nat -> (i < length R)%nat ->
+Lemma nth_combine_firstn {X Y} (x : X) (y : Y) n : forall L R i,
+  (i < n)%nat -> (i < length L)%nat -> (i < length R)%nat ->
   nth i (combine (firstn n L) R) (x, y) = (nth i L x, nth i R y).
 Proof.
   induction n as [|n IH]; intros [|a L] [|b R] [|i] Hn HL HR; cbn in *; try lia; [reflexivity|]. apply IH; lia.
@@ -273,9 +274,11 @@ Section Evaluator.
       assert (Lv : length values = v) by apply length_map_seq.
       rewrite (nth_map_lt _ _ _ []) by (rewrite Lv; exact Ho).
       assert (Lo : forall o, (o < v)%nat -> length (row_at o values) = K).
-      { intros p Hp. unfold values, by_output. rewrite nth_map_seq by exact Hp. now rewrite map_length, length_map_seq. }
+      { intros p Hp. unfold values, by_output. rewrite nth_map_seq by exact Hp.
+        now rewrite map_length, length_map_seq. }
       rewrite (nth_map_lt _ _ _ ([], [])) by (rewrite combine_length, !Lo, Nat.min_id by assumption; exact Hi).
-      rewrite combine_nth by (rewrite !Lo by assumption; reflexivity). cbn [fst snd]. rewrite !values_correct by assumption.
+      rewrite combine_nth by (rewrite !Lo by assumption; reflexivity). cbn [fst snd].
+      rewrite !values_correct by assumption.
       destruct (attended_floor_correct A law D Hwf b i Hi) as [_ F]. destruct (F y Hy) as [Ly Fy].
       destruct (F o Ho) as [Lo' Fo]. fold v in Ly, Lo'. split.
       - rewrite map_length, combine_length, Ly, Lo'. lia.
@@ -334,7 +337,8 @@ Section Evaluator.
         change (lower (ahead o) _ _) with (own o) in HS. fold (start (best o)) in HS.
         set (l := map _ _) in HS.
         assert (LR : length (row_at o (margins values y)) = K).
-        { unfold margins. rewrite map_map. rewrite (nth_map_lt _ _ _ []) by (unfold values, by_output; rewrite length_map_seq; exact Ho).
+        { unfold margins. rewrite map_map.
+          rewrite (nth_map_lt _ _ _ []) by (unfold values, by_output; rewrite length_map_seq; exact Ho).
           rewrite map_length, combine_length. unfold values, by_output. rewrite !nth_map_seq by assumption.
           rewrite !map_length, !seq_length. apply Nat.min_id. }
         assert (LF : length (firstn (K - 1) Wq) = (K - 1)%nat) by (rewrite firstn_length, LW; lia).
@@ -346,12 +350,13 @@ Section Evaluator.
         + assert (j = O) by lia. subst j. cbn [nth] in HS. rewrite val_add, total_sum, Hl in HS by exact law.
           rewrite (sum_ext _ (fun i => val (upto (p (best o) o i)))) in HS; [exact HS|]. intros i Hi. now rewrite Hn.
         + rewrite bounds_sum, Hl in HS by (rewrite Hl; destruct (q <? y)%nat; lia).
-          rewrite (sum_ext _ (fun i => val (part j i (p (best o) o i)))) in HS; [exact HS|]. intros i Hi. now rewrite Hn.
+          rewrite (sum_ext _ (fun i => val (part j i (p (best o) o i)))) in HS; [exact HS|].
+          intros i Hi. now rewrite Hn.
       - intros i t Hi Ht Hal. change (k M) with K in *. change (d_vocab M) with v in *.
         pose proof (fun t => TB o i t Ho Hi) as TBi. clear TB.
         destruct (HW i Hi) as [L1 Hw]. destruct (margins_correct y o i Hy Ho Hi) as [L2 _]. fold (ms o i) in L2.
-        destruct (scan_correct (best o) (ahead o) (sub A (of_Z A 0) (ahead o)) y) with (ws := row_at i Wq) (ds := ms o i)
-          (acc := start (best o)) as (S1 & S2 & _).
+        destruct (scan_correct (best o) (ahead o) (sub A (of_Z A 0) (ahead o)) y)
+          with (ws := row_at i Wq) (ds := ms o i) (acc := start (best o)) as (S1 & S2 & _).
         { rewrite val_sub, val_of by exact law. ring. }
         { now rewrite L1. }
         { now rewrite L2. }
@@ -360,7 +365,8 @@ Section Evaluator.
         cbv zeta in S1, S2. fold (p (best o) o i) in S1, S2.
         assert (Below : (t < y)%nat -> val (under (p (best o) o i)) <= c * pow2 b * term M q y o i t).
         { intros Hty. destruct (S2 t Hty) as (m & Hm & Hle). unfold under. rewrite Hm. specialize (TBi t Ht). lra. }
-        assert (Same : val (snd (p (best o) o i)) <= c * pow2 b * term M q y o i y) by (rewrite S1; apply TBi; exact Hy).
+        assert (Same : val (snd (p (best o) o i)) <= c * pow2 b * term M q y o i y)
+          by (rewrite S1; apply TBi; exact Hy).
         assert (Upto : (t <= y)%nat -> val (upto (p (best o) o i)) <= c * pow2 b * term M q y o i t).
         { intros Hty. unfold upto. destruct (Nat.eq_dec t y) as [->|].
           - destruct (fst (p (best o) o i)) as [m|]; [|exact Same].

@@ -49,9 +49,6 @@ Lemma within {A} (l : list A) n i : length l = n -> (i < n)%nat -> (i < length l
 Proof. intros ->. auto. Qed.
 Ltac len := first [lia | eapply within; [eassumption|assumption]].
 
-Lemma exp_le x y : x <= y -> exp x <= exp y.
-Proof. intros [H| ->]; [now apply Rlt_le, exp_increasing|lra]. Qed.
-
 Definition shaped (n m : nat) (L : list (list Z)) : bool :=
   (length L =? n)%nat && forallb (fun r => (length r =? m)%nat) L.
 

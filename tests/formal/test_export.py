@@ -27,7 +27,7 @@ def test_the_integers_of_an_instance_are_exactly_the_weights(max_of_2):
     text = coq_instance(weights, certificate, "bound")
     bits = int(re.search(r"bits := (\d+)", text)[1])
     for name in ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U"):
-        body = re.search(rf"Definition {name} : list \(list int\) := \[(.*?)\n\]%sint63", text, flags=re.DOTALL)[1]
+        body = re.search(rf"Definition {name} : list \(list Z\) := \[(.*?)\n\]%Z", text, flags=re.DOTALL)[1]
         rows = [[Fraction(int(n), 2**bits) for n in row.split(";")] for row in re.findall(r"\[([^]]*)\]", body)]
         assert rows == [[Fraction(x) for x in row] for row in np.asarray(weights.get(name, 0)).tolist()]
 

@@ -2,12 +2,9 @@ r"""A certificate and its weights as a Coq file that proves the claim.
 
 The theorem is $n \le$ `count_correct (real_model D)` (`formal/theories/Statement.v`) with n the claim of the
 certificate and D the exact weights, written as integers over one power of two. Its proof evaluates
-`certified_count` (`formal/theories/Evaluator.v`) in Coq's kernel. Nothing computed here is believed: a wrong n, or a
-bad choice of the two hints below, and the file does not compile. What remains to trust is that the integers are those
-of the weights file, whose digest stands in a comment.
-
-Hints: `power`, by last token, the power of two that exponentials are multiplied with before they are rounded; `shift`,
-how many bits of the exact logits are rounded off.
+`right_by_position_minima` (`formal/theories/CheckPositionMinima.v`) in Coq's kernel. Nothing computed here is believed:
+a wrong n, and the file does not compile. What remains to trust is that the integers are those of the weights file,
+whose digest stands in a comment.
 
 Contents:
     FormalError — the certificate is outside what the development covers.
@@ -15,7 +12,6 @@ Contents:
 """
 
 from fractions import Fraction
-from math import ceil, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -29,10 +25,6 @@ from pessimal.spec.weights import Weights
 
 RULE = "position-minima"
 TENSORS = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")
-MAX_INTEGER = 2**62
-# Bits kept of the smallest weight of a query, and of the logits after the point.
-WEIGHT_BITS, LOGIT_BITS = 48, 40
-MAX_POWER = 4096
 
 TEMPLATE = """\
 (** A lower bound on the accuracy of one model, proved.
@@ -45,9 +37,8 @@ TEMPLATE = """\
     weights are the integers below, divided by 2^{bits}. Statement.v says what model and answer mean.
     To compare with the weights file: every float32 is such a fraction exactly. *)
 
-From Coq Require Import ZArith List Sint63.
-From Bignums Require Import BigZ.
-From Pessimal Require Import Statement Tables Evaluator.
+From Coq Require Import ZArith List.
+From Pessimal Require Import Integers Statement Tables CheckPositionMinima.
 Import ListNotations.
 
 {tensors}
@@ -57,13 +48,10 @@ Definition weights_of_file : dyadic := {{|
   dE := W_E; dpos := W_pos; dQ := W_Q; dK := W_K; dV := W_V; dO := W_O; dU := W_U
 |}}.
 
-(* How finely to round: the theorem holds for any values. *)
-Definition power : list bigZ := [{power}]%bigZ.
-Definition shift : bigZ := ({shift})%bigZ.
-
 Theorem {name} : ({correct} <= count_correct (real_model weights_of_file))%Z.
 Proof.
-  apply Z.le_trans with (certified_count weights_of_file power shift); [|apply certified_count_correct].
+  apply Z.le_trans with (right_by_position_minima big weights_of_file).
+  2: exact (right_by_position_minima_correct big weights_of_file big_lawful).
   apply Z.leb_le. vm_cast_no_check (eq_refl true).
 Qed.
 
@@ -109,17 +97,8 @@ def _bits(tensors: dict[str, Any]) -> int:
 def _literal(name: str, array: Float[np.ndarray, "rows columns"], bits: int) -> str:
     """Definition of one tensor, row by row."""
     rows = [[int(Fraction(number) * 2**bits) for number in row] for row in array.tolist()]
-    if any(abs(n) >= MAX_INTEGER for row in rows for n in row):
-        raise FormalError(f"the weights span too many powers of two for 63-bit literals: {name} over 2^{bits}")
     body = ";\n  ".join("[" + "; ".join(map(str, row)) + "]" for row in rows)
-    return f"Definition {name} : list (list int) := [\n  {body}\n]%sint63."
-
-
-def _powers(tensors: dict[str, Any], d_head: int) -> list[int]:
-    """By last token, a power of two that leaves the smallest exponential of a score `WEIGHT_BITS` bits."""
-    x = (tensors["W_E"][None] + tensors["W_pos"][:, None]).astype(np.float64)
-    scores = np.einsum("qa,ita->qit", x[-1] @ tensors["W_Q"], x @ tensors["W_K"]) / sqrt(d_head)
-    return [min(ceil(WEIGHT_BITS - float(least) / log(2)), MAX_POWER) for least in scores.min(axis=(1, 2))]
+    return f"Definition {name} : list (list Z) := [\n  {body}\n]%Z."
 
 
 def coq_instance(weights: Weights, certificate: Certificate, name: str) -> str:
@@ -149,5 +128,4 @@ def coq_instance(weights: Weights, certificate: Certificate, name: str) -> str:
         name=name, digest=weights.sha256, rule=certificate.rule, correct=certificate.correct, total=certificate.total,
         k=shape.k, d_vocab=shape.d_vocab, d_model=shape.d_model, d_head=shape.d_head, bits=bits,
         tensors="\n".join(_literal(one, array, bits) for one, array in tensors.items()),
-        power="; ".join(map(str, _powers(tensors, shape.d_head))), shift=2 * bits - LOGIT_BITS,
     )  # fmt: skip
