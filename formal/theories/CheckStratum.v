@@ -149,7 +149,9 @@ Section Stratum.
     let rows := spread pooled n (map (row_powers m e (n_far tm) (far tm) slot budget) (near tm)) in
     let w := slot * (b + 1) in
     let found := passed (residue w) rows (start (negb (q =? y)%nat)) (start (q =? y)%nat) in
-    Some (to_Z A (fold_digits (Z.to_nat (Z.log2 (b + 1)) + 1) slot (b + 1) (residue w found)) mod (2 ^ slot - 1)).
+    let z := to_Z A (fold_digits (Z.to_nat (Z.log2 (b + 1)) + 1) slot (b + 1) (residue w found)) in
+    let m := 2 ^ slot - 1 in
+    Some (z - m * (z / m)).
 
   (** ** Proofs *)
 
@@ -386,7 +388,9 @@ Section Stratum.
       - intros <-%some_is. unfold failures. rewrite count_over, (over_ext _ _ (fun _ => 0 * 0)), over_scale; [lia|].
         intros s Hs. destruct (in_stratum q y s) eqn:Hin; [|reflexivity]. destruct (bad s) eqn:Hbad; [|reflexivity].
         pose proof (few_if_bad s Hs Hin Hbad). lia.
-      - destruct (cells <=? b); [discriminate|]. intros <-%some_is. destruct Hnear as [Hn _]. fold R in Hn.
+      - destruct (cells <=? b); [discriminate|]. intros <-%some_is.
+        assert (Hm1 : 2 ^ slot - 1 <> 0) by (assert (0 <= Z.of_nat v ^ Z.of_nat n) by (apply Z.pow_nonneg; lia); lia).
+        rewrite <- Z.mod_eq by assumption. destruct Hnear as [Hn _]. fold R in Hn.
         set (w := slot * (b + 1)). set (rows := spread _ _ _). assert (Hw : 0 <= w) by (unfold w; lia).
         assert (Hrows : map pair_Z rows = map (halves y) (map (fun f t => monomial slot b (f t)) (map number R))).
         { unfold rows. rewrite spread_map. fold R. rewrite !map_map. apply map_ext_in. intros r Hr.
