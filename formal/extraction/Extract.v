@@ -8,7 +8,7 @@
     Run in the folder that holds `build`:  coqc -Q theories Pessimal extraction/Extract.v *)
 
 From Coq Require Import ZArith Extraction ExtrOcamlBasic ExtrOcamlNatInt.
-From Pessimal Require Import Integers Tables CheckPositionMinima.
+From Pessimal Require Import Integers Tables CheckPositionMinima Margins CheckSums.
 
 (** Binary numbers. Constructors: 2p + 1, 2p, 1; 0, p, -p. The last string of each is its match. *)
 Extract Inductive positive => "Big.t"
@@ -55,6 +55,10 @@ Extract Inlined Constant Z.log2 => "(fun x -> if Big.sign x <= 0 then Big.zero e
 Extract Inlined Constant Z.of_nat => "Big.of_int".
 Extract Inlined Constant Z.to_nat => "(fun x -> if Big.sign x <= 0 then 0 else Big.to_int x)".
 
+(** Options apart, so that the caller needs no names of fields. *)
 Definition position_minima_checker : dyadic -> Z := right_by_position_minima plain.
+Definition sums_checker (D : dyadic) (rival : rivals) (pooled : bool) (near : nat) (tilts : list (list (Z * Z)))
+  (grid : option (list (list (Z * Z)) * Z)) : Z :=
+  right_by_sums plain D {| rival := rival; pooled := pooled; near := near; tilts := tilts; grid := grid |}.
 
-Extraction "build/checkers.ml" position_minima_checker.
+Extraction "build/checkers.ml" position_minima_checker sums_checker.

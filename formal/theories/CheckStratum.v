@@ -149,7 +149,9 @@ Section Stratum.
     let rows := spread pooled n (map (row_powers m e (n_far tm) (far tm) slot budget) (near tm)) in
     let w := slot * (b + 1) in
     let found := passed (residue w) rows (start (negb (q =? y)%nat)) (start (q =? y)%nat) in
-    Some (to_Z A (fold_digits (Z.to_nat (Z.log2 (b + 1)) + 1) slot (b + 1) (residue w found)) mod (2 ^ slot - 1)).
+    let z := to_Z A (fold_digits (Z.to_nat (Z.log2 (b + 1)) + 1) slot (b + 1) (residue w found)) in
+    let m := 2 ^ slot - 1 in
+    Some (z - m * (z / m)).
 
   (** ** Proofs *)
 
@@ -207,7 +209,8 @@ Section Stratum.
   Proof. unfold times_2, scaled. now rewrite (shift_law A law), (mul_law A law). Qed.
 
   (** [term_at] of a row and of what becomes of its entries. *)
-  Lemma term_at_map (g : T -> T) (far far' : T) nf r t : (t < nf \/ t - nf < length r)%nat -> (t < nf -> far' = g far)%nat ->
+  Lemma term_at_map (g : T -> T) (far far' : T) nf r t :
+    (t < nf \/ t - nf < length r)%nat -> (t < nf -> far' = g far)%nat ->
     term_at A far' nf (map g r) t = g (term_at A far nf r t).
   Proof.
     intros Ht Hf. unfold term_at. destruct (Nat.ltb_spec t nf) as [H|H]; [auto|].
@@ -230,7 +233,8 @@ Section Stratum.
     total (map (fun r t => scaled (to_Z A m) e (G r t)) (spread pooled n (near tm))) s
     <= to_Z A (times_2 m e (sub A zero (own tm))).
   Proof.
-    intros Hm Hs Hin Hbad. pose proof (scaled_total (to_Z A m) e (functions A n pooled tm) Hm s _ (sums s Hs Hin Hbad)) as H.
+    intros Hm Hs Hin Hbad.
+    pose proof (scaled_total (to_Z A m) e (functions A n pooled tm) Hm s _ (sums s Hs Hin Hbad)) as H.
     unfold functions in H. rewrite map_map in H.
     rewrite times_2_correct, (sub_law A law), (to_Z_zero A law), Z.sub_0_l. exact H.
   Qed.
@@ -241,7 +245,8 @@ Section Stratum.
     Notation u := (IZR (2 ^ FINE)).
     Open Scope R_scope.
 
-    Lemma row_moment_correct r h p : length r = S (y - n_far tm) -> row_moment m e (n_far tm) (far tm) r = Some (h, p) ->
+    Lemma row_moment_correct r h p : length r = S (y - n_far tm) ->
+      row_moment m e (n_far tm) (far tm) r = Some (h, p) ->
       exists f, pair_Z h = halves y f /\ forall t, (t <= y)%nat ->
         pow2 p * exp (- IZR (scaled (to_Z A m) e (G r t)) / u) <= IZR (f t).
     Proof.
@@ -280,8 +285,10 @@ Section Stratum.
     Theorem moment_correct z : moment n pooled q y m e tm = Some z -> (2 ^ UNIT * failures <= z)%Z.
     Proof.
       unfold moment. destruct (all_some _) as [found|] eqn:Ef; [|discriminate].
-      set (x := times_2 m e _). set (p := power_for _). destruct (exp_above A tab p x) as [last|] eqn:El; [|discriminate].
-      intros <-%some_is. apply all_some_map, (spread_forall2 _ pooled n) in Ef. set (R := spread pooled n (near tm)) in *.
+      set (x := times_2 m e _). set (p := power_for _).
+      destruct (exp_above A tab p x) as [last|] eqn:El; [|discriminate].
+      intros <-%some_is. apply all_some_map, (spread_forall2 _ pooled n) in Ef.
+      set (R := spread pooled n (near tm)) in *.
       set (rows := spread pooled n found) in *.
       destruct (rows_dominated R rows spread_rows Ef) as (es & E & L & D). destruct Hnear as [Hn _]. fold R in Hn.
       rewrite Htab in El. apply (exp_above_correct A law) in El.
@@ -315,7 +322,8 @@ Section Stratum.
       { induction l as [|g l IH]; intros a; cbv zeta in *; cbn [fold_left]; [split; [lia|intros g []]|].
         destruct (IH (smaller A a (times_2 m e g))) as [H1 H2].
         pose proof (smaller_le A law a (times_2 m e g)). split; [lia|]. intros h [<-|Hh]; [lia|auto]. }
-      destruct (H r x) as [H1 H2]. cbv zeta in H1, H2. unfold G, term_at. destruct (Nat.ltb_spec t (n_far tm)) as [Hf|Hf].
+      destruct (H r x) as [H1 H2]. cbv zeta in H1, H2. unfold G, term_at.
+      destruct (Nat.ltb_spec t (n_far tm)) as [Hf|Hf].
       - assert (Ex : x = times_2 m e (far tm)) by (unfold x; destruct (Nat.eqb_spec (n_far tm) 0); [lia|reflexivity]).
         rewrite Ex in H1 at 2. rewrite <- times_2_correct. lia.
       - specialize (H2 (nth (t - n_far tm) r zero) ltac:(apply nth_In; lia)). rewrite <- times_2_correct. lia.
@@ -341,7 +349,8 @@ Section Stratum.
       - pose proof (scaled_sums m e s Hm Hs Hin Hbad) as H. fold R in H. unfold number.
         rewrite total_minus by (apply in_sequences in Hs; lia). unfold b, budget. rewrite (sub_law A law).
         assert (to_Z A sum_least = fold_right (fun r z => least r + z) 0 R) as ->; [|lia].
-        unfold sum_least. generalize R. intros l. induction l as [|r l IH]; cbn [fold_right]; [apply (to_Z_zero A law)|].
+        unfold sum_least. generalize R. intros l.
+        induction l as [|r l IH]; cbn [fold_right]; [apply (to_Z_zero A law)|].
         now rewrite (add_law A law), IH.
     Qed.
 
@@ -386,7 +395,9 @@ Section Stratum.
       - intros <-%some_is. unfold failures. rewrite count_over, (over_ext _ _ (fun _ => 0 * 0)), over_scale; [lia|].
         intros s Hs. destruct (in_stratum q y s) eqn:Hin; [|reflexivity]. destruct (bad s) eqn:Hbad; [|reflexivity].
         pose proof (few_if_bad s Hs Hin Hbad). lia.
-      - destruct (cells <=? b); [discriminate|]. intros <-%some_is. destruct Hnear as [Hn _]. fold R in Hn.
+      - destruct (cells <=? b); [discriminate|]. intros <-%some_is.
+        assert (Hm1 : 2 ^ slot - 1 <> 0) by (assert (0 <= Z.of_nat v ^ Z.of_nat n) by (apply Z.pow_nonneg; lia); lia).
+        rewrite <- Z.mod_eq by assumption. destruct Hnear as [Hn _]. fold R in Hn.
         set (w := slot * (b + 1)). set (rows := spread _ _ _). assert (Hw : 0 <= w) by (unfold w; lia).
         assert (Hrows : map pair_Z rows = map (halves y) (map (fun f t => monomial slot b (f t)) (map number R))).
         { unfold rows. rewrite spread_map. fold R. rewrite !map_map. apply map_ext_in. intros r Hr.
@@ -394,7 +405,8 @@ Section Stratum.
         assert (Hns : nonneg y (map number R)).
         { apply Forall_map, Forall_forall. intros r Hr t Ht. apply least_le; [now apply spread_rows|exact Ht]. }
         assert (HL : length (map number R) = n) by now rewrite map_length.
-        erewrite <- (grid_count q y v slot b); [|lia|exact Hb|exact Hns|unfold holds; now rewrite HL|exact Hqy|exact Hy|].
+        erewrite <- (grid_count q y v slot b);
+          [|lia|exact Hb|exact Hns|unfold holds; now rewrite HL|exact Hqy|exact Hy|].
         + rewrite HL. unfold failures. rewrite !count_over. apply over_le. intros s Hs. unfold few.
           destruct (in_stratum q y s) eqn:Hin; [|reflexivity]. destruct (bad s) eqn:Hbad; cbn [andb one].
           * pose proof (few_if_bad s Hs Hin Hbad) as [_ H]. apply Z.leb_le in H. now rewrite H.

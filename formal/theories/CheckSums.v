@@ -69,10 +69,16 @@ Section Sums.
   Let v := n_vocab D.
   Let n := (n_k D - 1)%nat.
 
+  (** Sizes of the strata of target y, in units of 2^-UNIT: that of the last token y, and that of another. *)
+  Definition stratum_sizes : list (Z * Z) :=
+    map (fun y => let rows := repeat (of_Z A (Z.of_nat y), of_Z A 1) n in
+      let size same := Z.shiftl (to_Z A (passed A (fun a => a) rows (start A (negb same)) (start A same))) UNIT in
+      (size true, size false)) (seq 0 v).
+
   (** Wrong sequences of stratum (q, y). W: weights of q by position and token; pW: those before the last, pooled. *)
   Definition stratum_bound (tab : tables T) (slot cells bits : Z) (tilts steps : hints) (W pW : list (list (T * T)))
-    (ps : list (list (problem (T := T)))) (q y : nat) : Z :=
-    let size := 2 ^ UNIT * stratum_size n q y in
+    (ps : list (list (problem (T := T)))) (sizes : list (Z * Z)) (q y : nat) : Z :=
+    let size := (if (q =? y)%nat then fst else snd) (nth y sizes (0, 0)) in
     let own := nth q (nth n W []) (zero, zero) in
     let bound tilt step p :=
       problem_bound tab n (pooled o) slot cells bits size q y tilt step (terms_of A (near o) pW own q y p) in
@@ -89,13 +95,14 @@ Section Sums.
     let direct := columns A v (direct_floor A D b) in
     let ps := problems A (rival o) (pooled o) n V direct in
     let Ws := weights A D tab in
+    let sizes := stratum_sizes in
     sumZ (fun q =>
       let pW := nth q Ws (0, []) in
       let W := snd pW in
       let before := pooled_rows (pooled o) (wider A) (firstn n W) in
       let of_q := ps q in
       sumZ (fun y => if (q <=? y)%nat
-        then stratum_bound tab slot cells (fst pW + b) tilts steps W before of_q q y else 0) v) v.
+        then stratum_bound tab slot cells (fst pW + b) tilts steps W before of_q sizes q y else 0) v) v.
 
   Definition right_by_sums : Z :=
     if well_formed D && (2 <=? v)%nat then total_sequences D - wrong_bound / 2 ^ UNIT else 0.
@@ -124,7 +131,8 @@ Section Sums.
 
     (** Wrong against one of some rivals. *)
     Definition beaten (R : list nat) (s : list nat) : bool :=
-      existsb (fun a => if Rlt_dec (logit M (token (s ++ [q])) a) (logit M (token (s ++ [q])) y) then false else true) R.
+      let x := token (s ++ [q]) in
+      existsb (fun a => if Rlt_dec (logit M x a) (logit M x y) then false else true) R.
 
     Notation all := (sequences n v).
     Notation size := (2 ^ UNIT * stratum_size n q y).
@@ -141,7 +149,8 @@ Section Sums.
       <= problem_bound (exp_tables A) n (pooled o) slot cells bits size q y tilt step
            (terms_of A (near o) pW weight q y p).
     Proof.
-      intros HR Hv Hp. set (tm := terms_of _ _ _ _ _ _ _). assert (Hfar : (n_far tm <= y)%nat) by (unfold tm, terms_of; cbn [n_far]; lia).
+      intros HR Hv Hp. set (tm := terms_of _ _ _ _ _ _ _).
+      assert (Hfar : (n_far tm <= y)%nat) by (unfold tm, terms_of; cbn [n_far]; lia).
       assert (Hnear : length (spread (pooled o) n (Terms.near tm)) = n /\ forall i, (i < n)%nat ->
         length (nth i (spread (pooled o) n (Terms.near tm)) []) = S (y - n_far tm)).
       { destruct R as [|a R]; [congruence|].
@@ -151,7 +160,8 @@ Section Sums.
       { intros s Hs Hin (a & Ha & Hl)%existsb_exists. destruct (Rlt_dec _ _) as [|Hn]; [discriminate|].
         apply (terms_correct A law M n (pooled o) (near o) q y a p V direct_path pW weight B F); auto.
         apply Rnot_lt_le in Hn. exact Hn. }
-      pose proof (at_most_size (beaten R)) as HS. unfold problem_bound. set (by_moment := if 0 <? fst tilt then _ else _).
+      pose proof (at_most_size (beaten R)) as HS. unfold problem_bound.
+      set (by_moment := if 0 <? fst tilt then _ else _).
       assert (HM : 2 ^ UNIT * count (fun s => in_stratum q y s && beaten R s) all <= by_moment).
       { unfold by_moment. destruct (Z.ltb_spec 0 (fst tilt)); [|exact HS].
         destruct (moment _ _ _ _ _ _ _ _ _) as [z|] eqn:E; [|exact HS].
@@ -174,7 +184,8 @@ Section Sums.
       - rewrite count_over, (over_ext _ _ (fun _ => 0 * 0)), over_scale; [lia|]. intros s _. now rewrite andb_false_r.
       - specialize (Hb p R (hint q y tilts) (hint q y steps) (or_introl eq_refl) Hp) as H1.
         specialize (IH (fun p R tilt step HR => Hb p R tilt step (or_intror HR)) (tl tilts) (tl steps)).
-        rewrite count_over in H1. rewrite count_over in IH. rewrite count_over. assert (HU : 0 <= 2 ^ UNIT) by now apply Z.pow_nonneg.
+        rewrite count_over in H1. rewrite count_over in IH. rewrite count_over.
+        assert (HU : 0 <= 2 ^ UNIT) by now apply Z.pow_nonneg.
         apply Z.le_trans with (2 ^ UNIT * over all (fun s => one (in_stratum q y s && beaten R s)
           + one (in_stratum q y s && existsb (fun R => beaten R s) Rs))).
         + apply Z.mul_le_mono_nonneg_l; [assumption|]. apply over_le. intros s _.
@@ -185,7 +196,8 @@ Section Sums.
     Lemma wrong_beaten s : In s all -> in_stratum q y s = true -> wrong M q s = true ->
       existsb (fun R => beaten R s) (rivals_of v (rival o) y) = true.
     Proof.
-      intros [Ls _]%in_sequences Hin Hwrong. apply existsb_exists. unfold wrong in Hwrong. apply negb_true_iff in Hwrong.
+      intros [Ls _]%in_sequences Hin Hwrong. apply existsb_exists. unfold wrong in Hwrong.
+      apply negb_true_iff in Hwrong.
       pose proof (largest_of_stratum q y s Hin) as HL. rewrite app_length, Ls, Nat.add_1_r in HL.
       unfold is_correct in Hwrong. change (k M) with (n_k D) in Hwrong. rewrite HK, HL in Hwrong. cbv zeta in Hwrong.
       change (d_vocab M) with v in Hwrong.
@@ -202,7 +214,8 @@ Section Sums.
     Lemma rivals_nonempty R : (2 <= v)%nat -> In R (rivals_of v (rival o) y) ->
       R <> [] /\ forall a, In a R -> (a < v)%nat.
     Proof.
-      intros Hv HR. assert (H : forall a, In a (others y (seq 0 v)) -> (a < v)%nat) by (intros a; rewrite in_others; tauto).
+      intros Hv HR. assert (H : forall a, In a (others y (seq 0 v)) -> (a < v)%nat)
+        by (intros a; rewrite in_others; tauto).
       assert (C : R = others y (seq 0 v) \/ exists a, R = [a] /\ In a (others y (seq 0 v))).
       { unfold rivals_of in HR. destruct (rival o); try (left; destruct HR as [HR|[]]; now symmetry).
         right. apply in_map_iff in HR as (a & <- & Ha). now exists a. }
@@ -212,12 +225,26 @@ Section Sums.
       - split; [congruence|]. intros b [<-|[]]. now apply H.
     Qed.
 
+    Lemma stratum_sizes_correct : (if (q =? y)%nat then fst else snd) (nth y stratum_sizes (0, 0)) = size.
+    Proof.
+      unfold stratum_sizes. rewrite Tables.nth_map_seq by exact Hy. cbv zeta.
+      assert (H : forall same, Z.shiftl (to_Z A (passed A (fun a => a) (repeat (of_Z A (Z.of_nat y), of_Z A 1) n)
+        (start A (negb same)) (start A same))) UNIT
+        = 2 ^ UNIT * pass (repeat (Z.of_nat y, 1) n) (one (negb same)) (one same)).
+      { intros same. rewrite Z.shiftl_mul_pow2, Z.mul_comm by easy. f_equal.
+        rewrite (passed_correct A law _ (fun a => a)), reduced_pass_id, !(start_correct A law) by reflexivity. f_equal.
+        generalize n as m. induction m as [|m IH]; [reflexivity|]. cbn [repeat map fst snd].
+        now rewrite IH, !(of_Z_law A law). }
+      unfold stratum_size, stratum_sum. cbn [fst snd]. destruct (q =? y)%nat; apply H.
+    Qed.
+
     Theorem stratum_bound_correct ps tilts steps : (2 <= v)%nat ->
       fit_all A v (pooled o) n V direct_path (rival o) q y (nth y ps []) ->
       2 ^ UNIT * count (fun s => in_stratum q y s && wrong M q s) all
-      <= stratum_bound (exp_tables A) slot cells bits tilts steps W pW ps q y.
+      <= stratum_bound (exp_tables A) slot cells bits tilts steps W pW ps stratum_sizes q y.
     Proof.
-      intros Hv Hfit. unfold stratum_bound. apply Z.min_glb; [apply at_most_size|].
+      intros Hv Hfit. unfold stratum_bound. cbv zeta. rewrite stratum_sizes_correct.
+      apply Z.min_glb; [apply at_most_size|].
       eapply Z.le_trans; [|apply over_problems_correct with (Rs := rivals_of v (rival o) y); [|exact Hfit]].
       - apply Z.mul_le_mono_nonneg_l; [now apply Z.pow_nonneg|]. rewrite !count_over. apply over_le. intros s Hs.
         destruct (in_stratum q y s) eqn:Hin; [|cbn; lia]. destruct (wrong M q s) eqn:Hwr; cbn [andb one].
@@ -234,12 +261,15 @@ Section Sums.
     Proof.
       destruct (shapes D Hwf) as [Hk _]. assert (HK : n_k D = S n) by (unfold n; lia).
       unfold wrong_bound. set (slot := Z.log2 _ + 2). set (cells := match grid o with Some (_, c) => c | None => 0 end).
-      set (tl := map (triangle v) (tilts o)). set (st := map (triangle v) match grid o with Some (l, _) => l | None => [] end).
-      set (b := logit_bits A D). set (V := map (attended_floor A D b) _). set (direct_path := columns A v (direct_floor A D b)).
+      set (tl := map (triangle v) (tilts o)).
+      set (st := map (triangle v) match grid o with Some (l, _) => l | None => [] end).
+      set (b := logit_bits A D). set (V := map (attended_floor A D b) _).
+      set (direct_path := columns A v (direct_floor A D b)).
       set (ps := problems A (rival o) (pooled o) n V direct_path). set (Ws := weights A D (exp_tables A)). cbv zeta.
       set (before q := pooled_rows (pooled o) (wider A) (firstn n (snd (nth q Ws (0, []))))).
       apply (wrong_by_stratum M n (2 ^ UNIT) (fun q y => stratum_bound (exp_tables A) slot cells
-        (fst (nth q Ws (0, [])) + b) tl st (snd (nth q Ws (0, []))) (before q) (ps q) q y) HK); [now apply Z.pow_nonneg|].
+        (fst (nth q Ws (0, [])) + b) tl st (snd (nth q Ws (0, []))) (before q) (ps q) stratum_sizes q y) HK);
+        [now apply Z.pow_nonneg|].
       intros q y Hqy Hy. change (d_vocab M) with v in *. assert (Hq : (q < v)%nat) by lia.
       destruct (weights_correct A law D Hwf q Hq) as (F & HF & LW & HW). fold Ws M in LW, HW.
       assert (LV : length V = S n) by (unfold V; now rewrite length_map_seq).

@@ -29,8 +29,10 @@ Lemma congruent_add m a b c d : congruent m a b -> congruent m c d -> congruent 
 Proof. intros [x Hx] [y Hy]. exists (x + y). lia. Qed.
 
 Lemma congruent_mul m a b c d : congruent m a b -> congruent m c d -> congruent m (a * c) (b * d).
-Proof. intros [x Hx] [y Hy]. exists (x * c + b * y). replace a with (b + x * m) by lia. replace c with (d + y * m) by lia.
-  ring. Qed.
+Proof.
+  intros [x Hx] [y Hy]. exists (x * c + b * y). replace a with (b + x * m) by lia.
+  replace c with (d + y * m) by lia. ring.
+Qed.
 
 Lemma congruent_residue m a b : 0 <= b < m -> congruent m a b -> a mod m = b.
 Proof. intros Hb [x Hx]. symmetry. apply Z.mod_unique_pos with x; lia. Qed.
@@ -143,8 +145,8 @@ Section Grid.
       - rewrite over_scale_r, Z.pow_add_r, Z.mul_comm by lia. pose proof (Z.pow_pos_nonneg X (b) HX).
         unfold holds in room. change (X ^ 1) with (X * 1). nia. }
     assert (Hpass : congruent modulus
-      (reduced_pass (fun a => a mod modulus) (map (halves y) (map (fun f t => monomial (f t)) ns)) (one (negb (q =? y)%nat))
-        (one (q =? y)%nat)) sum_low).
+      (reduced_pass (fun a => a mod modulus) (map (halves y) (map (fun f t => monomial (f t)) ns))
+        (one (negb (q =? y)%nat)) (one (q =? y)%nat)) sum_low).
     { eapply congruent_trans.
       - apply reduced_pass_congruent; [|apply congruent_refl|apply congruent_refl]. intros a.
         exists (- (a / modulus)). assert (modulus <> 0) by lia. pose proof (Z.div_mod a modulus). lia.
@@ -154,7 +156,8 @@ Section Grid.
         apply product_low; [exact Hns|now apply in_sequences in Hs|now apply (stratum_upto q y)]. }
     rewrite count_over. symmetry. apply congruent_residue.
     - split; [apply Hnn; intros s _; destruct (few s); cbn; lia|]. unfold holds in room. lia.
-    - eapply congruent_trans; [exact Hz|]. unfold found. rewrite (congruent_residue _ _ _ Hrange Hpass). apply over_congruent. intros s _. unfold few.
+    - eapply congruent_trans; [exact Hz|]. unfold found. rewrite (congruent_residue _ _ _ Hrange Hpass).
+      apply over_congruent. intros s _. unfold few.
       destruct (in_stratum q y s) eqn:E; [|apply congruent_refl]. cbn [one andb]. rewrite Z.mul_1_l.
       apply low_one; [exact Hns|now apply (stratum_upto q y)].
   Qed.

@@ -1,4 +1,4 @@
-(** * Terms of a stratum: integers below c g_i(t) for all rivals of a problem
+(** * Margins of the problems of a target
 
     A problem of target y stands for some rivals o. Its margins are integers m_i(t), by position and token, and d, by
     last token q, with
@@ -7,19 +7,15 @@
 
     V and D the logits rounded down, so two units make up for the rounding. The four kinds of rivals differ in how
     they get there: all rivals in one problem by the largest other output, in V and D apart (plain), after moving a row
-    from D to V (centred; any row is sound), or in V + D (joint); or every rival in a problem of its own. A margin times
-    an attention weight, the lower bound of the weight if the margin is at least zero and else the upper, is below the
-    term of the separable margin (TableForm.v).
+    from D to V (centred; any row is sound), or in V + D (joint); or every rival in a problem of its own. With pooled
+    positions the least margin over the positions before the last stands for all of them.
 
-    With pooled positions the least margin, the least and the greatest weight over the positions before the last stand
-    for all of them. Far tokens t <= y - near share min(0, least margin) times their greatest weight.
-
-    Source: `pessimal.kernel.rules.rivals`, `pessimal.kernel.rules.terms`.
+    Source: `pessimal.kernel.rules.rivals`.
 
     Contents:
-      zip — two lists in step; exclusive — largest entries over all other rows.
-      problem, problems — margins; problems_correct — the inequality above.
-      row_terms, far_term, own_term — terms; terms_correct — they are below c g_i(t). *)
+      zip, pool, spread, others — lists in step, one row for many, all but one.
+      exclusive — entry by entry the largest of all other rows.
+      problem, problems — margins; fits, problems_correct — the inequality above. *)
 
 From Coq Require Import Reals ZArith List Bool Arith Lra Lia.
 From Pessimal Require Import Integers Statement Sums TableForm.
@@ -72,9 +68,11 @@ Lemma pooled_correct {X} pooled (op : X -> X -> X) (le : X -> X -> Prop) (d : X)
 Proof.
   intros Refl Trans Op n l Hn H. unfold spread, pooled_rows. destruct pooled.
   - destruct l as [|r l]; cbn [pool length] in *; [subst; split; [reflexivity|lia]|].
-    destruct (pool_correct op le d w Refl Trans Op l r (H r (or_introl eq_refl)) (fun s Hs => H s (or_intror Hs))) as [L C].
+    destruct (pool_correct op le d w Refl Trans Op l r (H r (or_introl eq_refl)) (fun s Hs => H s (or_intror Hs)))
+      as [L C].
     split; [apply repeat_length|]. intros i Hi. rewrite (nth_indep _ [] (fold_left (zip op) l r)), nth_repeat
-      by (rewrite repeat_length; exact Hi). split; [exact L|]. intros t Ht. apply C; [|exact Ht]. apply nth_In. cbn. lia.
+      by (rewrite repeat_length; exact Hi). split; [exact L|]. intros t Ht. apply C; [|exact Ht].
+    apply nth_In. cbn. lia.
   - split; [exact Hn|]. intros i Hi. split; [apply H, nth_In; lia|]. intros t Ht. apply Refl.
 Qed.
 
@@ -207,7 +205,8 @@ Section Margins.
   Lemma suffixes_correct L : (forall r, In r L -> length r = v) ->
     well (hd None (suffixes L)) /\ forall r, In r L -> covers (hd None (suffixes L)) r.
   Proof.
-    induction L as [|s L IH]; intros H; [split; [exact I|intros r []]|]. destruct IH as [W C]; [intros; apply H; now right|].
+    induction L as [|s L IH]; intros H; [split; [exact I|intros r []]|].
+    destruct IH as [W C]; [intros; apply H; now right|].
     assert (Hs : well (Some s)) by (apply H; now left). cbn [suffixes hd]. split; [now apply join_well|].
     intros r [<-|Hr]; apply join_covers; auto. left. split; [exact Hs|reflexivity].
   Qed.
@@ -219,7 +218,8 @@ Section Margins.
       dominates (nth y (exclusive_from before L (suffixes L)) []) (nth o L [])).
   Proof.
     induction L as [|s L IH]; intros H before W; [split; [reflexivity|cbn; lia]|].
-    assert (Hs : well (Some s)) by (apply H; now left). assert (HL : forall r, In r L -> length r = v) by (intros; apply H; now right).
+    assert (Hs : well (Some s)) by (apply H; now left).
+    assert (HL : forall r, In r L -> length r = v) by (intros; apply H; now right).
     destruct (suffixes_correct L HL) as [WL CL]. pose proof (join_well _ _ W Hs) as WB.
     destruct (IH HL _ WB) as [Len C]. cbn [suffixes exclusive_from]. split; [cbn [length]; now rewrite Len|].
     assert (Take : forall x r, covers x r -> dominates match x with None => [] | Some z => z end r).
@@ -260,7 +260,8 @@ Section Margins.
       (zip (fun L X => margin slack (nth y L []) (nth y X [])) tables (map exclusive tables)).
   Proof.
     intros HF Hy Ho Hne i Hi. rewrite (zip_nth _ [] (exclusive [])) by (rewrite ?map_length; exact Hi).
-    rewrite map_nth. set (L := nth i tables []). assert (HS : square L) by (rewrite Forall_forall in HF; now apply HF, nth_In).
+    rewrite map_nth. set (L := nth i tables []).
+    assert (HS : square L) by (rewrite Forall_forall in HF; now apply HF, nth_In).
     pose proof (exclusive_correct L y o HS Hy Ho Hne) as E. pose proof (proj2 HS y Hy) as Ly. split.
     - unfold margin. destruct E as [E _]. rewrite zip_length. lia.
     - intros t Ht. now apply margin_correct.
@@ -314,8 +315,8 @@ Section Margins.
       assert (L : length (firstn n rows) = n) by (rewrite firstn_length; lia).
       assert (Hf : forall i, (i < n)%nat -> nth i (firstn n rows) [] = nth i rows []).
       { intros i Hi. rewrite <- (firstn_skipn n rows) at 2. rewrite app_nth1 by lia. reflexivity. }
-      destruct (pooled_correct pooled smaller (fun a b => to_Z A a <= to_Z A b) zero v) with (n := n) (l := firstn n rows)
-        as [P1 P2]; auto using smaller_le with zarith.
+      destruct (pooled_correct pooled smaller (fun a b => to_Z A a <= to_Z A b) zero v) with (n := n)
+        (l := firstn n rows) as [P1 P2]; auto using smaller_le with zarith.
       - intros s (i & Hi & <-)%(In_nth _ _ []). rewrite Hf by lia. apply H. lia.
       - split; [exact P1|]. split; [|apply H; auto]. intros i Hi. destruct (P2 i Hi) as [P3 P4]. split; [exact P3|].
         intros t Ht. specialize (P4 t Ht). rewrite Hf in P4 by exact Hi.
@@ -337,7 +338,9 @@ Section Margins.
       Forall2 (fun p R => forall o, In o R -> fits q y p o) ps (rivals_of rival y).
 
     Lemma nth_map_seq {X} (f : nat -> X) m i d : (i < m)%nat -> nth i (map f (seq 0 m)) d = f i.
-    Proof. intros H. rewrite (nth_indep _ d (f m)) by now rewrite map_length, seq_length. now rewrite map_nth, seq_nth. Qed.
+    Proof.
+      intros H. rewrite (nth_indep _ d (f m)) by now rewrite map_length, seq_length. now rewrite map_nth, seq_nth.
+    Qed.
 
     Lemma nth_map_lt {X Y} (f : X -> Y) l i a b : (i < length l)%nat -> nth i (map f l) b = f (nth i l a).
     Proof. intros H. rewrite (nth_indep _ b (f a)) by now rewrite map_length. apply map_nth. Qed.
@@ -358,7 +361,8 @@ Section Margins.
       below slack tables y o rows -> fits q y (problem_of pooled n rows) o.
     Proof.
       intros Hq Hy Ho L Hn Hc Hb. apply problem_fits; [exact Hq|lia|]. intros i Hi.
-      destruct (Hb i ltac:(lia)) as [L' B]. split; [exact L'|]. intros t Ht. specialize (B t Ht). specialize (Hc y o i t Hy Ho Hi Ht).
+      destruct (Hb i ltac:(lia)) as [L' B]. split; [exact L'|]. intros t Ht. specialize (B t Ht).
+      specialize (Hc y o i t Hy Ho Hi Ht).
       destruct (Nat.ltb_spec (S n) (length tables)) as [H|H].
       - destruct (Hb (S n) H) as [_ B']. specialize (B' q Hq). lia.
       - rewrite (nth_overflow rows (n := S n)) by lia. destruct q; cbn [nth]; rewrite to_Z_zero; lia.
@@ -369,7 +373,8 @@ Section Margins.
       fit_all rival q y (nth y (one_problem pooled n slack tables) []).
     Proof.
       intros Hr Hq Hy [HF Hn] Hc. unfold one_problem. rewrite head_square, nth_map_seq by (assumption || lia).
-      unfold fit_all. replace (rivals_of rival y) with [others y (seq 0 v)] by (destruct rival; reflexivity || now destruct Hr).
+      unfold fit_all. replace (rivals_of rival y) with [others y (seq 0 v)]
+        by (destruct rival; reflexivity || now destruct Hr).
       constructor; [|constructor]. intros o [Ho Hne]%in_others. apply (below_fits slack tables); auto.
       - rewrite zip_length, map_length. lia.
       - now apply one_rows.
@@ -404,7 +409,8 @@ Section Margins.
       rewrite !(app_nth1 V) by lia. rewrite !(app_nth2 V), HK, Nat.sub_diag by lia. cbn [nth]. unfold gap. lia.
     Qed.
 
-    Lemma centred_close c q : length c = v -> (q < v)%nat -> let tables := map (plus_rows c) V ++ [plus_rows (map (sub A zero) c) D] in
+    Lemma centred_close c q : length c = v -> (q < v)%nat ->
+      let tables := map (plus_rows c) V ++ [plus_rows (map (sub A zero) c) D] in
       framed tables /\ close 1 tables q.
     Proof.
       intros Hc Hq. assert (Hm : length (map (sub A zero) c) = v) by now rewrite map_length. split.
@@ -420,7 +426,8 @@ Section Margins.
     Lemma joint_close q : (q < v)%nat -> let tables := map (plus_rows (map (fun r => nth q r zero) D)) V in
       framed tables /\ close 2 tables q.
     Proof.
-      intros Hq. destruct HD as [LD _]. assert (Hc : length (map (fun r => nth q r zero) D) = v) by now rewrite map_length.
+      intros Hq. destruct HD as [LD _]. assert (Hc : length (map (fun r => nth q r zero) D) = v)
+        by now rewrite map_length.
       split; [split; [now apply plus_rows_framed|rewrite map_length; lia]|]. intros y o i t Hy Ho Hi Ht.
       rewrite map_length, HK. destruct (Nat.ltb_spec (S n) (S n)); [lia|]. rewrite (nth_map_lt _ _ _ []) by lia.
       pose proof (position i Hi) as HS. rewrite !plus_rows_entry by assumption.

@@ -80,9 +80,7 @@ Proof.
   induction n as [|n IH]; intros F; rewrite over_sequences; [reflexivity|].
   rewrite (sumZ_ext _ (fun t => sumZ (fun q => over (sequences n v) (fun s => F (t :: s ++ [q]))) v)).
   2:{ intros t _. apply IH. }
-  assert (Hs : forall f m, sumZ (fun i => sumZ (f i) v) m = sumZ (fun j => sumZ (fun i => f i j) m) v).
-  { intros f m. induction m as [|m IHm]; cbn; [symmetry; apply sumZ_zero|]. now rewrite IHm, <- sumZ_plus. }
-  rewrite Hs. apply sumZ_ext. intros q _. now rewrite over_sequences.
+  rewrite sumZ_swap. apply sumZ_ext. intros q _. now rewrite over_sequences.
 Qed.
 
 Lemma size_of_all n v : over (sequences n v) (fun _ => 1) = Z.of_nat v ^ Z.of_nat n.

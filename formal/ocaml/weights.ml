@@ -1,0 +1,194 @@
+(* Weights: a safetensors file to exact integers, section 3 of docs/certificate-format.md.
+
+   Only models that the theorem is about are read: one head, no biases, no LayerNorm, no MLP. Of any other file there
+   is no verdict. A float is a dyadic number, so all weights are integers over one power of two. *)
+
+exception Unreadable of string
+
+type tensor = { dtype : string; shape : int list; raw : string }
+
+type t = {
+  k : int; d_vocab : int; d_vocab_out : int; d_model : int; d_head : int;
+  attn_scale : string;
+  record : Json.t;  (* the architecture record *)
+  sha256 : string;
+  tensors : (string * tensor) list;
+}
+
+(* What a user states, which wins over the metadata of the file. *)
+type stated = { stated_k : int option; stated_scale : string option }
+
+let refuse format = Printf.ksprintf (fun text -> raise (Unreadable text)) format
+let max_header, max_side, max_exponent_span, max_k = 1 lsl 20, 1 lsl 16, 640, 4096
+let root_scale = "1/sqrt(d_head)"
+
+(* In the order of the digest. *)
+let names = ["W_E"; "W_K"; "W_O"; "W_Q"; "W_U"; "W_V"; "W_pos"]
+
+let short_name = function
+  | "embed.W_E" -> "W_E"
+  | "pos_embed.W_pos" -> "W_pos"
+  | "unembed.W_U" -> "W_U"
+  | "blocks.0.attn.W_Q" -> "W_Q"
+  | "blocks.0.attn.W_K" -> "W_K"
+  | "blocks.0.attn.W_V" -> "W_V"
+  | "blocks.0.attn.W_O" -> "W_O"
+  | name -> name
+
+let is_buffer name = name = "blocks.0.attn.mask" || name = "blocks.0.attn.IGNORE"
+let has_head_axis name = List.mem name ["W_Q"; "W_K"; "W_V"; "W_O"]
+
+let item_bytes = function
+  | "BOOL" | "U8" | "I8" -> 1
+  | "F16" | "BF16" | "I16" -> 2
+  | "F32" | "I32" -> 4
+  | "F64" | "I64" -> 8
+  | dtype -> refuse "unknown dtype %S" dtype
+
+(* Numbers of the file, in order; each is finite. *)
+let floats name { dtype; raw; _ } =
+  let item, at =
+    if dtype = "<f4" then 4, fun i -> Int32.float_of_bits (String.get_int32_le raw (4 * i))
+    else 8, fun i -> Int64.float_of_bits (String.get_int64_le raw (8 * i)) in
+  let found = Array.init (String.length raw / item) at in
+  if not (Array.for_all Float.is_finite found) then refuse "tensor %s holds a NaN or an infinity" name;
+  let exponent x = if x = 0. then None else Some (snd (Float.frexp x)) in
+  let exponents = List.filter_map exponent (Array.to_list found) in
+  let largest, least = List.fold_left max min_int exponents, List.fold_left min max_int exponents in
+  if exponents <> [] && largest - least > max_exponent_span then
+    refuse "tensor %s has exponents spanning more than %d bits" name max_exponent_span;
+  found
+
+(* A finite float is n 2^e with n odd, or 0. *)
+let odd_part x =
+  let m, e = Float.frexp x in
+  let rec halve n e = if n <> 0 && n land 1 = 0 then halve (n asr 1) (e + 1) else (n, e) in
+  halve (int_of_float (Float.ldexp m 53)) (if x = 0. then 0 else e - 53)
+
+(* One entry of the header: name, dtype, shape and the range of its bytes. *)
+let entry n_body (name, json) =
+  match json with
+  | Json.Obj ["data_offsets", List [Int start; Int stop]; "dtype", Str dtype; "shape", List sides] ->
+    let side = function
+      | Json.Int n when Z.sign n > 0 && Z.leq n (Z.of_int max_side) -> n
+      | _ -> refuse "tensor %S: sides are from 1 to %d" name max_side in
+    let shape = List.map side sides in
+    let needed = Z.mul (Container.entries shape) (Z.of_int (item_bytes dtype)) in
+    let fits = Z.sign start >= 0 && Z.leq stop (Z.of_int n_body) && Z.equal (Z.sub stop start) needed in
+    if List.length sides > 8 || not fits then refuse "tensor %S: its bytes do not match dtype and shape" name;
+    (name, dtype, List.map Z.to_int shape, Z.to_int start, Z.to_int stop)
+  | _ -> refuse "tensor %S: an entry has exactly dtype, shape, data_offsets" name
+
+(* The canonical tensor of an entry, its head axis left out; None for a buffer. *)
+let tensor body (long_name, dtype, shape, start, stop) =
+  let name = short_name long_name in
+  if is_buffer long_name then None
+  else begin
+    if not (List.mem name names) then refuse "tensor %S is none of those covered: %s" name (String.concat ", " names);
+    let shape =
+      match shape with
+      | [heads; rows; columns] when has_head_axis name ->
+        if heads <> 1 then refuse "tensor %s has %d heads; covered are models of one head" name heads;
+        [rows; columns]
+      | [_; _] -> shape
+      | _ -> refuse "tensor %s has %d axes" name (List.length shape) in
+    let dtype =
+      match dtype with "F32" -> "<f4" | "F64" -> "<f8" | _ -> refuse "tensor %s has dtype %s" name dtype in
+    Some (name, { dtype; shape; raw = String.sub body start (stop - start) })
+  end
+
+(* Every byte of the body belongs to exactly one entry. *)
+let require_tiling n_body entries =
+  let spans = List.sort compare (List.map (fun (_, _, _, start, stop) -> (start, stop)) entries) in
+  let follow covered (start, stop) = if start = covered then stop else refuse "tensors overlap or leave a hole" in
+  if List.fold_left follow 0 spans <> n_body then refuse "bytes that belong to no tensor, or a truncated file"
+
+(* Header entries and metadata. *)
+let parse data =
+  match Container.split ~limit:max_header data with
+  | None -> refuse "not a safetensors file: the length of its header does not fit"
+  | Some (header, start) ->
+    let fields =
+      match Json.parse ~canonical:false header with
+      | Json.Obj fields -> fields
+      | _ | exception Json.Malformed -> refuse "not a safetensors file: the header is not a JSON object" in
+    let text = function key, Json.Str value -> (key, value) | _ -> refuse "the metadata is not a map of strings" in
+    let metadata =
+      match List.assoc_opt "__metadata__" fields with
+      | None -> []
+      | Some (Json.Obj pairs) -> List.map text pairs
+      | Some _ -> refuse "the metadata is not a map of strings" in
+    let n_body = String.length data - start in
+    let entries = List.map (entry n_body) (List.remove_assoc "__metadata__" fields) in
+    require_tiling n_body entries;
+    (List.filter_map (tensor (String.sub data start n_body)) entries, metadata)
+
+(* What the metadata says fits a model without LayerNorm. *)
+let require_covered metadata =
+  let one_of key allowed =
+    match List.assoc_opt key metadata with
+    | Some value when not (List.mem value allowed) -> refuse "metadata %s=%S is not covered" key value
+    | _ -> () in
+  one_of "normalization_type" [""; "None"; "none"];
+  one_of "positional_embedding_type" ["standard"];
+  one_of "attention" ["causal-softmax"]
+
+let positions n_ctx metadata stated =
+  let is_number text = text <> "" && String.length text <= 6 && String.for_all (fun c -> '0' <= c && c <= '9') text in
+  let k =
+    match stated, List.assoc_opt "n_ctx" metadata with
+    | Some k, _ -> k
+    | None, None -> n_ctx
+    | None, Some text when is_number text -> int_of_string text
+    | None, Some text -> refuse "metadata n_ctx=%S is not a number of positions" text in
+  if k < 1 || k > min n_ctx max_k then refuse "k=%d positions asked of W_pos with %d rows" k n_ctx;
+  k
+
+let scale metadata stated =
+  match stated, List.assoc_opt "attn_scale" metadata with
+  | None, None -> root_scale
+  | Some scale, _ | None, Some scale ->
+    if scale <> root_scale && scale <> "1" then refuse "attn_scale is neither %s nor 1" root_scale;
+    scale
+
+let read data { stated_k; stated_scale } =
+  let tensors, metadata = parse data in
+  let tensors = List.sort (fun (a, _) (b, _) -> String.compare a b) tensors in
+  if List.map fst tensors <> names then refuse "a tensor of %s is missing or given twice" (String.concat ", " names);
+  require_covered metadata;
+  List.iter (fun (name, one) -> ignore (floats name one)) tensors;
+  let size name axis = List.nth (List.assoc name tensors).shape axis in
+  let d_vocab, d_model, n_ctx = size "W_E" 0, size "W_E" 1, size "W_pos" 0 in
+  let d_head, d_vocab_out = size "W_Q" 1, size "W_U" 1 in
+  let require name shape =
+    if (List.assoc name tensors).shape <> shape then refuse "tensor %s disagrees with another about an axis" name in
+  List.iter (fun name -> require name [d_model; d_head]) ["W_Q"; "W_K"; "W_V"];
+  List.iter2 require ["W_pos"; "W_O"; "W_U"] [[n_ctx; d_model]; [d_head; d_model]; [d_model; d_vocab_out]];
+  let k, attn_scale = positions n_ctx metadata stated_k, scale metadata stated_scale in
+  let n i = Json.Int (Z.of_int i) in
+  let record =
+    Json.Obj [
+      "attention", Str "causal-softmax"; "attn_scale", Str attn_scale; "biases", List [];
+      "d_head", n d_head; "d_model", n d_model; "d_vocab", n d_vocab; "d_vocab_out", n d_vocab_out;
+      "k", n k; "layers", n 1; "ln1", Str "none"; "ln_eps", Str "0/1"; "ln_final", Str "none";
+      "n_ctx", n n_ctx; "n_heads", n 1; "positional", Str "learned-absolute";
+    ] in
+  let parts (name, { dtype; shape; raw }) =
+    let shape = if has_head_axis name then 1 :: shape else shape in
+    [name; dtype; String.concat "" (List.map Container.eight shape); raw] in
+  let sha256 = Container.digest ("pessimal-weights/1" :: Json.print record :: List.concat_map parts tensors) in
+  { k; d_vocab; d_vocab_out; d_model; d_head; attn_scale; record; sha256; tensors }
+
+(* The weights as the theorem has them: integers over 2^bits, the first k positions. *)
+let dyadic { k; d_vocab; d_model; d_head; tensors; _ } =
+  let parts = List.map (fun (name, one) -> (name, Array.map odd_part (floats name one))) tensors in
+  let finest bits (_, numbers) = Array.fold_left (fun bits (_, e) -> max bits (-e)) bits numbers in
+  let bits = List.fold_left finest 0 parts in
+  let rows name n_rows n_columns =
+    let numbers = List.assoc name parts in
+    let integer (n, e) = Z.shift_left (Z.of_int n) (bits + e) in
+    List.init n_rows (fun i -> List.init n_columns (fun j -> integer numbers.((i * n_columns) + j))) in
+  { Checkers.n_k = k; n_vocab = d_vocab; n_model = d_model; n_head = d_head; bits;
+    dE = rows "W_E" d_vocab d_model; dpos = rows "W_pos" k d_model;
+    dQ = rows "W_Q" d_model d_head; dK = rows "W_K" d_model d_head; dV = rows "W_V" d_model d_head;
+    dO = rows "W_O" d_head d_model; dU = rows "W_U" d_model d_vocab }
