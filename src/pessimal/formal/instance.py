@@ -2,9 +2,10 @@ r"""A certificate and its weights as a Coq file that proves the claim.
 
 The theorem is $n \le$ `count_correct (real_model D)` (`formal/theories/Statement.v`) with n the claim of the
 certificate and D the exact weights, written as integers over one power of two. Its proof evaluates
-`right_by_position_minima` (`formal/theories/CheckPositionMinima.v`) in Coq's kernel. Nothing computed here is believed:
-a wrong n, and the file does not compile. What remains to trust is that the integers are those of the weights file,
-whose digest stands in a comment.
+`right_by_position_minima` (`formal/theories/CheckPositionMinima.v`) or `right_by_sums` (`CheckSums.v`, with the
+options and hints of the certificate) in Coq's kernel. Nothing computed here is believed: a wrong n, and the file does
+not compile; hints may be anything. What remains to trust is that the integers are those of the weights file, whose
+digest stands in a comment.
 
 Contents:
     FormalError — the certificate is outside what the development covers.
@@ -18,12 +19,16 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.certificate import Certificate
+from pessimal.kernel.rejection import Rejected
+from pessimal.kernel.rules.exponential_moment import tilts
+from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
+from pessimal.kernel.rules.terms import TermOptions, dyadics
 from pessimal.spec.architecture import SOFTMAX, Architecture
 from pessimal.spec.semantics import REAL
 from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 
-RULE = "position-minima"
+MINIMA, MOMENT, GRID = RULES = ("position-minima", "exponential-moment", "grid-count")
 TENSORS = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U")
 
 TEMPLATE = """\
@@ -38,7 +43,7 @@ TEMPLATE = """\
     To compare with the weights file: every float32 is such a fraction exactly. *)
 
 From Coq Require Import ZArith List.
-From Pessimal Require Import Integers Statement Tables CheckPositionMinima.
+From Pessimal Require Import Integers Statement Tables {modules}.
 Import ListNotations.
 
 {tensors}
@@ -47,15 +52,24 @@ Definition weights_of_file : dyadic := {{|
   n_k := {k}; n_vocab := {d_vocab}; n_model := {d_model}; n_head := {d_head}; bits := {bits};
   dE := W_E; dpos := W_pos; dQ := W_Q; dK := W_K; dV := W_V; dO := W_O; dU := W_U
 |}}.
-
+{options}
 Theorem {name} : ({correct} <= count_correct (real_model weights_of_file))%Z.
 Proof.
-  apply Z.le_trans with (right_by_position_minima big weights_of_file).
-  2: exact (right_by_position_minima_correct big weights_of_file big_lawful).
+  apply Z.le_trans with ({count}).
+  2: exact ({theorem} big_lawful).
   apply Z.leb_le. vm_cast_no_check (eq_refl true).
 Qed.
 
 Print Assumptions {name}.
+"""
+
+
+OPTIONS = """
+Definition options_of_certificate : options := {{|
+  rival := {rival}; pooled := {pooled}; near := {near};
+  tilts := {tilts};
+  grid := {grid}
+|}}.
 """
 
 
@@ -67,7 +81,7 @@ def _require_covered(arch: Architecture, certificate: Certificate) -> None:
     """Raise `FormalError` with the first reason why there is no theorem for this certificate."""
     shape = arch.shape
     conditions = (
-        (certificate.rule == RULE, f"there is a theorem for the rule {RULE} only, not for {certificate.rule}"),
+        (certificate.rule in RULES, f"there are theorems for {', '.join(RULES)} only, not for {certificate.rule}"),
         (certificate.task.get("name") == MaxOfK.name, f"the theorem is about {MaxOfK.name}"),
         (certificate.distribution.get("name") == "uniform", "the theorem counts sequences: uniform distribution only"),
         (certificate.semantics == REAL, "the theorem is about real arithmetic, not a float32 execution"),
@@ -101,12 +115,39 @@ def _literal(name: str, array: Float[np.ndarray, "rows columns"], bits: int) -> 
     return f"Definition {name} : list (list Z) := [\n  {body}\n]%Z."
 
 
+def _pairs(mantissa: np.ndarray, exponent: np.ndarray) -> str:
+    """Numbers m 2**e by problem and stratum."""
+    rows = [zip(*row, strict=True) for row in zip(mantissa.tolist(), exponent.tolist(), strict=True)]
+    body = ";\n    ".join("[" + "; ".join(f"({m}, {e})" for m, e in row) + "]" for row in rows)
+    return f"[{body}]%Z"
+
+
+def _options(certificate: Certificate, task: MaxOfK) -> str:
+    """Definition of the options and hints; empty for position minima."""
+    if certificate.rule == MINIMA:
+        return ""
+    hints = certificate.hints
+    try:
+        options = TermOptions.read(hints, task, 1, task.d_vocab)
+        mantissa, exponent = tilts(hints, task, options, 1)
+        grid = "None"
+        if certificate.rule == GRID:
+            steps = _pairs(*dyadics(hints, STEPS, mantissa.shape))
+            grid = f"Some ({steps}, {hints.number('cells', 1, MAX_CELLS)}%Z)"
+    except Rejected as rejected:
+        raise FormalError(f"the certificate would be rejected: {rejected.detail}") from rejected
+    return OPTIONS.format(
+        rival=options.rival.capitalize(), pooled=str(options.pooled).lower(), near=options.near,
+        tilts=_pairs(mantissa, exponent), grid=grid,
+    )  # fmt: skip
+
+
 def coq_instance(weights: Weights, certificate: Certificate, name: str) -> str:
     """The Coq file that proves the claim of a certificate.
 
     Args:
         weights: the model the certificate is about.
-        certificate: rule position-minima, task Max-of-K.
+        certificate: one of the rules `RULES`, task Max-of-K.
         name: of the theorem.
 
     Returns:
@@ -124,8 +165,14 @@ def coq_instance(weights: Weights, certificate: Certificate, name: str) -> str:
     tensors = {one: np.asarray(array, dtype=np.float64) for one, array in found.items()}
     tensors["W_pos"] = tensors["W_pos"][: shape.k]
     bits = _bits(tensors)
+    minima = certificate.rule == MINIMA
+    evaluator = "right_by_position_minima" if minima else "right_by_sums"
+    hinted = "" if minima else " options_of_certificate"
     return TEMPLATE.format(
         name=name, digest=weights.sha256, rule=certificate.rule, correct=certificate.correct, total=certificate.total,
         k=shape.k, d_vocab=shape.d_vocab, d_model=shape.d_model, d_head=shape.d_head, bits=bits,
         tensors="\n".join(_literal(one, array, bits) for one, array in tensors.items()),
+        modules="CheckPositionMinima" if minima else "Margins CheckSums",
+        options=_options(certificate, MaxOfK(shape.k, shape.d_vocab)), count=f"{evaluator} big weights_of_file{hinted}",
+        theorem=f"{evaluator}_correct big weights_of_file{hinted}",
     )  # fmt: skip
