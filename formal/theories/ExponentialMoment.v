@@ -17,8 +17,7 @@
       dominated, moment_bound — the theorem. *)
 
 From Coq Require Import Reals ZArith List Bool Arith Lra Lia.
-From Pessimal Require Import Statement Sums ClassSizes StratumSums.
-From Pessimal Require Exponential.
+From Pessimal Require Import Statement Sums Exponential ClassSizes StratumSums.
 Import ListNotations.
 Open Scope Z_scope.
 
@@ -122,10 +121,8 @@ Section Moment.
     - replace (prodR cs * exp (- IZR (total ns s) / u) * (c * exp (IZR T / u)))
         with (prodR cs * c * (exp (- IZR (total ns s) / u) * exp (IZR T / u))) by ring.
       rewrite <- exp_plus, <- (Rmult_1_r (prodR cs * c)) at 1. apply Rmult_le_compat_l; [nra|]. rewrite <- exp_0.
-      destruct (Req_dec (- IZR (total ns s) / u + IZR T / u) 0) as [->|Hne]; [lra|]. apply Rlt_le, Exponential.exp_lt.
-      replace (- IZR (total ns s) / u + IZR T / u) with ((IZR T - IZR (total ns s)) / u) in * by (field; lra).
-      assert (0 <= (IZR T - IZR (total ns s)) / u) by (apply Rmult_le_pos; [lra|apply Rlt_le, Rinv_0_lt_compat, Hu]).
-      lra.
+      apply exp_le. replace (- IZR (total ns s) / u + IZR T / u) with ((IZR T - IZR (total ns s)) / u) by (field; lra).
+      apply Rmult_le_pos; [lra|apply Rlt_le, Rinv_0_lt_compat, Hu].
     - apply Rmult_le_compat; try assumption; apply Rmult_le_pos; try lra; apply Rlt_le, exp_pos.
   Qed.
 End Moment.

@@ -14,7 +14,7 @@ import numpy as np
 
 from pessimal.kernel.certificate import Certificate
 from pessimal.kernel.rules.exponential_moment import tilts
-from pessimal.kernel.rules.grid_count import STEPS
+from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
 from pessimal.kernel.rules.terms import TermOptions, dyadics
 from pessimal.spec.tasks import MaxOfK
 
@@ -50,17 +50,19 @@ def _sums(certificate: Certificate) -> Evaluation:
     hints = certificate.hints
     task = MaxOfK(certificate.task["k"], certificate.task["d_vocab"])
     options = TermOptions.read(hints, task, 1, task.d_vocab)
-    definitions = f"Definition tilts_of_file : list (list (Z * Z)) := {_pairs(*tilts(hints, task, options, 1))}.\n"
+    definitions = (
+        f"Definition tilts_of_certificate : list (list (Z * Z)) := {_pairs(*tilts(hints, task, options, 1))}.\n"
+    )
     grid = "None"
     if certificate.rule == "grid-count":
         steps = dyadics(hints, STEPS, (options.problems, task.d_vocab * (task.d_vocab + 1) // 2))
-        definitions += f"Definition steps_of_file : list (list (Z * Z)) := {_pairs(*steps)}.\n"
-        grid = f"Some (steps_of_file, {hints.options['cells']}%Z)"
+        definitions += f"Definition steps_of_certificate : list (list (Z * Z)) := {_pairs(*steps)}.\n"
+        grid = f"Some (steps_of_certificate, {hints.number('cells', 1, MAX_CELLS)}%Z)"
     definitions += (
-        f"Definition hints_of_file : options := {{|\n  rival := {options.rival.capitalize()};"
-        f" pooled := {str(options.pooled).lower()}; near := {options.near}; tilts := tilts_of_file; grid := {grid}\n|}}."
+        f"Definition options_of_certificate : options := {{|\n  rival := {options.rival.capitalize()};"
+        f" pooled := {str(options.pooled).lower()}; near := {options.near}; tilts := tilts_of_certificate; grid := {grid}\n|}}."
     )
-    return Evaluation(("Margins", "CheckSums"), "right_by_sums", f"{WEIGHTS} hints_of_file", definitions)
+    return Evaluation(("Margins", "CheckSums"), "right_by_sums", f"{WEIGHTS} options_of_certificate", definitions)
 
 
 EVALUATORS: dict[str, Callable[[Certificate], Evaluation]] = {

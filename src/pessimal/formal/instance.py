@@ -1,10 +1,9 @@
 r"""A certificate and its weights as a Coq file that proves the claim.
 
 The theorem is $n \le$ `count_correct (real_model D)` (`formal/theories/Statement.v`) with n the claim of the
-certificate and D the exact weights, written as integers over one power of two. Its proof evaluates
-`right_by_position_minima` (`formal/theories/CheckPositionMinima.v`) in Coq's kernel. Nothing computed here is believed:
-a wrong n, and the file does not compile. What remains to trust is that the integers are those of the weights file,
-whose digest stands in a comment.
+certificate and D the exact weights, written as integers over one power of two. Its proof runs the evaluator of the rule
+(`evaluation.py`) in Coq's kernel. Nothing computed here is believed: a wrong n, and the file does not compile. What
+remains to trust is that the integers are those of the weights file, whose digest stands in a comment.
 
 Contents:
     FormalError — the certificate is outside what the development covers.
@@ -19,6 +18,7 @@ from jaxtyping import Float
 
 from pessimal.formal.evaluation import EVALUATORS
 from pessimal.kernel.certificate import Certificate
+from pessimal.kernel.rejection import Rejected
 from pessimal.spec.architecture import SOFTMAX, Architecture
 from pessimal.spec.semantics import REAL
 from pessimal.spec.tasks import MaxOfK
@@ -127,7 +127,10 @@ def coq_instance(weights: Weights, certificate: Certificate, name: str) -> str:
     tensors = {one: np.asarray(array, dtype=np.float64) for one, array in found.items()}
     tensors["W_pos"] = tensors["W_pos"][: shape.k]
     bits = _bits(tensors)
-    evaluation = EVALUATORS[certificate.rule](certificate)
+    try:
+        evaluation = EVALUATORS[certificate.rule](certificate)
+    except Rejected as rejected:
+        raise FormalError(f"the certificate would be rejected: {rejected.detail}") from rejected
     return TEMPLATE.format(
         name=name, digest=weights.sha256, rule=certificate.rule, correct=certificate.correct, total=certificate.total,
         k=shape.k, d_vocab=shape.d_vocab, d_model=shape.d_model, d_head=shape.d_head, bits=bits,
