@@ -1,16 +1,17 @@
 #!/bin/sh
-# Build the Coq development, check it, and prove the claims of formal/instances.txt in Coq's kernel.
+# Build the Coq development and the checker extracted from it, prove the claims of formal/instances.txt in Coq's kernel.
 #   scripts/formal.sh VENV     VENV: has the package installed, for `pessimal formal export`
 set -eu
 cd "$(dirname "$0")/.."
 bin=$(cd "$1" && pwd)/bin
-packages="coq libcoq-bignums"
+packages="coq libcoq-bignums ocaml-nox ocaml-findlib libzarith-ocaml-dev libsha-ocaml-dev"
 
-if ! command -v coqc >/dev/null || [ ! -d "$(coqc -where)/user-contrib/Bignums" ]; then
+if ! { command -v coqc && [ -d "$(coqc -where)/user-contrib/Bignums" ] && ocamlfind query zarith sha; } >/dev/null 2>&1
+then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends $packages >/dev/null
   else
-    echo "Coq is missing: run  apt-get install --no-install-recommends $packages  as root, then try again" >&2
+    echo "Coq or OCaml's libraries are missing: run  apt-get install --no-install-recommends $packages  as root, then try again" >&2
     exit 1
   fi
 fi
@@ -20,6 +21,7 @@ fi
 build=formal/build
 mkdir -p $build
 (cd formal && coq_makefile -f _CoqProject -o Makefile.coq >/dev/null && make -s -f Makefile.coq -j2)
+(cd formal && coqc -Q theories Pessimal extraction/Extract.v && ocaml/build.sh)
 
 # Two at a time: an instance takes a minute and half a gigabyte.
 export bin build

@@ -19,6 +19,13 @@ from pessimal.kernel.rules.terms import TermOptions, dyadics
 from pessimal.spec.tasks import MaxOfK
 
 WEIGHTS = "weights_of_file"
+OPTIONS = """
+Definition options_of_certificate : options := {{|
+  rival := {rival}; pooled := {pooled}; near := {near};
+  tilts := {tilts};
+  grid := {grid}
+|}}.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,18 +57,15 @@ def _sums(certificate: Certificate) -> Evaluation:
     hints = certificate.hints
     task = MaxOfK(certificate.task["k"], certificate.task["d_vocab"])
     options = TermOptions.read(hints, task, 1, task.d_vocab)
-    definitions = (
-        f"Definition tilts_of_certificate : list (list (Z * Z)) := {_pairs(*tilts(hints, task, options, 1))}.\n"
-    )
+    mantissa, exponent = tilts(hints, task, options, 1)
     grid = "None"
     if certificate.rule == "grid-count":
-        steps = dyadics(hints, STEPS, (options.problems, task.d_vocab * (task.d_vocab + 1) // 2))
-        definitions += f"Definition steps_of_certificate : list (list (Z * Z)) := {_pairs(*steps)}.\n"
-        grid = f"Some (steps_of_certificate, {hints.number('cells', 1, MAX_CELLS)}%Z)"
-    definitions += (
-        f"Definition options_of_certificate : options := {{|\n  rival := {options.rival.capitalize()};"
-        f" pooled := {str(options.pooled).lower()}; near := {options.near}; tilts := tilts_of_certificate; grid := {grid}\n|}}."
-    )
+        steps = _pairs(*dyadics(hints, STEPS, mantissa.shape))
+        grid = f"Some ({steps}, {hints.number('cells', 1, MAX_CELLS)}%Z)"
+    definitions = OPTIONS.format(
+        rival=options.rival.capitalize(), pooled=str(options.pooled).lower(), near=options.near,
+        tilts=_pairs(mantissa, exponent), grid=grid,
+    )  # fmt: skip
     return Evaluation(("Margins", "CheckSums"), "right_by_sums", f"{WEIGHTS} options_of_certificate", definitions)
 
 
