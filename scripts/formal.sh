@@ -34,5 +34,5 @@ done <formal/instances.txt
 
 "$bin/python" scripts/formal_assumptions.py $names
 # What coqchk reads again are the theorems: it has no virtual machine, so the counts of the instances are coqc's.
-coqchk -silent -Q formal/theories Pessimal Pessimal.CheckPositionMinima
+coqchk -silent -Q formal/theories Pessimal Pessimal.CheckPositionMinima Pessimal.CheckSums
 echo "formal: theorems and instances proved, coqchk agrees, assumptions as listed"

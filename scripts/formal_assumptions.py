@@ -13,10 +13,13 @@ from pathlib import Path
 
 FORMAL = Path(__file__).resolve().parents[1] / "formal"
 LISTED = FORMAL / "assumptions.txt"
-MODULES = ("Statement", "TableForm", "PositionMinima", "ClassSizes", "Exponential", "Tables", "CheckPositionMinima")
+MODULES = ("Statement", "TableForm", "PositionMinima", "ClassSizes", "Exponential", "Tables", "CheckPositionMinima",
+           "StratumSums", "ExponentialMoment", "GridCounting", "Margins", "Terms", "CheckStratum", "CheckSums")  # fmt: skip
 HEADLINES = (
     "table_form", "separable", "position_minima", "box_unique", "class_size", "certified_boxes_count",
     "exp_below_correct", "exp_above_correct", "weights_correct", "right_by_position_minima_correct",
+    "wrong_by_stratum", "pass_sum", "moment_bound", "grid_count", "problems_correct", "terms_correct",
+    "right_by_sums_correct",
 )  # fmt: skip
 CLOSED = "Closed under the global context"
 
