@@ -13,8 +13,10 @@ from pathlib import Path
 
 FORMAL = Path(__file__).resolve().parents[1] / "formal"
 LISTED = FORMAL / "assumptions.txt"
-MODULES = ("Statement", "TableForm", "PositionMinima", "ClassSizes", "Exponential", "Tables", "CheckPositionMinima",
-           "StratumSums", "ExponentialMoment", "GridCounting", "Margins", "Terms", "CheckStratum", "CheckSums")  # fmt: skip
+MODULES = (
+    "Statement", "TableForm", "PositionMinima", "ClassSizes", "Exponential", "Tables", "CheckPositionMinima",
+    "StratumSums", "ExponentialMoment", "GridCounting", "Margins", "Terms", "CheckStratum", "CheckSums",
+)  # fmt: skip
 HEADLINES = (
     "table_form", "separable", "position_minima", "box_unique", "class_size", "certified_boxes_count",
     "exp_below_correct", "exp_above_correct", "weights_correct", "right_by_position_minima_correct",

@@ -57,7 +57,8 @@ def test_a_true_claim_compiles_and_a_false_one_does_not(tmp_path):
     weights = model(sizes, seed)
     proved = coqc(tmp_path, instance(weights, sizes))
     assert proved.returncode == 0, proved.stderr
-    assert "sig_not_dec" in proved.stdout and "Classical_Prop" not in proved.stdout
+    assert "sig_not_dec" in proved.stdout
+    assert "Classical_Prop" not in proved.stdout
     refused = coqc(tmp_path, instance(weights, sizes, correct=true_count(weights) + 1))
     assert refused.returncode != 0
 
