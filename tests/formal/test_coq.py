@@ -4,25 +4,18 @@
 """
 
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
 import pessimal as ps
 from bounds import certified
+from coq import coqc, missing
 from models import Sizes, build, planted_tensors
 from oracle import true_count
 from pessimal.formal import coq_instance
 from pessimal.kernel.certificate import decode
 
-THEORIES = Path(__file__).resolve().parents[2] / "formal" / "theories"
-MISSING = (
-    "coqc is not installed" if shutil.which("coqc") is None
-    else "" if (THEORIES / "CheckPositionMinima.vo").exists()
-    else "formal/theories is not compiled: run make formal"
-)  # fmt: skip
+MISSING = missing("CheckPositionMinima")
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]
 
 # Sizes are distinct but for the outputs, which are the tokens; seeds whose bound is neither zero nor the true count.
@@ -37,13 +30,6 @@ MODELS = [
 
 def model(sizes, seed):
     return build(planted_tensors(sizes, noise=0.1, seed=seed, gain=1.0, sharpness=2.0))
-
-
-def coqc(folder, text):
-    file = folder / "Instance.v"
-    file.write_text(text)
-    command = ["coqc", "-Q", str(THEORIES), "Pessimal", str(file)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
 
 
 def instance(weights, sizes, correct=None):
