@@ -99,7 +99,7 @@ Section Stratum.
       end.
   End Moment.
 
-  Definition moment (n : nat) (pooled : bool) (q y : nat) (m : T) (e : Z) (tm : terms) : option Z :=
+  Definition moment_of (n : nat) (pooled : bool) (q y : nat) (m : T) (e : Z) (tm : terms) : option Z :=
     match all_some (map (row_moment m e (n_far tm) (far tm)) (near tm)) with
     | None => None
     | Some found =>
@@ -114,6 +114,16 @@ Section Stratum.
             Some (to_Z A (shift A (mul A sum last) (UNIT - powers)) + 1)
         end
     end.
+
+  (** With one position before the last and q < y only token y stands there: the other terms, which may be out of range,
+      are not read. *)
+  Definition terms_read (n q y : nat) (tm : terms) : terms :=
+    if (n =? 1)%nat && negb (q =? y)%nat
+    then {| n_far := 0; far := zero; near := map (fun r => repeat (nth (y - n_far tm) r zero) (S y)) (near tm);
+            own := own tm |}
+    else tm.
+  Definition moment (n : nat) (pooled : bool) (q y : nat) (m : T) (e : Z) (tm : terms) : option Z :=
+    moment_of n pooled q y m e (terms_read n q y tm).
 
   (** Residues modulo 2^w; and modulo 2^slot - 1, by adding up halves of [digits] digits of [slot] bits. *)
   Definition residue (w : Z) (x : T) : T := sub A x (shift A (shift A x (- w)) w).
@@ -282,9 +292,9 @@ Section Stratum.
       unfold prodR in *. induction found as [|x found IH]; cbn [map fold_right]; [ring|]. rewrite pow2_add, <- IH. ring.
     Qed.
 
-    Theorem moment_correct z : moment n pooled q y m e tm = Some z -> (2 ^ UNIT * failures <= z)%Z.
+    Theorem moment_of_correct z : moment_of n pooled q y m e tm = Some z -> (2 ^ UNIT * failures <= z)%Z.
     Proof.
-      unfold moment. destruct (all_some _) as [found|] eqn:Ef; [|discriminate].
+      unfold moment_of. destruct (all_some _) as [found|] eqn:Ef; [|discriminate].
       set (x := times_2 m e _). set (p := power_for _).
       destruct (exp_above A tab p x) as [last|] eqn:El; [|discriminate].
       intros <-%some_is. apply all_some_map, (spread_forall2 _ pooled n) in Ef.
@@ -418,3 +428,33 @@ Section Stratum.
     Qed.
   End Counts.
 End Stratum.
+
+Theorem moment_correct {T} (A : integers T) tab : lawful A -> forall v n pooled q y (tm : terms (T := T)) bad,
+  (q <= y)%nat -> (y < v)%nat -> (n_far tm <= y)%nat ->
+  (length (spread pooled n (near tm)) = n /\
+    forall i, (i < n)%nat -> length (nth i (spread pooled n (near tm)) []) = S (y - n_far tm)) ->
+  (forall s, In s (sequences n v) -> in_stratum q y s = true -> bad s = true ->
+    total (functions A n pooled tm) s + to_Z A (own tm) <= 0) ->
+  forall m e, 0 <= to_Z A m -> tab = exp_tables A ->
+  forall z, moment A tab n pooled q y m e tm = Some z -> 2 ^ UNIT * failures v n q y bad <= z.
+Proof.
+  intros law v n pooled q y tm bad Hqy Hy Hfar Hnear sums m e Hm Htab z. unfold moment, terms_read.
+  destruct (Nat.eqb_spec n 1) as [->|]; [|intros H; now apply (moment_of_correct A tab law v) with (bad := bad) in H].
+  destruct (Nat.eqb_spec q y) as [E|E]; cbn [negb andb];
+    [intros H; now apply (moment_of_correct A tab law v) with (bad := bad) in H|].
+  set (g r := repeat (nth (y - n_far tm) r (zero A)) (S y)). destruct Hnear as [L _].
+  assert (One : exists r, spread pooled 1 (near tm) = [r] /\ spread pooled 1 (map g (near tm)) = [g r]).
+  { destruct pooled; cbn [spread] in *; destruct (near tm) as [|r [|r2 l]]; try discriminate; now exists r. }
+  destruct One as (r & R1 & R2). intros H. apply (moment_of_correct A tab law v) with (bad := bad) in H; auto;
+    cbn [n_far far near own].
+  - lia.
+  - rewrite R2. split; [reflexivity|]. intros [|i] Hi; [|lia]. unfold g. cbn [nth]. rewrite repeat_length. lia.
+  - intros s Hs Hin Hbad. specialize (sums s Hs Hin Hbad). unfold functions in *. cbn [n_far far near own] in *.
+    rewrite R1 in sums. rewrite R2. pose proof (proj1 (in_sequences _ _ _) Hs) as [Ls _].
+    destruct s as [|t [|]]; try discriminate. unfold in_stratum in Hin. apply andb_true_iff in Hin as [_ Hin].
+    apply belongs_spec in Hin as [_ [Hq|[->|[]]]]; [apply Nat.eqb_eq in Hq; contradiction|].
+    cbn [map total] in *. unfold term_at in *. destruct (Nat.ltb_spec y (n_far tm)); [lia|].
+    destruct (Nat.ltb_spec y 0); [lia|]. unfold g.
+    rewrite (nth_indep _ (zero A) (nth (y - n_far tm) r (zero A))), nth_repeat by (rewrite repeat_length; lia).
+    exact sums.
+Qed.
