@@ -8,6 +8,7 @@ from pessimal.kernel.cost import OPS_PER_FLOP
 from pessimal.kernel.logits import MAX_NEURONS
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules.key_frequency.rule import MAX_P
 from pessimal.kernel.rules.sparse_output import MAX_INPUTS
 from pessimal.spec.question import Question
 from pessimal.spec.tasks import Constant
@@ -107,3 +108,57 @@ def test_dimensions_and_hints_are_counted_by_hand():
         assert cost.unexplained_dims == 2 * 5 * (2 + 5) + 2 * 5
         parameters = weights.architecture.shape.n_parameters()
         assert cost.checker_ops == parameters + n + 10 + OPS_PER_FLOP * cost.flops
+
+
+def seven_outputs():
+    tensors = random_modular(SIZES, 0)
+    wider = {"W_U": np.ones((SIZES.m, 7), np.float32), "b_U": np.ones(7, np.float32)}
+    return modular_weights(tensors | wider)
+
+
+@pytest.mark.parametrize(
+    ("weights", "task"),
+    [
+        (modular_weights(random_modular(SIZES, 0)), Constant(k=2, d_vocab=5, output=0)),
+        (seven_outputs(), SIZES.task()),
+        (modular_weights(random_modular(MODULAR_SIZES[2], 0)), MODULAR_SIZES[2].task()),
+    ],
+    ids=["another task", "outputs beside the tokens", "three tokens"],
+)
+def test_waves_are_for_addition_of_two_tokens(weights, task):
+    """One condition at a time, in the model and before the cost."""
+    for ask in (lambda: RULES["key-frequency"].require_covers(weights, Question(task)),
+                lambda: RULES["key-frequency"].cost(weights.architecture, Question(task), Hints())):  # fmt: skip
+        with pytest.raises(Rejected, match="two tokens") as caught:
+            ask()
+        assert caught.value.reason == Reason.UNSUPPORTED_MODEL
+
+
+@pytest.mark.parametrize("p", [2, MAX_P + 1])
+def test_waves_need_a_modulus_within_the_limits(p):
+    sizes = ModularSizes(p, 1, 1, 1)
+    with pytest.raises(Rejected, match=f"p={p} is not from 3") as caught:
+        RULES["key-frequency"].require_covers(modular_weights(random_modular(sizes, 0)), Question(sizes.task()))
+    assert caught.value.reason == Reason.RESOURCES
+
+
+@pytest.mark.parametrize("p", [3, MAX_P])
+def test_the_limits_of_the_modulus_are_covered(p):
+    sizes = ModularSizes(p, 1, 1, 1)
+    RULES["key-frequency"].require_covers(modular_weights(random_modular(sizes, 0)), Question(sizes.task()))
+
+
+def test_dimensions_and_hints_of_waves_are_counted_by_hand():
+    """Tables of both tokens, what neurons read and write, the differences; kept pairs, frequencies, directions."""
+    sizes = ModularSizes(5, 4, 1, 2)
+    weights, question = modular_weights(quadratic_modular(5)), Question(sizes.task())
+    options = {"read_out": "exact", "hidden": "neurons", "columns": 0, "frequencies": 2, "kept": 3, "fine": 0}
+    arrays = {"frequencies": np.array([1, 2]), "kept": np.array([0, 1, 3])}
+    parameters = weights.architecture.shape.n_parameters()
+    reads = {"directions": np.eye(4, 3)}
+    for more, named, numbers in (({}, {}, 3 + 2), ({"columns": 3}, reads, 3 + 2 + 4 * 3)):
+        cost = RULES["key-frequency"].cost(
+            weights.architecture, question, Hints({**options, **more}, {**arrays, **named})
+        )
+        assert cost.unexplained_dims == 2 * 5 * 2 + 2 * 2 * 2 + 2 * 5 * 5
+        assert cost.checker_ops == parameters + numbers + OPS_PER_FLOP * cost.flops
