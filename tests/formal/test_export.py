@@ -41,7 +41,7 @@ def test_the_theorem_states_the_claim_of_the_certificate(max_of_2):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"rule": "exact"}, "exponential-moment, grid-count only"),
+        ({"rule": "band"}, "not for band"),
         ({"semantics": "float32"}, "real arithmetic"),
         ({"weights_sha256": "0" * 64}, "other weights"),
         ({"distribution": {"name": "markov"}}, "uniform"),
