@@ -26,6 +26,26 @@ Proof. unfold count, one. cbn [filter]. destruct (p a); cbn [length]; lia. Qed.
 Lemma count_app {A} (p : A -> bool) l m : count p (l ++ m) = count p l + count p m.
 Proof. unfold count. rewrite filter_app, app_length. lia. Qed.
 
+Lemma count_le {X} (p r : X -> bool) l : (forall s, In s l -> p s = true -> r s = true) -> count p l <= count r l.
+Proof.
+  induction l as [|s l IH]; intros H; [unfold count; simpl; lia|]. rewrite !count_cons.
+  assert (count p l <= count r l) by (apply IH; intros; apply H; simpl; auto).
+  destruct (p s) eqn:E; [rewrite (H s (or_introl eq_refl) E); unfold one; lia|]. destruct (r s); unfold one; lia.
+Qed.
+
+Lemma count_map {X Y} (h : X -> Y) p l : count p (map h l) = count (fun s => p (h s)) l.
+Proof. induction l as [|s l IH]; [reflexivity|]. cbn [map]. now rewrite !count_cons, IH. Qed.
+
+Lemma count_nonneg {X} (p : X -> bool) l : 0 <= count p l.
+Proof. unfold count. lia. Qed.
+
+Lemma count_none {A} (f : A -> bool) l : (forall s, In s l -> f s = false) -> count f l = 0.
+Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite count_cons, (H s), IH; simpl; auto with datatypes.
+  Qed.
+
+Lemma count_ext {A} (f g : A -> bool) l : (forall s, In s l -> f s = g s) -> count f l = count g l.
+Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite !count_cons, (H s), IH; auto with datatypes. Qed.
+
 Fixpoint prodZ (f : nat -> Z) (n : nat) : Z := match n with O => 1 | S m => prodZ f m * f m end.
 
 Lemma prodZ_ext f g n : (forall i, (i < n)%nat -> f i = g i) -> prodZ f n = prodZ g n.

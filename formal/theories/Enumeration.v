@@ -17,22 +17,6 @@ From Pessimal Require Import Integers Statement Sums TableForm PositionMinima Cl
 Import ListNotations.
 Open Scope Z_scope.
 
-Lemma count_le {X} (p r : X -> bool) l : (forall s, In s l -> p s = true -> r s = true) -> count p l <= count r l.
-Proof.
-  induction l as [|s l IH]; intros H; [unfold count; simpl; lia|]. rewrite !count_cons.
-  assert (count p l <= count r l) by (apply IH; intros; apply H; simpl; auto).
-  destruct (p s) eqn:E; [rewrite (H s (or_introl eq_refl) E); unfold one; lia|]. destruct (r s); unfold one; lia.
-Qed.
-
-Lemma count_map {X Y} (h : X -> Y) p l : count p (map h l) = count (fun s => p (h s)) l.
-Proof. induction l as [|s l IH]; [reflexivity|]. cbn [map]. now rewrite !count_cons, IH. Qed.
-
-Lemma count_nonneg {X} (p : X -> bool) l : 0 <= count p l.
-Proof. unfold count. lia. Qed.
-
-Lemma count_none {X} (p : X -> bool) l : (forall s, p s = false) -> count p l = 0.
-Proof. intros H. induction l as [|s l IH]; [reflexivity|]. now rewrite count_cons, IH, H. Qed.
-
 Lemma count_first p n v :
   count p (sequences (S n) v) = sumZ (fun t => count (fun s => p (t :: s)) (sequences n v)) v.
 Proof.
@@ -93,7 +77,7 @@ Section Stratum.
       (sequences n v)) m = sumZ (fun t => count (fun s => completes seen (t :: s) && p (t :: s)) (sequences n v)) (S y)).
     { induction m as [|m IH]; intros Hm; [lia|]. destruct (Nat.eq_dec m y) as [->|]; [reflexivity|].
       assert (E : count (fun s => completes seen (m :: s) && p (m :: s)) (sequences n v) = 0).
-      { apply count_none. intros s. rewrite completes_cons. destruct (Nat.leb_spec m y); [lia|reflexivity]. }
+      { apply count_none. intros s _. rewrite completes_cons. destruct (Nat.leb_spec m y); [lia|reflexivity]. }
       change (sumZ ?f (S m)) with (sumZ f m + f m). cbv beta. rewrite E, IH by lia. apply Z.add_0_r. }
     rewrite H by lia. apply sumZ_ext. intros t Ht. unfold count. do 2 f_equal. apply filter_ext. intros s.
     rewrite completes_cons. destruct (Nat.leb_spec t y); [reflexivity|lia].

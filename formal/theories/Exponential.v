@@ -18,67 +18,13 @@
     Source: `pessimal.arithmetic.exponential`, without the logarithm of two.
 
     Contents:
-      exp_line, exp_lt, exp_le — the real exponential.
       side — bounds from one side; number — mantissa and exponent; product, squares — rounded to one side.
       build, search — tables.
-      exp_tables, exp_below, exp_above — the functions; exp_below_correct, exp_above_correct, exp_above_found.
-      roots, arguments — n / (2^b sqrt d) in units of 2^-FINE. *)
+      exp_tables, exp_below, exp_above — the functions; exp_below_correct, exp_above_correct, exp_above_found. *)
 
 From Coq Require Import ZArith Reals List Bool Lra Lia.
-From Pessimal Require Import Integers.
+From Pessimal Require Import RealExponential Integers.
 Import ListNotations.
-Open Scope Z_scope.
-
-(** ** The real exponential
-
-    The standard library proves these by the mean value theorem, which takes excluded middle for propositions; the
-    series does without. *)
-
-Open Scope R_scope.
-
-Lemma exp_series x : Un_cv (fun n => sum_f_R0 (fun i => / INR (fact i) * x ^ i) n) (exp x).
-Proof. unfold exp, projT1. now destruct (exist_exp x). Qed.
-
-Lemma exp_positive_line x : 0 <= x -> 1 + x <= exp x.
-Proof.
-  intros [H| <-]; [|rewrite exp_0; lra]. apply Rle_trans with (sum_f_R0 (fun i => / INR (fact i) * x ^ i) 1).
-  - simpl. lra.
-  - apply sum_incr; [apply exp_series|]. intros n. apply Rmult_le_pos; [|apply pow_le; lra].
-    apply Rlt_le, Rinv_0_lt_compat, INR_fact_lt_0.
-Qed.
-
-(** By the geometric series. *)
-Lemma exp_below_inverse x : 0 <= x < 1 -> exp x * (1 - x) <= 1.
-Proof.
-  intros H. apply Rmult_le_reg_r with (/ (1 - x)); [apply Rinv_0_lt_compat; lra|].
-  rewrite Rmult_assoc, Rinv_r, Rmult_1_r, Rmult_1_l by lra.
-  apply Rle_cv_lim with (2 := exp_series x) (Vn := fun _ => / (1 - x)).
-  - intros n. apply Rle_trans with (sum_f_R0 (fun i => x ^ i) n).
-    + apply sum_Rle. intros i _. pose proof (pow_le x i ltac:(lra)) as P.
-      assert (1 <= INR (fact i)) by (apply (le_INR 1), Nat.le_succ_l, lt_O_fact).
-      assert (/ INR (fact i) <= 1) by (rewrite <- Rinv_1; apply Rinv_le_contravar; lra). nra.
-    + rewrite tech3 by lra. pose proof (pow_le x (S n) ltac:(lra)).
-      assert (0 < / (1 - x)) by (apply Rinv_0_lt_compat; lra). unfold Rdiv. nra.
-  - intros e He. exists O. intros n _. unfold R_dist. rewrite Rminus_diag_eq, Rabs_R0 by reflexivity. exact He.
-Qed.
-
-Lemma exp_line x : 1 + x <= exp x.
-Proof.
-  destruct (Rle_lt_dec 0 x) as [H|H]; [now apply exp_positive_line|]. pose proof (exp_pos x) as P.
-  destruct (Rle_lt_dec x (-1)); [lra|]. pose proof (exp_below_inverse (- x) ltac:(lra)) as G.
-  assert (E : exp x * exp (- x) = 1) by (rewrite <- exp_plus, Rplus_opp_r; apply exp_0).
-  apply Rmult_le_reg_r with (exp (- x)); [apply exp_pos|]. rewrite E. lra.
-Qed.
-
-Lemma exp_lt x y : x < y -> exp x < exp y.
-Proof.
-  intros H. replace y with (x + (y - x)) by ring. rewrite exp_plus. pose proof (exp_pos x).
-  pose proof (exp_line (y - x)). nra.
-Qed.
-
-Lemma exp_le x y : x <= y -> exp x <= exp y.
-Proof. intros [H| ->]; [now apply Rlt_le, exp_lt|lra]. Qed.
-
 Open Scope Z_scope.
 
 Definition FINE : Z := 50.
@@ -86,8 +32,6 @@ Definition FINE : Z := 50.
 Definition LONG : Z := 256.
 Definition SHORT : Z := 60.
 Definition SEED : Z := 128.
-(* Digits of 1 / sqrt d. *)
-Definition ROOT : Z := 128.
 
 (** Search tree: [at_most] has the largest argument of the table up to the one looked for, and what it holds. *)
 Inductive tree (T X : Type) := leaf (base : T) (x : X) | node (middle : T) (l r : tree T X).
@@ -193,14 +137,6 @@ Section Exponential.
     if leb A (limit tab) n' then None
     else let x := if leb A (zero tab) n' then looked_up (above tab) n' else least (above tab) in
       Some (add A (shift A (fst x) (p + snd x)) (one tab)).
-
-  (** 2^ROOT / sqrt d, rounded down and up, and n / (2^b sqrt d) between two arguments. *)
-  Definition roots (d : Z) : T * T := let r := Z.sqrt (2 ^ (2 * ROOT) / d) in (of_Z A r, of_Z A (r + 1)).
-  Definition arguments (r : T * T) (b : Z) (n : T) : T * T :=
-    let nonnegative := leb A (of_Z A 0) n in
-    let s := FINE - ROOT - b in
-    (shift A (mul A n (if nonnegative then fst r else snd r)) s,
-     add A (shift A (mul A n (if nonnegative then snd r else fst r)) s) (of_Z A 1)).
 
   (** ** Proofs *)
 
@@ -533,56 +469,5 @@ Section Exponential.
     rewrite of_Z_law by exact law.
     destruct (Z.leb_spec (2 ^ (FINE + 11)) (to_Z A n + 2 ^ (FINE + 10))); [|discriminate].
     change (2 ^ (FINE + 11))%Z with (2 * 2 ^ (FINE + 10))%Z in *. lia.
-  Qed.
-
-  (** ** Scores as arguments *)
-
-  Lemma roots_correct d : (0 < d)%Z ->
-    val (fst (roots d)) * sqrt (IZR d) <= pow2 ROOT <= val (snd (roots d)) * sqrt (IZR d).
-  Proof.
-    intros Hd. unfold roots. cbn [fst snd]. rewrite !val_of by exact law. set (q := (2 ^ (2 * ROOT) / d)%Z).
-    assert (Hq : (0 <= q)%Z) by (apply Z.div_pos; [now apply Z.pow_nonneg|exact Hd]).
-    pose proof (Z.sqrt_spec q Hq) as [S1 S2]. set (r := Z.sqrt q) in *. assert (Hr : (0 <= r)%Z) by apply Z.sqrt_nonneg.
-    pose proof (Z.mul_div_le (2 ^ (2 * ROOT)) d Hd) as D1. pose proof (Z.mul_succ_div_gt (2 ^ (2 * ROOT)) d Hd) as D2.
-    fold q in D1, D2. replace (2 ^ (2 * ROOT))%Z with (2 ^ ROOT * 2 ^ ROOT)%Z in D1, D2 by reflexivity.
-    rewrite pow2_IZR by easy. set (P := (2 ^ ROOT)%Z) in *. assert (HP : (0 <= P)%Z) by (apply Z.pow_nonneg; lia).
-    assert (Hs : 0 <= sqrt (IZR d)) by apply sqrt_pos. assert (E : sqrt (IZR d) * sqrt (IZR d) = IZR d)
-      by (apply sqrt_sqrt, IZR_le; lia).
-    assert (L : (r * r * d <= P * P)%Z) by nia. assert (U : (P * P <= (r + 1) * (r + 1) * d)%Z) by nia.
-    apply IZR_le in L, U, HP, Hr. rewrite !mult_IZR in L, U. rewrite plus_IZR in *. rewrite <- E in L, U.
-    split; apply Rsqr_incr_0_var; unfold Rsqr; nra.
-  Qed.
-
-  Lemma arguments_correct d b n : (0 < d)%Z ->
-    argument (to_Z A (fst (arguments (roots d) b n))) <= IZR (to_Z A n) / (pow2 b * sqrt (IZR d))
-      <= argument (to_Z A (snd (arguments (roots d) b n))).
-  Proof.
-    intros Hd. destruct (roots_correct d Hd) as [R1 R2]. set (r := roots d) in *.
-    assert (Hs : 0 < sqrt (IZR d)) by (apply sqrt_lt_R0, IZR_lt; exact Hd).
-    assert (HF : 0 < IZR (2 ^ FINE)) by (apply IZR_lt; reflexivity).
-    assert (Hb : 0 < pow2 b) by apply pow2_positive.
-    assert (HS : 0 < pow2 (FINE - ROOT - b)) by apply pow2_positive.
-    set (y := IZR (to_Z A n) / (pow2 b * sqrt (IZR d))).
-    assert (E : y * IZR (2 ^ FINE) * sqrt (IZR d) = val n * pow2 ROOT * pow2 (FINE - ROOT - b)).
-    { unfold y, Integers.val. rewrite Rmult_assoc, (Rmult_assoc (IZR _) (pow2 ROOT)), <- pow2_add.
-      replace (ROOT + (FINE - ROOT - b))%Z with (FINE + - b)%Z by lia. rewrite pow2_add, <- (pow2_IZR FINE) by easy.
-      pose proof (pow2_inverse b). replace (pow2 (- b)) with (/ pow2 b) by (field_simplify_eq; lra). field. lra. }
-    assert (B : val (fst (arguments r b n)) <= y * IZR (2 ^ FINE) <= val (snd (arguments r b n))).
-    { unfold arguments. cbv zeta. cbn [fst snd]. rewrite val_add, val_of by exact law.
-      set (low := mul A n _). set (high := mul A n _).
-      assert (H : val low * sqrt (IZR d) <= val n * pow2 ROOT <= val high * sqrt (IZR d)).
-      { unfold low, high. destruct (leb A _ n) eqn:L.
-        - apply val_leb in L; [|exact law]. rewrite val_of in L by exact law. rewrite !val_mul by exact law. split; nra.
-        - apply val_leb_false in L; [|exact law]. rewrite val_of in L by exact law. rewrite !val_mul by exact law.
-          split; nra. }
-      pose proof (val_shift A law low (FINE - ROOT - b)) as [F1 _].
-      pose proof (val_shift A law high (FINE - ROOT - b)) as [_ F2].
-      split; apply Rmult_le_reg_r with (sqrt (IZR d)); try exact Hs; rewrite E.
-      - apply Rle_trans with (val low * sqrt (IZR d) * pow2 (FINE - ROOT - b)); [|apply Rmult_le_compat_r; lra].
-        rewrite Rmult_assoc, (Rmult_comm (sqrt _)), <- Rmult_assoc. apply Rmult_le_compat_r; lra.
-      - apply Rle_trans with (val high * sqrt (IZR d) * pow2 (FINE - ROOT - b)); [apply Rmult_le_compat_r; lra|].
-        rewrite Rmult_assoc, (Rmult_comm (sqrt _)), <- Rmult_assoc. apply Rmult_le_compat_r; lra. }
-    destruct B as [B1 B2]. split; apply Rmult_le_reg_r with (IZR (2 ^ FINE)); try exact HF;
-      unfold Rdiv at 1; rewrite Rmult_assoc, Rinv_l, Rmult_1_r by lra; assumption.
   Qed.
 End Exponential.

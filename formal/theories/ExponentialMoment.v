@@ -17,7 +17,7 @@
       dominated, moment_bound — the theorem. *)
 
 From Coq Require Import Reals ZArith List Bool Arith Lra Lia.
-From Pessimal Require Import Statement Sums Exponential ClassSizes StratumSums.
+From Pessimal Require Import Statement Sums RealExponential ClassSizes StratumSums.
 Import ListNotations.
 Open Scope Z_scope.
 

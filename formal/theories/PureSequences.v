@@ -26,13 +26,12 @@
 
     Contents:
       token_weight, position_weight, token_value, position_value — a, pi, EVOU, PVOU.
-      smallest_sum — the first entries of the ascending weights bound every placement.
       pure_sequences, pure_maximum — sequences with n > 0 and n = 0 tokens below the largest.
       class_count — C(K-1, n) |S|^n.
       cubic_count — the sum over classes is a lower bound of [count_correct]. *)
 
 From Coq Require Import Reals ZArith List Bool Arith Lra Lia Permutation Sorted.
-From Pessimal Require Import Statement Sums TableForm PositionMinima ClassSizes.
+From Pessimal Require Import Statement Sums TableForm PositionMinima ClassSizes SmallestSums.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -72,80 +71,6 @@ Section Parts.
     (direct M q y - direct M q o + (token_value t y - token_value t o) + (position_value i y - position_value i o))).
   Proof. unfold term. rewrite weight_parts, !value_parts. ring. Qed.
 End Parts.
-
-(** ** Placements: sums of weights over as many positions as a test holds in. *)
-Definition held (b : nat -> bool) (n : nat) : Z := sumZ (fun i => one (b i)) n.
-Definition over (b : nat -> bool) (f : nat -> R) (n : nat) : R := sum (fun i => if b i then f i else 0) n.
-
-Lemma over_split b f n : over b f n + over (fun i => negb (b i)) f n = sum f n.
-Proof. unfold over. rewrite <- sum_plus. apply sum_ext; intros i _. destruct (b i); simpl; ring. Qed.
-
-Lemma held_split b n : (held b n + held (fun i => negb (b i)) n = Z.of_nat n)%Z.
-Proof. unfold held. induction n; [reflexivity|]. cbn [sumZ]. destruct (b n); simpl one; lia. Qed.
-
-Definition total (l : list R) : R := fold_right Rplus 0 l.
-
-Lemma total_app l m : total (l ++ m) = total l + total m.
-Proof. induction l; simpl; lra. Qed.
-
-Lemma total_permuted l m : Permutation l m -> total l = total m.
-Proof. induction 1; simpl; lra. Qed.
-
-Lemma sum_total f n : sum f n = total (map f (seq 0 n)).
-Proof. induction n; [reflexivity|]. rewrite seq_S, map_app, total_app. simpl. rewrite IHn. lra. Qed.
-
-Lemma over_threshold b f c n :
-  IZR (held b n) * c + sum (fun i => Rmin (f i - c) 0) n <= over b f n.
-Proof.
-  unfold held, over. induction n; simpl; [lra|]. rewrite plus_IZR.
-  destruct (b n); simpl; pose proof (Rmin_l (f n - c) 0); pose proof (Rmin_r (f n - c) 0); lra.
-Qed.
-
-Lemma below_threshold l c : Forall (fun x => x <= c) l ->
-  total (map (fun x => Rmin (x - c) 0) l) = total l - INR (length l) * c.
-Proof.
-  induction 1 as [|x l Hx _ IH]; [simpl; lra|]. cbn [map length total fold_right]. rewrite S_INR.
-  fold (total l). fold (total (map (fun x => Rmin (x - c) 0) l)). rewrite IH, Rmin_left by lra. lra.
-Qed.
-
-Lemma above_threshold l c : Forall (fun x => c <= x) l -> total (map (fun x => Rmin (x - c) 0) l) = 0.
-Proof. induction 1; simpl; [reflexivity|]. rewrite IHForall, Rmin_right by lra. lra. Qed.
-
-(** The first j of the ascending weights add up to at most the weights of any j positions. *)
-Lemma smallest_sum b f n l : StronglySorted Rle l -> Permutation l (map f (seq 0 n)) ->
-  total (firstn (Z.to_nat (held b n)) l) <= over b f n.
-Proof.
-  intros Hs Hp. assert (Hh : (0 <= held b n <= Z.of_nat n)%Z).
-  { unfold held. split; [apply sumZ_nonneg; intros; destruct (b i); simpl; lia|].
-    pose proof (held_split b n). assert (0 <= held (fun i => negb (b i)) n)%Z; [|unfold held in *; lia].
-    apply sumZ_nonneg; intros; destruct (b i); simpl; lia. }
-  assert (Hl : length l = n) by (rewrite (Permutation_length Hp), map_length, seq_length; reflexivity).
-  (* The threshold is the largest of the first j. *)
-  set (j := Z.to_nat (held b n)). assert (Hj : (j <= n)%nat) by (unfold j; lia).
-  set (c := nth (j - 1) l 0).
-  assert (Hsplit : l = firstn j l ++ skipn j l) by (symmetry; apply firstn_skipn).
-  assert (Hnth : forall a d, (a <= d < length l)%nat -> nth a l 0 <= nth d l 0).
-  { clear - Hs. induction Hs as [|x l Hs IH Hx]; intros a d H; [simpl in H; lia|].
-    destruct d as [|d]; [assert (a = O) as -> by lia; lra|]. simpl in H. destruct a as [|a].
-    - simpl. rewrite Forall_forall in Hx. apply Hx, nth_In. lia.
-    - simpl. apply IH. lia. }
-  assert (Hlow : Forall (fun x => x <= c) (firstn j l)).
-  { rewrite Forall_forall. intros x (a & Ha & <-)%(In_nth _ _ 0). rewrite firstn_length in Ha.
-    replace (nth a (firstn j l) 0) with (nth a l 0).
-    - apply Hnth. lia.
-    - rewrite Hsplit at 1. rewrite app_nth1; [reflexivity|]. rewrite firstn_length. lia. }
-  assert (Hhigh : Forall (fun x => c <= x) (skipn j l)).
-  { rewrite Forall_forall. intros x (a & Ha & <-)%(In_nth _ _ 0). rewrite skipn_length in Ha.
-    replace (nth a (skipn j l) 0) with (nth (j + a) l 0).
-    - apply Hnth. lia.
-    - rewrite Hsplit at 1. rewrite app_nth2; rewrite firstn_length; [f_equal; lia|lia]. }
-  pose proof (over_threshold b f c n) as H.
-  rewrite (sum_total (fun i => Rmin (f i - c) 0)), <- (map_map f (fun x => Rmin (x - c) 0)) in H.
-  rewrite <- (total_permuted _ _ (Permutation_map (fun x => Rmin (x - c) 0) Hp)), Hsplit in H.
-  rewrite map_app, total_app, (below_threshold _ _ Hlow), (above_threshold _ _ Hhigh) in H.
-  rewrite firstn_length, Nat.min_l in H by lia.
-  replace (IZR (held b n)) with (INR j) in H by (rewrite INR_IZR_INZ; f_equal; unfold j; lia). lra.
-Qed.
 
 (** ** Sequences of a class are right *)
 Section Class.
@@ -265,13 +190,6 @@ Fixpoint mixed_of (p : nat -> bool) (q y n : nat) (s : list nat) : bool :=
   | t :: r => if (t =? y)%nat then mixed_of p q y n r
               else match n with O => false | S n' => p t && mixed_of p q y n' r end
   end.
-
-Lemma count_none {A} (f : A -> bool) l : (forall s, In s l -> f s = false) -> count f l = 0%Z.
-Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite count_cons, (H s), IH; simpl; auto with datatypes.
-  Qed.
-
-Lemma count_ext {A} (f g : A -> bool) l : (forall s, In s l -> f s = g s) -> count f l = count g l.
-Proof. induction l as [|s l IH]; intros H; [reflexivity|]. rewrite !count_cons, (H s), IH; auto with datatypes. Qed.
 
 Lemma mixed_first p q y n t l : (forall r, In r l -> r <> []) ->
   count (mixed_of p q y n) (map (cons t) l) =

@@ -16,7 +16,7 @@
         about the largest score of the query. *)
 
 From Coq Require Import ZArith Reals List Bool Arith Lra Lia.
-From Pessimal Require Import Integers Statement Sums TableForm Exponential.
+From Pessimal Require Import RealExponential Integers Statement Sums TableForm Exponential Arguments.
 Import ListNotations.
 Open Scope R_scope.
 
