@@ -5,13 +5,12 @@ It runs in processes of its own, `python -I -S`: no site packages, no environmen
 
 import json
 import re
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pessimal as ps
-from pessimal.kernel.certificate import canonical
+from containers import join, split
 from pessimal.spec import WeightsError, read_weights
 from pessimal.spec.claim import CLAIMS
 from pessimal.spec.semantics import REAL
@@ -87,16 +86,6 @@ def kernel(data, raw):
 
 def stored(weights):
     return safetensors_bytes({name: array.copy() for name, array in weights.tensors.items()})
-
-
-def split(data):
-    (n,) = struct.unpack("<Q", data[:8])
-    return json.loads(data[8 : 8 + n]), data[8 + n :]
-
-
-def join(header, body):
-    raw = header if isinstance(header, bytes) else canonical(header)
-    return struct.pack("<Q", len(raw)) + raw + body
 
 
 def changed(data, **fields):

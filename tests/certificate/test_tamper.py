@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pessimal as ps
+from containers import join, split
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import Limits, check
 from pessimal.testing import LongMoment, tiny_weights
@@ -19,16 +20,6 @@ TASK = ps.MaxOfK(3, 5)
 PROOF = ps.prove(WEIGHTS, TASK, LongMoment(rival="centred", position="each", near=2))
 PLAIN = ps.prove(WEIGHTS, TASK, ps.Cubic())
 TRUTH = ps.prove(WEIGHTS, TASK, ps.BruteForce()).claim.correct
-
-
-def split(data):
-    (n,) = struct.unpack("<Q", data[:8])
-    return json.loads(data[8 : 8 + n]), data[8 + n :]
-
-
-def join(header, body):
-    raw = header if isinstance(header, bytes) else canonical(header)
-    return struct.pack("<Q", len(raw)) + raw + body
 
 
 def changed(proof=PROOF, **fields):
