@@ -227,7 +227,7 @@ Section Sums.
 
     Lemma stratum_sizes_correct : (if (q =? y)%nat then fst else snd) (nth y stratum_sizes (0, 0)) = size.
     Proof.
-      unfold stratum_sizes. rewrite Tables.nth_map_seq by exact Hy. cbv zeta.
+      unfold stratum_sizes. rewrite nth_map_seq by exact Hy. cbv zeta.
       assert (H : forall same, Z.shiftl (to_Z A (passed A (fun a => a) (repeat (of_Z A (Z.of_nat y), of_Z A 1) n)
         (start A (negb same)) (start A same))) UNIT
         = 2 ^ UNIT * pass (repeat (Z.of_nat y, 1) n) (one (negb same)) (one same)).
@@ -274,7 +274,7 @@ Section Sums.
       destruct (weights_correct A law D Hwf q Hq) as (F & HF & LW & HW). fold Ws M in LW, HW.
       assert (LV : length V = S n) by (unfold V; now rewrite length_map_seq).
       assert (NV : forall i, (i < n_k D)%nat -> nth i V [] = attended_floor A D b i)
-        by (intros i Hi; unfold V; now rewrite Tables.nth_map_seq).
+        by (intros i Hi; unfold V; now rewrite nth_map_seq).
       destruct (direct_floor_correct A law D Hwf b) as [LD VD].
       assert (HX : 0 < Z.of_nat v ^ Z.of_nat n) by (apply Z.pow_pos_nonneg; lia).
       assert (Hroom : Z.of_nat v ^ Z.of_nat n < 2 ^ slot - 1).
@@ -287,8 +287,8 @@ Section Sums.
       - unfold slot. pose proof (Z.log2_nonneg (Z.of_nat v ^ Z.of_nat n)). lia.
       - intros i a t Hi Ha Ht. rewrite NV by lia. destruct (attended_floor_correct A law D Hwf b i ltac:(lia)) as [_ H].
         destruct (H a Ha) as [_ H']. apply (H' t Ht).
-      - intros a Ha. unfold direct_path, columns. rewrite (Tables.nth_map_seq _ v a) by exact Ha.
-        rewrite (Tables.nth_map_lt _ _ _ []) by (rewrite LD; exact Hq). destruct (VD q Hq) as [_ H]. apply (H a Ha).
+      - intros a Ha. unfold direct_path, columns. rewrite (nth_map_seq _ v a) by exact Ha.
+        rewrite (nth_map_lt _ _ _ []) by (rewrite LD; exact Hq). destruct (VD q Hq) as [_ H]. apply (H a Ha).
       - destruct (pooled_correct (pooled o) (wider A)
           (fun x z => to_Z A (fst x) <= to_Z A (fst z) /\ to_Z A (snd z) <= to_Z A (snd x)) (zero, zero) v)
           with (n := n) (l := firstn n (snd (nth q Ws (0, [])))) as [P1 P2].
@@ -309,7 +309,7 @@ Section Sums.
           destruct (attended_floor_correct A law D Hwf b i ltac:(lia)) as [H1 H2]. split; [exact H1|]. intros a Ha.
           now destruct (H2 a Ha).
         + unfold direct_path, columns. split; [apply length_map_seq|]. intros a Ha.
-          rewrite (Tables.nth_map_seq _ v a) by exact Ha. now rewrite map_length.
+          rewrite (nth_map_seq _ v a) by exact Ha. now rewrite map_length.
     Qed.
   End Whole.
 

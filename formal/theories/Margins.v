@@ -337,14 +337,6 @@ Section Margins.
     Definition fit_all (rival : rivals) (q y : nat) (ps : list problem) : Prop :=
       Forall2 (fun p R => forall o, In o R -> fits q y p o) ps (rivals_of rival y).
 
-    Lemma nth_map_seq {X} (f : nat -> X) m i d : (i < m)%nat -> nth i (map f (seq 0 m)) d = f i.
-    Proof.
-      intros H. rewrite (nth_indep _ d (f m)) by now rewrite map_length, seq_length. now rewrite map_nth, seq_nth.
-    Qed.
-
-    Lemma nth_map_lt {X Y} (f : X -> Y) l i a b : (i < length l)%nat -> nth i (map f l) b = f (nth i l a).
-    Proof. intros H. rewrite (nth_indep _ b (f a)) by now rewrite map_length. apply map_nth. Qed.
-
     Lemma head_square tables : Forall square tables -> (0 < length tables)%nat -> length (hd [] tables) = v.
     Proof. destruct 1 as [|L l [H _] _]; cbn; [lia|auto]. Qed.
 

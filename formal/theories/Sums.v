@@ -1,6 +1,6 @@
 (** * Finite sums
 
-    Facts about [sum] (Statement.v) and about sums of integers, nothing else. *)
+    Facts about [sum] (Statement.v), about sums of integers, and about members of mapped lists, nothing else. *)
 
 From Coq Require Import Reals ZArith List Lra Lia.
 From Pessimal Require Import Statement.
@@ -47,6 +47,13 @@ Proof. induction n; intros H; [lia|]; simpl. destruct (Nat.eq_dec i n); [subst; 
 Lemma largest_le x n y : (forall i, (i < n)%nat -> (x i <= y)%nat) -> (largest x n <= y)%nat.
 Proof. induction n; simpl; intros H; [lia|]. specialize (IHn ltac:(auto with arith)). specialize (H n ltac:(lia)). lia.
   Qed.
+
+(** Members of mapped lists. *)
+Lemma nth_map_lt {A B} (f : A -> B) l i a b : (i < length l)%nat -> nth i (map f l) b = f (nth i l a).
+Proof. intros H. rewrite (nth_indep _ b (f a)) by now rewrite map_length. apply map_nth. Qed.
+
+Lemma nth_map_seq {A} (f : nat -> A) n i a : (i < n)%nat -> nth i (map f (seq 0 n)) a = f i.
+Proof. intros H. rewrite (nth_map_lt f _ i O a) by now rewrite seq_length. now rewrite seq_nth. Qed.
 
 (** Sums of integers. *)
 Fixpoint sumZ (f : nat -> Z) (n : nat) : Z :=

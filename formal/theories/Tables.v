@@ -35,12 +35,6 @@ Definition real_model (D : dyadic) : model := {|
   W_K := entry (bits D) (dK D); W_V := entry (bits D) (dV D); W_O := entry (bits D) (dO D); W_U := entry (bits D) (dU D)
 |}.
 
-Lemma nth_map_lt {A B} (f : A -> B) l i a b : (i < length l)%nat -> nth i (map f l) b = f (nth i l a).
-Proof. intros H. rewrite (nth_indep _ b (f a)) by now rewrite map_length. apply map_nth. Qed.
-
-Lemma nth_map_seq {A} (f : nat -> A) n i a : (i < n)%nat -> nth i (map f (seq 0 n)) a = f i.
-Proof. intros H. rewrite (nth_map_lt f _ i O a) by now rewrite seq_length. now rewrite seq_nth. Qed.
-
 Lemma length_map_seq {A} (f : nat -> A) n : length (map f (seq 0 n)) = n.
 Proof. now rewrite map_length, seq_length. Qed.
 
