@@ -2,7 +2,7 @@
 
     [right_by_sums A D o] computes the tables of a model with dyadic weights and, stratum by stratum and problem by
     problem, the bounds of CheckStratum.v; a stratum has at most as many wrong sequences as the sum over its problems,
-    and at most its size. What is left of all sequences is right:
+    rounded down, and at most its size. What is left of all sequences is right:
 
         right_by_sums A D o <= count_correct (real_model D)        for all options and hints o.
 
@@ -102,10 +102,10 @@ Section Sums.
       let before := pooled_rows (pooled o) (wider A) (firstn n W) in
       let of_q := ps q in
       sumZ (fun y => if (q <=? y)%nat
-        then stratum_bound tab slot cells (fst pW + b) tilts steps W before of_q sizes q y else 0) v) v.
+        then stratum_bound tab slot cells (fst pW + b) tilts steps W before of_q sizes q y / 2 ^ UNIT else 0) v) v.
 
   Definition right_by_sums : Z :=
-    if well_formed D && (2 <=? v)%nat then total_sequences D - wrong_bound / 2 ^ UNIT else 0.
+    if well_formed D && (2 <=? v)%nat then total_sequences D - wrong_bound else 0.
 
   (** ** Proofs *)
 
@@ -257,7 +257,7 @@ Section Sums.
   Section Whole.
     Hypotheses (Hwf : well_formed D = true) (Hv : (2 <= v)%nat).
 
-    Lemma wrong_bound_correct : 2 ^ UNIT * (total_sequences D - count_correct M) <= wrong_bound.
+    Lemma wrong_bound_correct : total_sequences D - count_correct M <= wrong_bound.
     Proof.
       destruct (shapes D Hwf) as [Hk _]. assert (HK : n_k D = S n) by (unfold n; lia).
       unfold wrong_bound. set (slot := Z.log2 _ + 2). set (cells := match grid o with Some (_, c) => c | None => 0 end).
@@ -267,9 +267,9 @@ Section Sums.
       set (direct_path := columns A v (direct_floor A D b)).
       set (ps := problems A (rival o) (pooled o) n V direct_path). set (Ws := weights A D (exp_tables A)). cbv zeta.
       set (before q := pooled_rows (pooled o) (wider A) (firstn n (snd (nth q Ws (0, []))))).
-      apply (wrong_by_stratum M n (2 ^ UNIT) (fun q y => stratum_bound (exp_tables A) slot cells
+      apply (wrong_by_floors M n (2 ^ UNIT) (fun q y => stratum_bound (exp_tables A) slot cells
         (fst (nth q Ws (0, [])) + b) tl st (snd (nth q Ws (0, []))) (before q) (ps q) stratum_sizes q y) HK);
-        [now apply Z.pow_nonneg|].
+        [now apply Z.pow_pos_nonneg|].
       intros q y Hqy Hy. change (d_vocab M) with v in *. assert (Hq : (q < v)%nat) by lia.
       destruct (weights_correct A law D Hwf q Hq) as (F & HF & LW & HW). fold Ws M in LW, HW.
       assert (LV : length V = S n) by (unfold V; now rewrite length_map_seq).
@@ -317,7 +317,6 @@ Section Sums.
   Proof.
     assert (H0 : 0 <= count_correct M) by (unfold count_correct; lia). unfold right_by_sums.
     destruct (well_formed D) eqn:Hwf; [|exact H0]. destruct (Nat.leb_spec 2 v) as [Hv|_]; [|exact H0]. cbn [andb].
-    pose proof (wrong_bound_correct Hwf Hv) as H. apply Z.le_sub_le_add_r, Z.le_sub_le_add_l.
-    apply Z.div_le_lower_bound; [now apply Z.pow_pos_nonneg|exact H].
+    pose proof (wrong_bound_correct Hwf Hv). lia.
   Qed.
 End Sums.
