@@ -22,7 +22,7 @@ from pessimal.api import (
     within,
     write_strata,
 )
-from pessimal.kernel.check import Limits, Verdict
+from pessimal.kernel.check import Asked, Limits, Verdict
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec import (
     AccuracyClaim,
@@ -65,6 +65,7 @@ __all__ = [
     "PUBLISHED",
     "STRATEGIES",
     "AccuracyClaim",
+    "Asked",
     "Band",
     "BruteForce",
     "Cubic",

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pessimal.analysis import circuit_record, evidence, sampled_accuracy
-from pessimal.kernel.check import Limits, Verdict
+from pessimal.kernel.check import Asked, Limits, Verdict
 from pessimal.kernel.check import check as kernel_check
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
@@ -102,12 +102,16 @@ def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weight
 
 
 def load_distribution(path: Path | str) -> AbstractDistribution:
-    """Read a distribution: `{"name": "product", "weights": [[..], ..]}`, `{"name": "markov", "initial": [..],
-    "transition": [[..], ..]}` or `{"name": "uniform"}`, in JSON, or in TOML if the name ends so; whole numbers only.
+    """Read a distribution: the word `uniform`, or a file, in JSON, or in TOML if the name ends so; whole numbers only.
+
+    `{"name": "product", "weights": [[..], ..]}`, `{"name": "markov", "initial": [..], "transition": [[..], ..]}` or
+    `{"name": "uniform"}`.
 
     Raises:
         DistributionError: one sentence naming the file.
     """
+    if str(path) == Uniform.name:
+        return Uniform()
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -130,28 +134,42 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
 
     Args:
         weights: the model; its metadata may name the task.
-        name: the task's name, or the path of a JSON file that describes a machine; wins over the metadata.
+        name: the task's name, its own parameters after it as in `contains-token:token=3` (in the metadata they are
+            `task_token` and the like), or the path of a JSON file that describes a machine; wins over the metadata.
 
     Raises:
-        TaskError: unknown task, or one that does not fit.
+        TaskError: unknown task, a parameter that nobody states, or a task that does not fit.
     """
     if name is not None and name.endswith(".json"):
         return read_machine(Path(name), weights), []
     stated = name or weights.metadata.get("task")
     assumed = [] if stated else [f"task={MaxOfK.name} (not stated in the file)"]
-    known = (stated or MaxOfK.name).replace("_", "-")
+    known, _, words = (stated or MaxOfK.name).partition(":")
+    known = known.replace("_", "-")
     if known not in TASKS:
-        raise TaskError(f"unknown task {known!r}; known: {', '.join(sorted(TASKS))}")
+        raise TaskError(f"unknown task {known[:40]!r}; known: {', '.join(sorted(TASKS))}")
     shape = weights.architecture.shape
-    kind = TASKS[known]
-    own = {}
-    for field in fields(kind):
-        text = weights.metadata.get(f"task_{field.name}", "")
-        if field.name not in {"k", "d_vocab"} and text.isascii() and text.isdigit() and len(text) < 10:
-            own[field.name] = int(text)
-    task = kind(k=shape.k, d_vocab=shape.d_vocab, **own)
+    task = TASKS[known](k=shape.k, d_vocab=shape.d_vocab, **_own_parameters(known, words, weights))
     task.require_fits(weights.architecture)
     return task, assumed
+
+
+def _own_parameters(known: str, words: str, weights: Weights) -> dict[str, int]:
+    """Parameters of a task beside its sizes: NAME=VALUE,.. after its name, or `task_NAME` of the metadata."""
+    names = [field.name for field in fields(TASKS[known]) if field.name not in {"k", "d_vocab"}]
+    given = dict(word.partition("=")[::2] for word in words.split(",") if word)
+    unknown = sorted(given.keys() - set(names))
+    if unknown:
+        raise TaskError(f"task {known} has no parameter {unknown[0][:40]!r}; it has {', '.join(names) or 'none'}")
+    own = {}
+    for name in names:
+        text = given.get(name, weights.metadata.get(f"task_{name}"))
+        if text is None:
+            raise TaskError(f"task {known} needs {name}; state it as {known}:{name}=0")
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise TaskError(f"task {known}: {name}={text[:20]!r} is not a number")
+        own[name] = int(text)
+    return own
 
 
 def read_machine(path: Path, weights: Weights | None = None) -> CustomTask:
@@ -188,9 +206,18 @@ def check(
     *,
     arithmetic: str = "float64",
     limits: Limits | None = None,
+    asked: Asked | None = None,
     progress: Progress = no_progress,
 ) -> Verdict:
     """Check a certificate: bytes, a path, or a `Proof`, whose bytes are decoded like any other's.
+
+    Args:
+        certificate: what to check.
+        weights: the model.
+        arithmetic: `float64`, or `arb` as a second opinion.
+        limits: what the check may cost.
+        asked: the question that the certificate has to answer; without it, any question.
+        progress: called with (done, total).
 
     Raises:
         OSError: the path cannot be read. Nothing the bytes hold raises.
@@ -203,7 +230,7 @@ def check(
     else:
         with Path(certificate).open("rb") as file:
             data = file.read(limits.max_bytes + 1)
-    return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, progress=progress)
+    return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, asked=asked, progress=progress)
 
 
 def write_strata(verdict: Verdict, path: Path | str) -> Path:
@@ -249,8 +276,10 @@ def result_row(
         if claim is None or at_most is None
         else -float_down(-Fraction(at_most, claim.total)),
         "semantics": AccuracyClaim.semantics if claim is None else claim.semantics,
-        "assumptions": [*weights.architecture.conventions, *assumptions, *claimed],
+        "assumptions": [*map(str, weights.architecture.assumed), *assumptions, *claimed],
+        "question_sha256": None if verdict.question is None else verdict.question.sha256,
         "task": None if verdict.task is None else verdict.task.name,
+        "task_record": None if verdict.task is None else verdict.task.record(),
         "distribution": distribution.name,
         "distribution_sha256": distribution.sha256 if distribution.arrays() else None,
         "worst_stratum": None
@@ -269,7 +298,7 @@ def result_row(
 
 def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: float) -> dict[str, Any]:
     """The same object for a proof that was refused before there was a certificate."""
-    verdict = Verdict(None, refusal.reason, refusal.detail, None, None, None, None, weights.sha256, 0)
+    verdict = Verdict(None, refusal.reason, refusal.detail, weights.sha256, 0, weights.architecture.assumed)
     return {**result_row(weights, verdict, seconds=seconds), "strategy": strategy}
 
 
@@ -299,7 +328,7 @@ def info(weights: Weights, *, task: str | None = None, samples: int = 20_000) ->
         "task": asked.name,
         "total": str(distribution.total(asked)),
         "distribution": distribution.name,
-        "assumptions": [*weights.architecture.conventions, *assumed],
+        "assumptions": [*map(str, weights.architecture.assumed), *assumed],
         "sampled_accuracy": sampled_accuracy(weights, asked, samples),
         "samples": samples,
     }

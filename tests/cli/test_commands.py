@@ -24,11 +24,12 @@ KEYS = {
     "verdict", "reason", "correct", "total", "accuracy_lower_bound", "accuracy_upper_bound", "semantics",
     "assumptions", "task", "distribution", "strategy", "rule", "flops", "checker_ops", "certificate_bytes",
     "unexplained_dims", "seconds", "weights_sha256",
-    "distribution_sha256", "worst_stratum", "claim", "mean_probability_lower_bound", "loss_upper_bound",
+    "question_sha256", "task_record", "distribution_sha256", "worst_stratum", "claim", "mean_probability_lower_bound", "loss_upper_bound",
 }  # fmt: skip
 LINE = re.compile(
     r"s VERIFIED correct>=(\d+)/(\d+) accuracy>=(\d\.\d{6}) task=max-of-k dist=uniform semantics=real "
-    r"weights=sha256:[0-9a-f]{64} rule=[a-z-]+ flops=\d+ ops=\d+ bytes=\d+"
+    r"weights=sha256:[0-9a-f]{64} rule=[a-z-]+ flops=\d+ ops=\d+ bytes=\d+ "
+    r"question=sha256:[0-9a-f]{64} assumed=\S+"
 )
 
 
@@ -116,7 +117,7 @@ def test_a_distribution_file_is_proved_and_checked_from_the_certificate_alone(ca
     assert code == 0
     assert out[0].startswith(f"s VERIFIED probability>={row['correct']}/{row['total']} accuracy>=")
     assert f" dist={kind} distribution=sha256:{row['distribution_sha256']} " in out[0]
-    assert f"under the {kind} distribution" in err
+    assert f"under the distribution {kind} (sha256:{row['distribution_sha256']})" in err
     assert "Lowest bound: last token" in err
     lines = table.read_text().splitlines()
     assert lines[0] == "q,y,total,wrong_at_most"
@@ -409,7 +410,7 @@ def test_analyse_refuses_what_is_no_modular_addition_in_one_sentence(capsys, tmp
         code, _, err = run(capsys, "analyse", path, "--out", tmp_path / "run")
         assert code == 2
         assert said in err
-        assert err.count("\n") == 1
+        assert err.count("\n") == 2  # and what is assumed
     assert not (tmp_path / "run").exists()
 
 

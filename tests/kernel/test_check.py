@@ -72,7 +72,7 @@ def test_proofs_verify_in_both_arithmetics(name, arithmetic):
         f"s VERIFIED correct>={proof.claim.correct}/81 accuracy>=0.{10**6 * proof.claim.correct // 81:06d} "
         f"task=max-of-k dist=uniform semantics=real weights=sha256:{WEIGHTS.sha256} rule={proof.rule} flops="
     )
-    assert verdict.line().endswith(f" bytes={len(proof.data)}")
+    assert f" bytes={len(proof.data)} question=sha256:{verdict.question.sha256} assumed=" in verdict.line()
     assert f" flops={proof.cost.flops} ops={proof.cost.checker_ops} " in verdict.line()
     assert verdict.n_bytes == len(proof.data)
     assert verdict.weights_sha256 == WEIGHTS.sha256
@@ -439,9 +439,9 @@ def test_decoded_arrays_hold_the_bytes():
     assert Hints().options == {}
 
 
-@pytest.mark.parametrize("part", ["claim", "certificate", "cost", "task"])
+@pytest.mark.parametrize("part", ["claim", "certificate", "cost", "question"])
 def test_a_verdict_without_all_its_parts_is_not_verified_in_words(part):
-    """Claim, certificate, cost and task stand on the line, or the line says REJECTED."""
+    """Claim, certificate, cost and question stand on the line, or the line says REJECTED."""
     verdict = check(PROOFS["cubic"].data, WEIGHTS)
     assert verdict.line().startswith("s VERIFIED")
     assert dataclasses.replace(verdict, **{part: None}).line() == "s REJECTED reason=None"

@@ -242,8 +242,8 @@ def test_logarithms_are_bounded_from_above_by_any_tangent(arithmetic, near):
 
 def test_claims_round_away_from_the_truth():
     """A probability down, a loss up."""
-    assert MeanProbabilityClaim.most(Fraction(1, 3), 2) == 2 * 2**20 - (2**20 // 3 + 1)
-    assert LossClaim.most(Fraction(1, 3), 2) == 2**20 // 3 + 1
+    assert MeanProbabilityClaim.most([Fraction(1, 3)], 2) == 2 * 2**20 - (2**20 // 3 + 1)
+    assert LossClaim.most([Fraction(1, 6), Fraction(1, 6)], 2) == 2**20 // 3 + 1
     assert decimal_up(Fraction(1, 3)) == "0.333334"
     assert decimal_up(Fraction(7, 2)) == "3.500000"
     with pytest.raises(ValueError, match="negative"):

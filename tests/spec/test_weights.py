@@ -17,6 +17,7 @@ from pessimal.spec import Overrides, WeightsError, read_weights
 from sampling import examples
 
 SIZES = Sizes(3, 11, 5, 7, 2)
+UNSTATED = ["attention", "attn_scale", "normalization_type", "positional_embedding_type"]
 TINY = Sizes(2, 3, 1, 1, 1)
 PREFIXED = {
     "W_E": "embed.W_E", "W_pos": "pos_embed.W_pos", "W_U": "unembed.W_U", "b_U": "unembed.b_U", "ln1_w": "blocks.0.ln1.w",
@@ -109,7 +110,7 @@ def test_the_record_says_what_the_file_holds():
         "ln_eps": "1/1000", "ln_final": "layer-norm", "n_ctx": 2, "n_heads": 1, "positional": "learned-absolute",
     }  # fmt: skip
     assert shape.n_parameters() == sum(a.size for a in random_tensors(SIZES, 0).values())
-    assert [s.split("=")[0] for s in arch.conventions] == ["attn_scale"]
+    assert [one.name for one in arch.assumed] == UNSTATED
     plain = build(random_tensors(SIZES, 1)).architecture
     assert (plain.ln1, plain.ln_final, plain.biases, plain.ln_eps) == (False, False, (), Fraction(0))
 
@@ -158,8 +159,44 @@ def test_metadata_that_says_nothing_new_keeps_the_digest():
     plain = build(tensors).sha256
     assert plain == build(tensors, {"attn_scale": "1/sqrt(d_head)", "n_ctx": "2", "author": "x"}).sha256
     assert plain == build(tensors, overrides=Overrides(k=2, attn_scale="1/sqrt(d_head)")).sha256
-    assert build(tensors).architecture.conventions
-    assert not build(tensors, {"attn_scale": "1"}).architecture.conventions
+    assert [one.name for one in build(tensors).architecture.assumed] == UNSTATED
+    stated = {"attn_scale": "1", "attention": "uniform", "normalization_type": "None"}
+    assert [str(one) for one in build(tensors, stated).architecture.assumed] == [
+        "positional_embedding_type=standard (not stated in the file)"
+    ]
+    assert not build(tensors, {**stated, "positional_embedding_type": "standard"}).architecture.assumed
+
+
+def test_values_stated_by_hand_are_assumptions_too():
+    """Also where they repeat what the file says; they stand as in the record, in the order of names."""
+    stated = {"attention": "causal-softmax", "normalization_type": "LN", "positional_embedding_type": "standard"}
+    overrides = Overrides(k=1, attn_scale="1", ln_eps="1e-3")
+    arch = build(everything(), {**stated, "attn_scale": "1", "ln_eps": "0.001"}, overrides).architecture
+    assert [one.item() for one in arch.assumed] == ["attn_scale:1", "k:1", "ln_eps:1/1000"]
+
+
+@pytest.mark.parametrize(
+    ("norms", "metadata", "item"),
+    [
+        ((), {}, "normalization_type:none"),
+        (("ln1_w",), {}, "normalization_type:LN"),
+        (("ln1_w", "ln_final_w"), {}, "normalization_type:LN"),
+        (("ln1_w", "ln_final_w"), {"normalization_type": "LN"}, None),
+        ((), {"normalization_type": "LNPre"}, None),
+    ],
+)
+def test_a_layer_norm_that_no_one_states_is_an_assumption(norms, metadata, item):
+    """A folded model saved without metadata looks like one that never had a LayerNorm."""
+    found = [one.item() for one in build(random_tensors(SIZES, 3, norms=norms), metadata).architecture.assumed]
+    assert [one for one in found if one.startswith("normalization")] == [item] * (item is not None)
+
+
+def test_empty_metadata_states_nothing_and_is_refused():
+    """Never read as the convention."""
+    tensors = random_tensors(SIZES, 3, norms=("ln1_w", "ln_final_w"))
+    for key in ("attn_scale", "attention", "normalization_type", "positional_embedding_type", "ln_eps", "eps"):
+        with pytest.raises(WeightsError):
+            build(tensors, {key: ""})
 
 
 def test_overrides_win_over_metadata():
@@ -421,9 +458,9 @@ def test_arbitrary_bytes_are_refused(data, framed):
 @pytest.mark.parametrize("norms", [(), ("ln1_w",), ("ln_final_w",), ("ln1_w", "ln_final_w")])
 @pytest.mark.parametrize("kind", ["", "None", "none", "LN", "LNPre", "LNpre", "RMS"])
 def test_a_stated_normalisation_must_agree_with_the_tensors(kind, norms):
-    """LN needs both gains, LNPre and none need neither; without a statement the tensors decide."""
+    """LN needs both gains, LNPre and none need neither; an empty statement is none of these."""
     has = ("ln1_w" in norms, "ln_final_w" in norms)
-    meaning = {"LN": (True, True), "LNPre": (False, False), "None": (False, False), "none": (False, False), "": has}
+    meaning = {"LN": (True, True), "LNPre": (False, False), "None": (False, False), "none": (False, False)}
     data = save(random_tensors(SIZES, 1, norms=norms), {"normalization_type": kind})
     if meaning.get(kind) != has:
         refused(data, "normalization_type")
@@ -479,4 +516,4 @@ def test_epsilon_is_also_read_as_eps():
     assert build(tensors, {"eps": "1/7"}).architecture.ln_eps == Fraction(1, 7)
     assert build(tensors, {"eps": "1/7", "ln_eps": "1/8"}).architecture.ln_eps == Fraction(1, 8)
     assert build(tensors).architecture.ln_eps == Fraction(1, 100_000)
-    assert [text.split("=")[0] for text in build(tensors).architecture.conventions] == ["ln_eps", "attn_scale"]
+    assert [one.name for one in build(tensors).architecture.assumed] == sorted([*UNSTATED, "ln_eps"])

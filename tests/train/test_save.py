@@ -28,7 +28,7 @@ def test_the_specification_reads_what_was_saved(model, tmp_path):
     weights = read_weights(path.read_bytes())
     shape = weights.architecture.shape
     assert (shape.k, shape.d_vocab, shape.d_vocab_out, shape.d_model, shape.d_head) == (3, 7, 7, 5, 2)
-    assert weights.architecture.conventions == ()
+    assert weights.architecture.assumed == ()
     for name, matrix in model.tensors.items():
         np.testing.assert_array_equal(weights[name], matrix)
     assert weights.metadata["task"] == "max-of-k"

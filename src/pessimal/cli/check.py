@@ -10,8 +10,10 @@ import tyro
 from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import REJECTED, RESOURCES, USAGE, VERIFIED, Watch, print_json, say, say_claim
-from pessimal.kernel.check import Limits
+from pessimal.kernel.certificate import MAX_DIGITS
+from pessimal.kernel.check import Asked, Limits
 from pessimal.kernel.rejection import Reason
+from pessimal.spec import Weights
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,14 @@ class Check:
     """largest number of checker operations"""
     max_bytes: int = Limits.max_bytes
     """largest memory of the check, in bytes"""
+    task: str | None = None
+    """the task it has to be about: a name, with parameters as contains-token:token=3, or a JSON file with a machine"""
+    distribution: Path | None = None
+    """the distribution it has to be about: uniform, or a JSON or TOML file with integer weights"""
+    semantics: Literal["real", "float32"] | None = None
+    """the arithmetic it has to be about"""
+    at_least: str | None = None
+    """what it has to claim at least, as N/TOTAL: sequences, or their weight, that are right"""
     strata: Path | None = None
     """write the bound of every last token and right output to this CSV (or .json) file"""
     json: bool = False
@@ -37,6 +47,7 @@ class Check:
     def run(self) -> int:
         """Check; the exit code is the verdict."""
         weights = read_model(self.weights, self.model)
+        asked = self._asked(weights)
         started = time.monotonic()
         try:
             with Watch("checking") as watch:
@@ -45,6 +56,7 @@ class Check:
                     weights,
                     arithmetic=self.arithmetic,
                     limits=Limits(self.max_ops, self.max_bytes),
+                    asked=asked,
                     progress=watch,
                 )
         except OSError as error:
@@ -63,3 +75,24 @@ class Check:
         if verdict.verified:
             return VERIFIED
         return RESOURCES if verdict.reason is Reason.RESOURCES else REJECTED
+
+    def _asked(self, weights: Weights) -> Asked:
+        """The question that the flags state."""
+        return Asked(
+            task=None if self.task is None else api.task_of(weights, self.task)[0],
+            distribution=None if self.distribution is None else api.load_distribution(self.distribution),
+            semantics=self.semantics,
+            at_least=None if self.at_least is None else read_at_least(self.at_least),
+        )
+
+
+def read_at_least(text: str) -> tuple[int, int]:
+    """N/TOTAL as two numbers.
+
+    Raises:
+        ValueError: anything else.
+    """
+    n, _, total = text.partition("/")
+    if not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in (n, total)):
+        raise ValueError(f"--at-least {text[:40]!r} is not N/TOTAL, two whole numbers of at most {MAX_DIGITS} digits")
+    return int(n), int(total)

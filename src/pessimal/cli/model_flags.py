@@ -28,6 +28,6 @@ class ModelFlags:
 def read_model(path: Path, flags: ModelFlags) -> Weights:
     """Read a model and say on stderr what its file does not state."""
     weights = load_weights(path, Overrides(k=flags.k, attn_scale=flags.attn_scale, ln_eps=flags.ln_eps))
-    for convention in weights.architecture.conventions:
-        say(f"pessimal: assumed {convention}")
+    if weights.architecture.assumed:
+        say(f"pessimal: assumed {'; '.join(map(str, weights.architecture.assumed))}")
     return weights

@@ -36,10 +36,9 @@ def say_claim(verdict: Verdict) -> None:
     """What was verified, and where the bound is lowest, on stderr."""
     if verdict.claim is None or verdict.task is None or verdict.question is None:
         return
-    task = f"{verdict.task.name} (k={verdict.task.k}, d_vocab={verdict.task.d_vocab})"
-    distribution = verdict.question.distribution
+    task, distribution = str(verdict.task), verdict.question.distribution
     if distribution.arrays():
-        task += f" under the {distribution.name} distribution sha256:{distribution.sha256}"
+        task += f" under the distribution {distribution}"
     say(verdict.claim.sentence(task, verdict.weights_sha256))
     worst = verdict.worst_stratum
     if worst is not None:

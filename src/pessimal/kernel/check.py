@@ -2,6 +2,7 @@
 
 Contents:
     Limits — what a check may cost.
+    Asked — what the question has to be.
     Verdict — the outcome, with everything the checker recomputed.
     StratumBound — the same for one last token and right output.
     check — certificate bytes and weights in, verdict out.
@@ -11,18 +12,21 @@ Contents:
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
+from typing import Any
 
 import numpy as np
 
 from pessimal.kernel.arithmetic import ARITHMETICS
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.certificate import Certificate, canonical, decode
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, Progress, no_progress
 from pessimal.kernel.weighing import weighing_of
-from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim
-from pessimal.spec.distribution import DistributionError, Uniform, distribution_from
+from pessimal.spec.architecture import Assumption
+from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim, whole
+from pessimal.spec.distribution import AbstractDistribution, DistributionError, distribution_from
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import SEMANTICS
 from pessimal.spec.task import AbstractTask, TaskError
@@ -41,6 +45,40 @@ class Limits:
 
     max_ops: int = 2**42
     max_bytes: int = 2**31
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The question that whoever checks has in mind; None leaves that part to the certificate.
+
+    Attributes:
+        task: the task, all its parameters included.
+        distribution: how often every sequence occurs.
+        semantics: arithmetic of the claim.
+        at_least: how many sequences have to be right, or their weight, and that of all: (n, total).
+    """
+
+    task: AbstractTask | None = None
+    distribution: AbstractDistribution | None = None
+    semantics: str | None = None
+    at_least: tuple[int, int] | None = None
+
+    def require(self, question: Question, claim: AccuracyClaim) -> None:
+        """Raise `Rejected(other-question)` unless the certificate answers what was asked."""
+        pairs = (
+            ("task", self.task, question.task),
+            ("distribution", self.distribution, question.distribution),
+            ("semantics", self.semantics, question.semantics),
+        )
+        for what, asked, found in pairs:
+            if asked is not None and asked != found:
+                raise Rejected(Reason.OTHER_QUESTION, f"the {what} is {found}; asked was {asked}")
+        if self.at_least is None:
+            return
+        n, total = self.at_least
+        if question.quantity == LOSS or claim.total != total or claim.correct < n:
+            found = f"claimed is {claim.head} {whole(claim.correct)} of {whole(claim.total)}"
+            raise Rejected(Reason.OTHER_QUESTION, f"{found}; asked was at least {whole(n)} of {whole(total)}")
 
 
 @dataclass(frozen=True)
@@ -67,38 +105,47 @@ class StratumBound:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome of a check.
+    """Outcome of a check; true where the claim was verified.
 
     Attributes:
         claim: the verified claim, or None if the certificate was rejected.
         reason: why it was rejected, or None.
         detail: one sentence about the rejection.
-        certificate: the decoded certificate, or None if it could not be decoded.
-        cost: proof length, or None if it was not reached.
-        correct_at_most: upper bound on the number of correct sequences, where the rule gives one.
-        task: the task, or None.
         weights_sha256: digest of the weights that were read.
         n_bytes: length of the certificate.
-        question: what was asked, distribution included, or None.
+        assumed: what the weights file does not state about the architecture.
+        certificate: the decoded certificate, or None if it could not be decoded.
+        question: what the certificate is about, or None if it is not about these weights.
+        cost: proof length, or None if it was not reached.
+        correct_at_most: upper bound on the number of correct sequences, where the rule gives one.
         strata: bounds by stratum, where the rule gives them, as this checker computed them.
     """
 
     claim: AccuracyClaim | None
     reason: Reason | None
     detail: str
-    certificate: Certificate | None
-    cost: Cost | None
-    correct_at_most: int | None
-    task: AbstractTask | None
     weights_sha256: str
     n_bytes: int
+    assumed: tuple[Assumption, ...] = ()
+    certificate: Certificate | None = None
     question: Question | None = None
+    cost: Cost | None = None
+    correct_at_most: int | None = None
     strata: tuple[StratumBound, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether the claim was verified: a rejected certificate is never true."""
+        return self.verified
 
     @property
     def worst_stratum(self) -> StratumBound | None:
         """The stratum with the lowest bound, the heaviest of these, or None if the rule names none."""
         return min(self.strata, key=lambda one: (one.accuracy, -one.total), default=None)
+
+    @property
+    def task(self) -> AbstractTask | None:
+        """The task, or None."""
+        return None if self.question is None else self.question.task
 
     @property
     def verified(self) -> bool:
@@ -107,14 +154,16 @@ class Verdict:
 
     def line(self) -> str:
         """The stable one-line verdict."""
-        if self.claim is None or self.certificate is None or self.cost is None or self.task is None:
+        if self.claim is None or self.certificate is None or self.cost is None or self.question is None:
             return f"s REJECTED reason={self.reason}"
-        distribution = Uniform() if self.question is None else self.question.distribution
+        distribution = self.question.distribution
+        assumed = ",".join(one.item() for one in self.assumed) or "-"
         named = f" distribution=sha256:{distribution.sha256}" if distribution.arrays() else ""
         return (
-            f"s VERIFIED {self.claim.statement()} task={self.task.name} dist={distribution.name}{named}"
+            f"s VERIFIED {self.claim.statement()} task={self.question.task.name} dist={distribution.name}{named}"
             f" semantics={self.claim.semantics} weights=sha256:{self.weights_sha256} rule={self.certificate.rule}"
             f" flops={self.cost.flops} ops={self.cost.checker_ops} bytes={self.n_bytes}"
+            f" question=sha256:{self.question.sha256} assumed={assumed}"
         )
 
 
@@ -142,6 +191,7 @@ def check(
     *,
     arithmetic: str = "float64",
     limits: Limits | None = None,
+    asked: Asked | None = None,
     progress: Progress = no_progress,
 ) -> Verdict:
     """Check a certificate. Never raises for anything the bytes may hold.
@@ -151,47 +201,63 @@ def check(
         weights: the model, read by `spec.read_weights`.
         arithmetic: a name of `ARITHMETICS`.
         limits: what the check may cost.
+        asked: what the question has to be.
         progress: called with (done, total).
     """
-    certificate: Certificate | None = None
-    task: AbstractTask | None = None
-    cost: Cost | None = None
-    limits = limits or Limits()
+    known: dict[str, Any] = {"claim": None}
+    reason, detail = None, ""
     try:
-        if len(data) > limits.max_bytes:
-            raise Rejected(Reason.RESOURCES, "the certificate is larger than max_bytes")
-        certificate = decode(data)
-        question = _require_about(certificate, weights)
-        task = question.task
-        rule = RULES[certificate.rule]
-        rule.require_covers(weights, question)
-        cost = rule.cost(weights.architecture, question, certificate.hints)
-        if cost.checker_ops > limits.max_ops:
-            raise Rejected(Reason.RESOURCES, f"the check needs {cost.checker_ops} operations, allowed {limits.max_ops}")
-        if cost.bytes_needed > limits.max_bytes:
-            raise Rejected(Reason.RESOURCES, f"the check needs {cost.bytes_needed} bytes, allowed {limits.max_bytes}")
-        require_sound_floats()
-        arith = ARITHMETICS[arithmetic]()
-        with arith.running():
-            bound = rule.bound(weights, question, certificate.hints, arith, progress)
-        _require_reached(certificate, question, bound.wrong_at_most)
-        strata = strata_bounds(question, bound)
+        _verify(data, weights, ARITHMETICS[arithmetic](), limits or Limits(), asked or Asked(), progress, known)
     except Rejected as rejected:
-        return Verdict(None, rejected.reason, rejected.detail, certificate, cost, None, task, weights.sha256, len(data))
-    at_least = bound.wrong_at_least
+        reason, detail = rejected.reason, rejected.detail
+    except (MemoryError, RecursionError) as error:
+        reason, detail = Reason.RESOURCES, f"the check ran out of memory or depth ({type(error).__name__})"
+    except Exception as error:  # noqa: BLE001 - whatever a rule may raise, nothing is verified
+        reason, detail = Reason.RULE_FAILED, f"the check failed: {type(error).__name__}: {str(error)[:200]}"
     return Verdict(
-        claim=_claim(certificate),
-        reason=None,
-        detail="",
-        certificate=certificate,
-        cost=cost,
-        correct_at_most=None if at_least is None else certificate.total - at_least,
-        task=task,
+        reason=reason,
+        detail=detail,
         weights_sha256=weights.sha256,
         n_bytes=len(data),
-        question=question,
-        strata=strata,
+        assumed=weights.architecture.assumed,
+        **known,
     )
+
+
+def _verify(
+    data: bytes,
+    weights: Weights,
+    arith: AbstractArithmetic,
+    limits: Limits,
+    asked: Asked,
+    progress: Progress,
+    known: dict[str, Any],
+) -> None:
+    """Enter what is found out into `known`, the claim last; raises where a condition fails."""
+    if len(data) > limits.max_bytes:
+        raise Rejected(Reason.RESOURCES, "the certificate is larger than max_bytes")
+    certificate = known["certificate"] = decode(data)
+    question = known["question"] = _require_about(certificate, weights)
+    claim = _claim(certificate)
+    asked.require(question, claim)
+    rule = RULES[certificate.rule]
+    rule.require_covers(weights, question)
+    cost = known["cost"] = rule.cost(weights.architecture, question, certificate.hints)
+    if cost.checker_ops > limits.max_ops:
+        raise Rejected(Reason.RESOURCES, f"the check needs {cost.checker_ops} operations, allowed {limits.max_ops}")
+    if cost.bytes_needed > limits.max_bytes:
+        raise Rejected(Reason.RESOURCES, f"the check needs {cost.bytes_needed} bytes, allowed {limits.max_bytes}")
+    require_sound_floats()
+    with arith.running():
+        bound = rule.bound(weights, question, certificate.hints, arith, progress)
+    most = claim.most(bound.parts(), question.total())
+    if not claim.follows(most):
+        sentence = f"claimed {claim.head} {whole(claim.correct)}; the rule gives {whole(most)}"
+        raise Rejected(Reason.BOUND_TOO_LOW, sentence)
+    strata, at_least = strata_bounds(question, bound), bound.wrong_at_least
+    at_most = None if at_least is None else certificate.total - at_least
+    # Last, and all at once: a verdict with a claim is a verdict that verified.
+    known.update(strata=strata, correct_at_most=at_most, claim=claim)
 
 
 def strata_bounds(question: Question, bound: CountBound) -> tuple[StratumBound, ...]:
@@ -242,10 +308,3 @@ def _require_about(certificate: Certificate, weights: Weights) -> Question:
 
 def _claim(certificate: Certificate) -> AccuracyClaim:
     return CLAIMS[certificate.claim_kind](certificate.correct, certificate.total, certificate.semantics)
-
-
-def _require_reached(certificate: Certificate, question: Question, wrong_at_most: Fraction) -> None:
-    claim = _claim(certificate)
-    most = claim.most(wrong_at_most, question.total())
-    if not claim.follows(most):
-        raise Rejected(Reason.BOUND_TOO_LOW, f"claimed {claim.head} {claim.correct}; the rule gives {most}")

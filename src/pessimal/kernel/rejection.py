@@ -20,10 +20,12 @@ class Reason(StrEnum):
     WEIGHTS_MISMATCH = "weights-mismatch"
     MODEL_MISMATCH = "model-mismatch"
     TASK_MISMATCH = "task-mismatch"
+    OTHER_QUESTION = "other-question"
     UNSUPPORTED_MODEL = "unsupported-model"
     BOUND_TOO_LOW = "bound-too-low"
     RESOURCES = "resources"
     ARITHMETIC_ENVIRONMENT = "arithmetic-environment"
+    RULE_FAILED = "rule-failed"
 
 
 class Rejected(Exception):  # noqa: N818 - a verdict, not an error of the program

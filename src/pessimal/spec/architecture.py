@@ -1,18 +1,20 @@
 """The architecture record: what the tensors do not say by themselves.
 
 Two models with the same tensors and another attention scale are two models, so the record is part of the digest.
-Where the file says nothing, the TransformerLens convention of the tensor names applies, and `Architecture.conventions`
-lists every value taken that way: nothing is chosen silently (ADR-0003).
+Where the file says nothing, the TransformerLens convention of the tensor names applies; `Architecture.assumed` lists
+every value that is taken that way or stated by hand, and the verdict line prints it: nothing is chosen silently
+(ADR-0003).
 
 Contents:
     ModelShape — the sizes.
     Overrides — values a user states by hand.
+    Assumption — a value that the file does not state.
     Architecture — sizes, LayerNorms, biases, scale, and where each value came from.
     architecture_of — the record of a file.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 SCALES = ("1/sqrt(d_head)", "1")
@@ -69,6 +71,34 @@ class Overrides:
 
 
 @dataclass(frozen=True)
+class Assumption:
+    """A fact about the architecture that the file does not state.
+
+    Attributes:
+        name: key of the metadata that would state it.
+        value: what it is taken to be, as in the record.
+        source: who says so.
+    """
+
+    name: str
+    value: str
+    source: str
+
+    def item(self) -> str:
+        """As it stands on a verdict line."""
+        return f"{self.name}:{self.value}"
+
+    def __str__(self) -> str:
+        """As it is said to a reader."""
+        return f"{self.name}={self.value} ({self.source})"
+
+
+BY_FLAG = "stated by hand, not read from the file"
+UNSTATED = "not stated in the file"
+BY_CONVENTION = f"TransformerLens convention, {UNSTATED}"
+
+
+@dataclass(frozen=True)
 class Architecture:
     """Everything needed to run the tensors.
 
@@ -81,7 +111,7 @@ class Architecture:
         attn_scale: factor on the scores.
         biases: names of the bias tensors present.
         attention: `causal-softmax`, or `uniform`: every position has weight 1/K and no score is computed.
-        conventions: values taken by convention, as sentences; not part of the digest.
+        assumed: what the file does not state, in order of names; not part of the digest.
     """
 
     shape: ModelShape
@@ -92,7 +122,7 @@ class Architecture:
     attn_scale: str
     biases: tuple[str, ...]
     attention: str = SOFTMAX
-    conventions: tuple[str, ...] = field(default=(), compare=False)
+    assumed: tuple[Assumption, ...] = field(default=(), compare=False)
 
     def record(self) -> dict[str, int | str | list[str]]:
         """The record as it stands in the digest and in a certificate: integers and strings only.
@@ -133,15 +163,15 @@ def architecture_of(
     Raises:
         ArchitectureError: unsupported or contradictory values.
     """
-    said: list[str] = []
-    ln1, ln_final = _layer_norms(shapes, metadata)
-    positional = metadata.get("positional_embedding_type", "standard")
+    said: dict[str, str] = {}
+    ln1, ln_final = _layer_norms(shapes, metadata, said)
+    positional = _stated("positional_embedding_type", None, metadata, ("standard", UNSTATED), said)
     if positional != "standard":
-        raise ArchitectureError(f"positional_embedding_type {positional!r} is not supported (standard)")
+        raise ArchitectureError(f"positional_embedding_type {positional[:40]!r} is not supported (standard)")
     n_ctx = shapes["W_pos"][0]
-    return Architecture(
+    found = Architecture(
         shape=ModelShape(
-            k=_positions(n_ctx, metadata, overrides),
+            k=_positions(n_ctx, metadata, overrides, said),
             d_vocab=shapes["W_E"][0],
             d_vocab_out=shapes["W_U"][1],
             d_model=shapes["W_E"][1],
@@ -155,16 +185,33 @@ def architecture_of(
         ln_eps=_epsilon(metadata, overrides, said) if ln1 or ln_final else Fraction(0),
         attn_scale=_scale(metadata, overrides, said),
         biases=tuple(sorted(n for n in shapes if n.startswith("b_") or n in {"ln1_b", "ln_final_b"})),
-        attention=_attention(metadata),
-        conventions=tuple(said),
+        attention=_attention(metadata, said),
     )
+    norms = {"normalization_type": "LN" if ln1 or ln_final else "none", "positional_embedding_type": "standard"}
+    values = {**found.record(), **norms}
+    return replace(found, assumed=tuple(Assumption(name, str(values[name]), said[name]) for name in sorted(said)))
 
 
-def _layer_norms(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> tuple[bool, bool]:
+def _stated(
+    name: str, by_hand: str | None, metadata: Mapping[str, str], otherwise: tuple[str, str], said: dict[str, str]
+) -> str:
+    """What is stated by hand or in the file, or `otherwise` (value, why); `said` gets who, unless it is the file."""
+    if by_hand is not None:
+        said[name] = BY_FLAG
+        return by_hand
+    if name in metadata:
+        return metadata[name]
+    value, said[name] = otherwise
+    return value
+
+
+def _layer_norms(
+    shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str], said: dict[str, str]
+) -> tuple[bool, bool]:
     """Whether there is a LayerNorm before attention and before the unembedding; what is stated must agree."""
-    kind = metadata.get("normalization_type", "")
+    kind = _stated("normalization_type", None, metadata, ("", UNSTATED), said)
     has = tuple(f"{site}_w" in shapes for site in ("ln1", "ln_final"))
-    if kind not in {"", "None", "none", "LN", "LNPre"}:
+    if kind not in {"None", "none", "LN", "LNPre"} and "normalization_type" not in said:
         raise ArchitectureError(f"normalization_type {kind[:40]!r} is not supported (LN, LNPre or none)")
     if kind == "LN" and not all(has):
         raise ArchitectureError("normalization_type is LN, but ln1_w or ln_final_w is missing")
@@ -173,29 +220,28 @@ def _layer_norms(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, s
     return (True, True) if kind == "LNPre" else (has[0], has[1])
 
 
-def _neurons(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str], said: list[str]) -> int:
+def _neurons(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str], said: dict[str, str]) -> int:
     """d_mlp; the activation must be ReLU."""
     if "W_in" not in shapes and "W_out" not in shapes:
         return 0
-    kind = metadata.get("act_fn")
-    if kind is None:
-        said.append("act_fn=relu (not stated in the file)")
-    elif kind != "relu":
+    kind = _stated("act_fn", None, metadata, ("relu", UNSTATED), said)
+    if kind != "relu":
         raise ArchitectureError(f"act_fn {kind[:40]!r} is not supported (relu)")
     return shapes["W_in"][1]
 
 
-def _attention(metadata: Mapping[str, str]) -> str:
-    attention = metadata.get("attention", SOFTMAX)
+def _attention(metadata: Mapping[str, str], said: dict[str, str]) -> str:
+    attention = _stated("attention", None, metadata, (SOFTMAX, UNSTATED), said)
     if attention not in {SOFTMAX, UNIFORM}:
         raise ArchitectureError(f"attention {attention[:40]!r} is not supported ({SOFTMAX} or {UNIFORM})")
     return attention
 
 
-def _positions(n_ctx: int, metadata: Mapping[str, str], overrides: Overrides) -> int:
+def _positions(n_ctx: int, metadata: Mapping[str, str], overrides: Overrides, said: dict[str, str]) -> int:
     k = n_ctx
     if overrides.k is not None:
         k = overrides.k
+        said["k"] = BY_FLAG
     elif "n_ctx" in metadata:
         text = metadata["n_ctx"]
         if not text.isascii() or not text.isdigit() or len(text) > 6:
@@ -206,11 +252,10 @@ def _positions(n_ctx: int, metadata: Mapping[str, str], overrides: Overrides) ->
     return k
 
 
-def _epsilon(metadata: Mapping[str, str], overrides: Overrides, said: list[str]) -> Fraction:
-    text = overrides.ln_eps or metadata.get("ln_eps") or metadata.get("eps")
-    if text is None:
-        text = "1e-5"
-        said.append("ln_eps=1e-5 (TransformerLens convention, not stated in the file)")
+def _epsilon(metadata: Mapping[str, str], overrides: Overrides, said: dict[str, str]) -> Fraction:
+    # TransformerLens calls it eps.
+    known = {**({"ln_eps": metadata["eps"]} if "eps" in metadata else {}), **metadata}
+    text = _stated("ln_eps", overrides.ln_eps, known, ("1e-5", BY_CONVENTION), said)
     try:
         if len(text) > 40:
             raise ValueError
@@ -225,11 +270,8 @@ def _epsilon(metadata: Mapping[str, str], overrides: Overrides, said: list[str])
     return eps
 
 
-def _scale(metadata: Mapping[str, str], overrides: Overrides, said: list[str]) -> str:
-    scale = overrides.attn_scale or metadata.get("attn_scale")
-    if scale is None:
-        scale = SCALES[0]
-        said.append("attn_scale=1/sqrt(d_head) (TransformerLens convention, not stated in the file)")
+def _scale(metadata: Mapping[str, str], overrides: Overrides, said: dict[str, str]) -> str:
+    scale = _stated("attn_scale", overrides.attn_scale, metadata, (SCALES[0], BY_CONVENTION), said)
     if scale not in SCALES:
         raise ArchitectureError(f"attn_scale {scale[:40]!r} is not one of {', '.join(SCALES)}")
     return scale

@@ -19,6 +19,7 @@ What is *not* said: anything about another input distribution, with `semantics=r
 execution of the model, or that the count is the largest provable one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -27,6 +28,7 @@ from typing import ClassVar
 from pessimal.spec.semantics import EXP_ULPS, FLOAT32, REAL, SHIFT, require_known
 
 ACCURACY, MEAN_PROBABILITY, LOSS = "accuracy", "mean-probability", "loss"
+SHOWN = 10**100
 # Sums of real numbers are claimed in units of this share of a sequence's weight.
 FINE = 2**20
 
@@ -61,10 +63,15 @@ class AccuracyClaim:
         return Fraction(self.correct, self.total)
 
     @classmethod
-    def most(cls, wrong_at_most: Fraction, weight: int) -> int:
-        """The strongest `correct` that follows from a bound on the weight of the wrong sequences among `weight`."""
-        # SOUND: the number or weight of the wrong sequences is an integer, so at most the floor of its bound.
-        return weight - floor(wrong_at_most)
+    def most(cls, wrong_at_most: Iterable[Fraction | int], weight: int) -> int:
+        """The strongest `correct` that follows from bounds on the weight of the wrong sequences among `weight`.
+
+        Args:
+            wrong_at_most: a bound for each of some disjoint parts that cover all sequences.
+            weight: of all sequences.
+        """
+        # SOUND: the number or weight of the wrong sequences of a part is an integer, so at most the floor of its bound.
+        return weight - sum(floor(part) for part in wrong_at_most)
 
     def follows(self, most: int) -> bool:
         """Whether this claim says no more than the strongest one."""
@@ -126,9 +133,9 @@ class MeanProbabilityClaim(AccuracyClaim):
         _require_real(self)
 
     @classmethod
-    def most(cls, wrong_at_most: Fraction, weight: int) -> int:
-        """From a bound on the sum of weight times probability of not answering right."""
-        return cls.scale * weight - ceil(cls.scale * wrong_at_most)
+    def most(cls, wrong_at_most: Iterable[Fraction | int], weight: int) -> int:
+        """From bounds on the sum of weight times probability of not answering right."""
+        return cls.scale * weight - ceil(cls.scale * sum(wrong_at_most, Fraction(0)))
 
     def statement(self) -> str:
         """The claim as it begins a verdict line."""
@@ -164,10 +171,10 @@ class LossClaim(AccuracyClaim):
         _require_real(self)
 
     @classmethod
-    def most(cls, wrong_at_most: Fraction, weight: int) -> int:
-        """From a bound on the sum of weight times loss."""
+    def most(cls, wrong_at_most: Iterable[Fraction | int], weight: int) -> int:
+        """From bounds on the sum of weight times loss."""
         del weight
-        return ceil(cls.scale * wrong_at_most)
+        return ceil(cls.scale * sum(wrong_at_most, Fraction(0)))
 
     def follows(self, most: int) -> bool:
         """A larger loss says less."""
@@ -203,6 +210,11 @@ def arithmetic_of(semantics: str) -> str:
         f"every float32 execution (sums in any order, exp within {EXP_ULPS} ulp, softmax shifted to within "
         f"{SHIFT} of its largest score, no TF32, no flush to zero)"
     )
+
+
+def whole(number: int) -> str:
+    """A natural number in decimal, or its size where it is too long to be of use; Python refuses 4,300 digits."""
+    return str(number) if number < SHOWN else f"a number of {number.bit_length()} bits"
 
 
 def decimal_down(value: Fraction, digits: int = 6) -> str:

@@ -93,6 +93,10 @@ class AbstractDistribution(ABC):
         """The distribution as it stands in a certificate's header."""
         return {"name": self.name}
 
+    def __str__(self) -> str:
+        """Name, and the digest of the weights where there are any, for a reader."""
+        return f"{self.name} (sha256:{self.sha256})" if self.arrays() else self.name
+
     def require_fits(self, task: AbstractTask) -> None:
         """Raise `DistributionError` unless every sequence of the task has a weight, and the total few enough digits."""
         complaint = self.complaint(task)

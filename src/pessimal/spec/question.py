@@ -1,11 +1,16 @@
 """What is asked of a model: which task, on which inputs, by which arithmetic, and what of it."""
 
+import json
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
+
+DIGEST_DOMAIN = b"pessimal-question/1"
 
 
 @dataclass(frozen=True)
@@ -27,3 +32,17 @@ class Question:
     def total(self) -> int:
         """Weight of all sequences; their number where each weighs 1."""
         return self.distribution.total(self.task)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of all of it, 64 hexadecimal digits: equal for equal questions only (docs/certificate-format.md)."""
+        record = {
+            "distribution": {"name": self.distribution.name, "sha256": self.distribution.sha256},
+            "quantity": self.quantity,
+            "semantics": self.semantics,
+            "task": self.task.record(),
+        }
+        found = sha256()
+        for part in (DIGEST_DOMAIN, json.dumps(record, sort_keys=True, separators=(",", ":")).encode("ascii")):
+            found.update(len(part).to_bytes(8, "little") + part)
+        return found.hexdigest()

@@ -78,6 +78,10 @@ class AbstractTask(ABC):
         """Name and sizes, as they stand in a certificate."""
         return {"name": self.name, **asdict(self)}
 
+    def __str__(self) -> str:
+        """Name and everything that tells it from other tasks, for a reader."""
+        return f"{self.name} ({', '.join(f'{key}={value}' for key, value in asdict(self).items())})"
+
     def total(self) -> int:
         """Number of sequences, `d_vocab ** k`, exact."""
         return int(self.d_vocab**self.k)

@@ -1,7 +1,8 @@
 """Run a strategy: hints, then the rule's own bound, then a claim, then bytes.
 
-The claim is what the float64 checker computes, less a hair (`SLACK`, relative to the wrong count) where the rule adds
-up real numbers, so that every checker with another careful arithmetic reaches it as well.
+The claim is what the float64 checker computes, less a hair (`SLACK`, relative to the wrong count of every stratum,
+before its floor) where the rule adds up real numbers, so that every checker with another careful arithmetic reaches it
+as well.
 
 Contents:
     Proof — a certificate and what it claims.
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.certificate import FORMAT, canonical
+from pessimal.kernel.certificate import FORMAT, MAX_DIGITS, canonical
 from pessimal.kernel.check import Limits, require_sound_floats
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
@@ -110,10 +111,13 @@ def _answer(
     arith = Float64Arithmetic()
     with arith.running():
         bound = rule.bound(weights, question, hints, arith, progress)
-    wrong = bound.wrong_at_most if bound.decided else bound.wrong_at_most * (1 + SLACK[question.semantics])
+    slack = 0 if bound.decided else SLACK[question.semantics]
+    wrong = [part * (1 + slack) for part in bound.parts()]
     total = question.total()
     kind = CLAIMS[question.distribution.claim_kind if question.quantity == ACCURACY else question.quantity]
     claimed = kind(max(0, kind.most(wrong, total)), kind.scale * total, question.semantics)
+    if max(claimed.correct, claimed.total) >= 10**MAX_DIGITS:
+        raise Rejected(Reason.BAD_CLAIM, f"the bound has more than {MAX_DIGITS} digits, which no certificate holds")
     at_least = bound.wrong_at_least
     return Proof(
         data=encode(weights, question, strategy, hints, claimed),

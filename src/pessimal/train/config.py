@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, fields
 
 from pessimal.spec import TASKS, MaxOfK
+from pessimal.spec.architecture import SOFTMAX
 from pessimal.spec.task import AbstractTask
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -123,7 +124,8 @@ class TrainConfig:
 
     def metadata(self) -> dict[str, str]:
         """What the tensors do not say about the architecture and the task."""
-        said = {"attn_scale": "1/sqrt(d_head)", "n_ctx": str(self.k), "positional_embedding_type": "standard"}
+        said = {"attention": SOFTMAX, "attn_scale": "1/sqrt(d_head)", "n_ctx": str(self.k)}
+        said["positional_embedding_type"] = "standard"
         record = self.spec_task.record()
         said |= {f"task_{key}": str(value) for key, value in record.items() if key not in {"name", "k", "d_vocab"}}
         said["task"] = self.spec_task.name

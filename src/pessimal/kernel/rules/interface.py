@@ -118,6 +118,17 @@ class CountBound:
     decided: bool
     strata: Mapping[tuple[int, int], Fraction | int] = field(default_factory=dict)
 
+    def parts(self) -> list[Fraction | int]:
+        """Bounds for disjoint sets of sequences that cover all of them: the strata, or everything at once.
+
+        Raises:
+            Rejected: rule-failed, if the strata are not all of the bound.
+        """
+        parts: list[Fraction | int] = list(self.strata.values()) or [self.wrong_at_most]
+        if sum(parts) != self.wrong_at_most:
+            raise Rejected(Reason.RULE_FAILED, "the bounds of the strata do not add up")
+        return parts
+
 
 def require_weighs(rule: "AbstractRule", question: Question) -> None:
     """Raise `Rejected(unsupported-model)` for a distribution the rule does not weigh, or what it does not bound."""

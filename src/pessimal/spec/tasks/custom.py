@@ -1,6 +1,8 @@
 """A task given by its own Moore machine, which stands in the certificate in full."""
 
+import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,6 +58,11 @@ class CustomTask(AbstractTask):
     def machine(self) -> Machine:
         """The tables as they are."""
         return Machine(self.start, np.array(self.moves, dtype=np.int64), np.array(self.outputs, dtype=np.int64))
+
+    def __str__(self) -> str:
+        """Sizes, and the digest of the tables."""
+        tables = sha256(json.dumps([self.start, self.moves, self.outputs], separators=(",", ":")).encode()).hexdigest()
+        return f"{self.name} (k={self.k}, d_vocab={self.d_vocab}, {len(self.moves)} states, tables sha256:{tables})"
 
     def record(self) -> dict[str, Any]:
         """Name, sizes and tables."""
