@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from math import floor
 from pathlib import Path
 
 import pessimal as ps
@@ -82,6 +83,11 @@ def kernel(data, raw):
         return comparable(ps.check(data, read_weights(raw)).line())
     except WeightsError:
         return ""
+
+
+def wrong(found, share=1):
+    """What a bound of the kernel leaves wrong: the parts times `share`, each rounded down."""
+    return sum(floor(part * share) for part in found.parts())
 
 
 def stored(weights):

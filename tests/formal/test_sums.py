@@ -5,7 +5,6 @@ Skipped where Coq or the compiled theories are missing.
 
 import re
 from itertools import product
-from math import floor
 
 import pytest
 
@@ -22,6 +21,7 @@ from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.strategies import ExponentialMoment, GridCount
 from pessimal.strategies.proof import encode
+from reference_checker import wrong
 
 MISSING = missing("CheckSums")
 needs_coq = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -53,7 +53,7 @@ def test_coq_counts_what_the_rule_counts_and_never_more_than_is_true(tmp_path, r
     text, expected, truth = "", [], []
     for seed, (rival, position, kind) in enumerate(product(RIVALS, POSITIONS, KINDS)):
         weights, task, hints = case(seed, rule, rival, position, kind)
-        expected.append(max(0, task.total() - floor(bound(rule, weights, task, "arb", hints).wrong_at_most)))
+        expected.append(max(0, task.total() - wrong(bound(rule, weights, task, "arb", hints))))
         truth.append(true_count(weights))
         one = instance(weights, task, rule, hints, 0, "bound")
         head, body = one[: one.index("Theorem bound")].split("Import ListNotations.\n")
@@ -72,7 +72,7 @@ def test_coq_counts_what_the_rule_counts_and_never_more_than_is_true(tmp_path, r
 @needs_coq
 def test_a_claim_above_the_count_does_not_compile(tmp_path):
     weights, task, hints = case(0, "exponential-moment", "plain", "each", "searched")
-    count = task.total() - floor(bound("exponential-moment", weights, task, "arb", hints).wrong_at_most)
+    count = task.total() - wrong(bound("exponential-moment", weights, task, "arb", hints))
     assert 0 < count < task.total()
     proved = coqc(tmp_path, instance(weights, task, "exponential-moment", hints, count, "bound"))
     assert proved.returncode == 0, proved.stderr
