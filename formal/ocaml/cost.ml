@@ -1,9 +1,9 @@
 (* What a check costs, from sizes and hints alone, before anything of these sizes is made. *)
 
-(* Of the integers of which exact logits are made. *)
+(* Of exact logits. *)
 let digits (weights : Weights.t) =
   let bits = List.fold_left (fun bits (_, one) -> max bits (-one.Weights.low)) 0 weights.tensors in
-  let high = List.fold_left (fun high (_, one) -> high + max 0 one.Weights.high) 64 weights.tensors in
+  let high = List.fold_left (fun high (_, one) -> high + max 0 one.Weights.high) 128 weights.tensors in
   float ((4 * bits) + high)
 
 (* Products of matrices, from the outside in; their columns are looked up in lists. *)
@@ -38,7 +38,7 @@ let steps (weights : Weights.t) (hints : Hints.t option) =
       let steps = List.length (List.filter (fun (mantissa, _) -> Z.sign mantissa > 0) (List.concat steps)) in
       float steps *. n *. ((v *. ((bits /. 32768.) +. 1.)) +. (bits /. 1024.)) /. 2.
     | _ -> 0. in
-  tables weights +. strata +. grid
+  tables weights +. (strata *. (1. +. (digits weights /. 1024.))) +. grid
 
 (* Memory for tables of logits, attention weights of up to 4,096 bits, and polynomials. *)
 let bytes (weights : Weights.t) (hints : Hints.t option) =

@@ -1,10 +1,12 @@
 (** * The evaluator of exponential moment and grid counting
 
-    [right_by_sums A D o] computes the tables of a model with dyadic weights and, stratum by stratum and problem by
+    [right_by_sums_at A D o b] computes the tables of a model with dyadic weights and, stratum by stratum and problem by
     problem, the bounds of CheckStratum.v; a stratum has at most as many wrong sequences as the sum over its problems,
     rounded down, and at most its size. What is left of all sequences is right:
 
-        right_by_sums A D o <= count_correct (real_model D)        for all options and hints o.
+        right_by_sums_at A D o b <= count_correct (real_model D)        for all options and hints o,
+
+    whatever the unit 2^-b of logits.
 
     Tilts and steps are (m, e) for m 2^e, by problem and then by stratum, in the order of the certificate: by last token
     q, then by target y >= q. A missing pair, or m <= 0, is no tilt, or no step.
@@ -13,7 +15,8 @@
 
     Contents:
       options — the options and hints of a certificate.
-      right_by_sums, right_by_sums_correct — the evaluator and its theorem. *)
+      right_by_sums_at, right_by_sums_at_correct — the evaluator and its theorem.
+      right_by_sums, right_by_sums_correct — the same with [logit_bits]. *)
 
 From Coq Require Import Reals ZArith List Bool Arith Lra Lia.
 From Pessimal Require Import Integers Statement Sums TableForm Exponential Tables ClassSizes StratumSums.
@@ -84,13 +87,12 @@ Section Sums.
       problem_bound tab n (pooled o) slot cells bits size q y tilt step (terms_of A (near o) pW own q y p) in
     Z.min size (over_problems bound q y (nth y ps []) tilts steps).
 
-  Definition wrong_bound : Z :=
+  Definition wrong_bound (b : Z) : Z :=
     let tab := exp_tables A in
     let slot := Z.log2 (Z.of_nat v ^ Z.of_nat n) + 2 in
     let cells := match grid o with Some (_, c) => c | None => 0 end in
     let tilts := map (triangle v) (tilts o) in
     let steps := map (triangle v) match grid o with Some (l, _) => l | None => [] end in
-    let b := logit_bits A D in
     let V := map (attended_floor A D b) (seq 0 (n_k D)) in
     let direct := columns A v (direct_floor A D b) in
     let ps := problems A (rival o) (pooled o) n V direct in
@@ -104,8 +106,9 @@ Section Sums.
       sumZ (fun y => if (q <=? y)%nat
         then stratum_bound tab slot cells (fst pW + b) tilts steps W before of_q sizes q y / 2 ^ UNIT else 0) v) v.
 
-  Definition right_by_sums : Z :=
-    if well_formed D && (2 <=? v)%nat then total_sequences D - wrong_bound else 0.
+  Definition right_by_sums_at (b : Z) : Z :=
+    if well_formed D && (2 <=? v)%nat then total_sequences D - wrong_bound b else 0.
+  Definition right_by_sums : Z := right_by_sums_at (logit_bits A D).
 
   (** ** Proofs *)
 
@@ -257,13 +260,13 @@ Section Sums.
   Section Whole.
     Hypotheses (Hwf : well_formed D = true) (Hv : (2 <= v)%nat).
 
-    Lemma wrong_bound_correct : total_sequences D - count_correct M <= wrong_bound.
+    Lemma wrong_bound_correct b : total_sequences D - count_correct M <= wrong_bound b.
     Proof.
       destruct (shapes D Hwf) as [Hk _]. assert (HK : n_k D = S n) by (unfold n; lia).
       unfold wrong_bound. set (slot := Z.log2 _ + 2). set (cells := match grid o with Some (_, c) => c | None => 0 end).
       set (tl := map (triangle v) (tilts o)).
       set (st := map (triangle v) match grid o with Some (l, _) => l | None => [] end).
-      set (b := logit_bits A D). set (V := map (attended_floor A D b) _).
+      set (V := map (attended_floor A D b) _).
       set (direct_path := columns A v (direct_floor A D b)).
       set (ps := problems A (rival o) (pooled o) n V direct_path). set (Ws := weights A D (exp_tables A)). cbv zeta.
       set (before q := pooled_rows (pooled o) (wider A) (firstn n (snd (nth q Ws (0, []))))).
@@ -313,10 +316,13 @@ Section Sums.
     Qed.
   End Whole.
 
-  Theorem right_by_sums_correct : right_by_sums <= count_correct M.
+  Theorem right_by_sums_at_correct b : right_by_sums_at b <= count_correct M.
   Proof.
-    assert (H0 : 0 <= count_correct M) by (unfold count_correct; lia). unfold right_by_sums.
+    assert (H0 : 0 <= count_correct M) by (unfold count_correct; lia). unfold right_by_sums_at.
     destruct (well_formed D) eqn:Hwf; [|exact H0]. destruct (Nat.leb_spec 2 v) as [Hv|_]; [|exact H0]. cbn [andb].
-    pose proof (wrong_bound_correct Hwf Hv). lia.
+    pose proof (wrong_bound_correct Hwf Hv b). lia.
   Qed.
+
+  Theorem right_by_sums_correct : right_by_sums <= count_correct M.
+  Proof. apply right_by_sums_at_correct. Qed.
 End Sums.
