@@ -226,10 +226,14 @@ Section OfModel.
   Definition attended_floor (b : Z) (i : nat) : list (list T) :=
     floors A (b - 4 * Z.of_nat (bits D)) (attended_exact i).
 
+  (** The largest score is taken off before the root is multiplied, whose error would grow with it. *)
   Definition weights (tab : tables T) : list (Z * list (list (T * T))) :=
     let r := roots A (Z.of_nat dh) in
     let S := map scores (seq 0 (n_k D)) in
-    map (fun q => weigh A tab (map (fun L => map (arguments A r (4 * Z.of_nat (bits D))) (nth q L [])) S)) (seq 0 v).
+    map (fun q =>
+      let rows := map (fun L => nth q L []) S in
+      let top := match concat rows with [] => of_Z A 0 | a :: l => largest_of A l a end in
+      weigh A tab (map (map (fun x => arguments A r (4 * Z.of_nat (bits D)) (sub A x top))) rows)) (seq 0 v).
 
   Hypothesis Hwf : well_formed D = true.
 
@@ -304,19 +308,30 @@ Section OfModel.
         forall t, (t < v)%nat -> let w := nth t (nth i W []) (of_Z A 0, of_Z A 0) in
           0 <= val A (fst w) <= factor * exp (score M q i t) /\ factor * exp (score M q i t) <= val A (snd w).
   Proof.
-    intros Hq. unfold weights. cbv zeta. rewrite nth_map_seq by exact Hq.
-    apply weigh_correct; [exact law|now rewrite map_length, length_map_seq| |].
+    intros Hq. unfold weights. cbv zeta. rewrite nth_map_seq by exact Hq. rewrite map_map.
+    set (top := match concat _ with [] => _ | a :: l => largest_of A l a end). clearbody top.
+    assert (Hd : (0 < Z.of_nat dh)%Z) by (destruct shapes as (_ & Hd & _); lia).
+    assert (Hs : 0 < sqrt (IZR (Z.of_nat dh))) by (apply sqrt_lt_R0, IZR_lt; exact Hd).
+    set (unit := pow2 (4 * Z.of_nat (bits D)) * sqrt (IZR (Z.of_nat dh))).
+    set (off := IZR (to_Z A top) / unit).
+    destruct (weigh_correct A law (map (fun L => map (fun x => arguments A (roots A (Z.of_nat dh))
+      (4 * Z.of_nat (bits D)) (sub A x top)) (nth q L [])) (map scores (seq 0 (n_k D)))) (n_k D) v
+      (fun i t => score M q i t - off)) as (factor & HF & LW & HW).
+    - now rewrite map_length, length_map_seq.
     - intros i Hi. rewrite (nth_map_lt _ _ _ []) by (rewrite length_map_seq; exact Hi).
       rewrite nth_map_seq by exact Hi. rewrite map_length. apply (scores_correct i Hi). exact Hq.
     - intros i t Hi Ht. cbv zeta. rewrite (nth_map_lt _ _ _ []) by (rewrite length_map_seq; exact Hi).
       rewrite nth_map_seq by exact Hi. destruct (proj2 (scores_correct i Hi) q Hq) as [SL SV].
-      rewrite (nth_map_lt _ _ _ (of_Z A 0)) by len. destruct shapes as (_ & Hd & _).
-      pose proof (arguments_correct A law (Z.of_nat dh) (4 * Z.of_nat (bits D)) (nth t (nth q (scores i) []) (of_Z A 0))
-        ltac:(lia)) as H. specialize (SV t Ht). unfold val in SV. rewrite SV in H.
-      replace (c * c * (c * c) * _ / _) with (score M q i t) in H; [exact H|].
-      unfold score. change (d_head M) with dh. rewrite INR_IZR_INZ.
+      rewrite (nth_map_lt _ _ _ (of_Z A 0)) by len. specialize (SV t Ht). unfold val in SV.
+      pose proof (arguments_correct A law (Z.of_nat dh) (4 * Z.of_nat (bits D))
+        (sub A (nth t (nth q (scores i) []) (of_Z A 0)) top) Hd) as H.
+      rewrite sub_law, minus_IZR, SV in H by exact law. fold unit in H.
+      replace ((_ - IZR (to_Z A top)) / unit) with (score M q i t - off) in H; [exact H|].
+      unfold off, unit, score. change (d_head M) with dh. rewrite INR_IZR_INZ.
       replace (pow2 (4 * Z.of_nat (bits D))) with (c * c * (c * c)) by (unfold c; rewrite <- !pow2_add; f_equal; lia).
-      assert (0 < sqrt (IZR (Z.of_nat dh))) by (apply sqrt_lt_R0, IZR_lt; lia).
       assert (0 < c) by apply pow2_positive. field. split; lra.
+    - exists (factor * exp (- off)). split; [apply Rmult_lt_0_compat; [exact HF|apply exp_pos]|].
+      split; [exact LW|]. intros i Hi. destruct (HW i Hi) as [L H]. split; [exact L|]. intros t Ht. cbv zeta.
+      specialize (H t Ht). cbv zeta in H. rewrite Rmult_assoc, <- exp_plus, Rplus_comm. exact H.
   Qed.
 End OfModel.
