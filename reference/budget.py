@@ -7,7 +7,7 @@ Contents:
 from certificate import Rejected
 
 MAX_WORK = 2**30
-MAX_MEMORY = 2**30
+MAX_MEMORY = 2**29
 # Of a Python integer and the place that refers to it.
 ENTRY_BYTES = 36
 

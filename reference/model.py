@@ -167,7 +167,7 @@ def _matrix(weights: Weights, name: str, head: int | None = None) -> Matrix:
 
 def _centred(rows: list[list[int]]) -> list[list[int]]:
     """Every row times d less its sum: what (d I - 1 1^T) does."""
-    return [[len(row) * x - sum(row) for x in row] for row in rows]
+    return [[len(row) * x - total for x in row] for row in rows for total in (sum(row),)]
 
 
 def final_bias(weights: Weights) -> bool:

@@ -6,12 +6,11 @@ let digits (weights : Weights.t) =
   let high = List.fold_left (fun high (_, one) -> high + max 0 one.Weights.high) 128 weights.tensors in
   float ((4 * bits) + high)
 
-(* Products of matrices, from the outside in; their columns are looked up in lists. *)
+(* Products of matrices, from the outside in. *)
 let tables (weights : Weights.t) =
   let k, v, m, d = float weights.k, float weights.d_vocab, float weights.d_model, float weights.d_head in
   let products = (k +. 1.) *. v *. ((5. *. m *. d) +. (m *. v) +. (v *. d)) in
-  let columns = k *. m *. ((d *. m) +. (v *. v) +. (3. *. d *. d)) in
-  (products *. (1. +. (digits weights /. 1024.)) /. 16.) +. (columns /. 256.)
+  products *. (1. +. (digits weights /. 1024.)) /. 16.
 
 (* Bits of a polynomial of a grid. *)
 let polynomial (weights : Weights.t) cells =

@@ -290,7 +290,7 @@ Section Sums.
       - unfold slot. pose proof (Z.log2_nonneg (Z.of_nat v ^ Z.of_nat n)). lia.
       - intros i a t Hi Ha Ht. rewrite NV by lia. destruct (attended_floor_correct A law D Hwf b i ltac:(lia)) as [_ H].
         destruct (H a Ha) as [_ H']. apply (H' t Ht).
-      - intros a Ha. unfold direct_path, columns. rewrite (nth_map_seq _ v a) by exact Ha.
+      - intros a Ha. unfold direct_path. rewrite nth_columns by exact Ha.
         rewrite (nth_map_lt _ _ _ []) by (rewrite LD; exact Hq). destruct (VD q Hq) as [_ H]. apply (H a Ha).
       - destruct (pooled_correct (pooled o) (wider A)
           (fun x z => to_Z A (fst x) <= to_Z A (fst z) /\ to_Z A (snd z) <= to_Z A (snd x)) (zero, zero) v)
@@ -311,8 +311,7 @@ Section Sums.
         + apply Forall_forall. intros L (i & Hi & <-)%(In_nth _ _ []). rewrite LV in Hi. rewrite NV by lia.
           destruct (attended_floor_correct A law D Hwf b i ltac:(lia)) as [H1 H2]. split; [exact H1|]. intros a Ha.
           now destruct (H2 a Ha).
-        + unfold direct_path, columns. split; [apply length_map_seq|]. intros a Ha.
-          rewrite (nth_map_seq _ v a) by exact Ha. now rewrite map_length.
+        + unfold direct_path. split; [apply length_columns|]. intros a Ha. rewrite nth_columns by exact Ha. now rewrite map_length.
     Qed.
   End Whole.
 

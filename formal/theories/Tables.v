@@ -61,8 +61,13 @@ Section Matrices.
   Fixpoint dot (l r : row) : T :=
     match l, r with a :: l', b :: r' => add A (mul A a b) (dot l' r') | _, _ => of_Z A 0 end.
   Definition matmul (L Rt : list row) : list row := map (fun a => map (dot a) Rt) L.
-  Definition columns (m : nat) (L : list row) : list row :=
-    let zero := of_Z A 0 in map (fun j => map (fun r => nth j r zero) L) (seq 0 m).
+  (** The first m entries of every row, zeros where a row is shorter, column by column. *)
+  Fixpoint columns (m : nat) (L : list row) : list row :=
+    match L with
+    | [] => repeat [] m
+    | r :: L' => map (fun xc => fst xc :: snd xc)
+        (combine (if (m <=? length r)%nat then r else r ++ repeat (of_Z A 0) m) (columns m L'))
+    end.
   (** Weights read as integers; times 2^s, rounded down. *)
   Definition tensor (L : list (list Z)) : list row := map (map (of_Z A)) L.
   Definition floors (s : Z) (L : list row) : list row := map (map (fun x => shift A x s)) L.
@@ -113,9 +118,36 @@ Section Matrices.
     rewrite (nth_map_lt _ _ _ []) by len. now apply dot_correct; auto.
   Qed.
 
+  Lemma nth_combine {X Y} (l : list X) : forall (k : list Y) j x y, (j < length l)%nat -> (j < length k)%nat ->
+    nth j (combine l k) (x, y) = (nth j l x, nth j k y).
+  Proof.
+    induction l as [|a l IH]; intros [|b k] [|j] x y Hl Hk; cbn in *; try lia; [reflexivity|]. apply IH; lia.
+  Qed.
+
+  Lemma length_columns m L : length (columns m L) = m.
+  Proof.
+    induction L as [|r L IH]; cbn [columns]; [apply repeat_length|]. rewrite map_length, combine_length, IH.
+    destruct (Nat.leb_spec m (length r)); [|rewrite app_length, repeat_length]; lia.
+  Qed.
+
+  Lemma nth_columns m L j : (j < m)%nat -> nth j (columns m L) [] = map (fun r => at_ j r) L.
+  Proof.
+    intros Hj. induction L as [|r L IH]; cbn [columns map].
+    - pose proof (repeat_spec m [] (nth j (repeat ([] : row) m) [])) as H. apply H, nth_In. now rewrite repeat_length.
+    - set (p := if (m <=? length r)%nat then r else _).
+      assert (P : (m <= length p)%nat /\ nth j p (of_Z A 0) = at_ j r).
+      { unfold p. destruct (Nat.leb_spec m (length r)) as [L'|L']; [now split|].
+        rewrite app_length, repeat_length. split; [lia|]. destruct (Nat.lt_ge_cases j (length r)) as [Hr|Hr].
+        - now apply app_nth1.
+        - rewrite app_nth2, (nth_overflow r) by exact Hr. apply nth_repeat. }
+      destruct P as [P1 P2]. pose proof (length_columns m L) as LC. set (C := columns m L) in *.
+      rewrite (nth_map_lt _ _ _ (of_Z A 0, [])) by (rewrite combine_length; lia).
+      rewrite nth_combine by lia. cbn [fst snd]. now rewrite P2, IH.
+  Qed.
+
   Lemma columns_correct n m c L f : mat n m c L f -> mat m n c (columns m L) (fun j i => f i j).
   Proof.
-    intros [HL Hf]. unfold columns. split; [apply length_map_seq|]. intros j Hj. rewrite nth_map_seq by exact Hj.
+    intros [HL Hf]. split; [apply length_columns|]. intros j Hj. rewrite nth_columns by exact Hj.
     split; [now rewrite map_length|]. intros i Hi. rewrite (nth_map_lt _ _ _ []) by len. now apply Hf.
   Qed.
 

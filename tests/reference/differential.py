@@ -1,6 +1,6 @@
 """Kernel in both arithmetics, reference and extracted checker on seeded tiny models: the same line from all of them.
 
-    python tests/reference/differential.py --models 1000 --seed 0
+    PYTHONPATH=tests python tests/reference/differential.py --models 1000 --seed 0
 
 Every model is of one of the formats and scales below; its certificates are made by the provers of all three rules that
 the independent checkers cover, so every checker has to verify them, and print the same line but for the lengths of the
@@ -55,7 +55,6 @@ def _scaled(tensors, rng):
     found = {}
     for name, array in tensors.items():
         exponent = {"each": int(rng.integers(low, high + 1)), "alike": alike, "one": alike * (name == chosen)}[kind]
-        # Twice, because 2^-1060 times a subnormal number is one too.
         scaled = np.ldexp(array.astype(np.float64), exponent)
         found[name] = np.clip(scaled, -np.finfo(dtype).max, np.finfo(dtype).max).astype(dtype)
     return found
@@ -143,13 +142,13 @@ def compare(folder, seeds, *, verified=True):
     floats, balls = ([_kernel(*pair, one) for pair in pairs] for one in ("float64", "arb"))
     reference = [line for line, _ in run(pairs)[0]]
     mine = [line for line, _ in verified_checker.run(folder, pairs)] if verified else reference
-    for place, said in enumerate(zip(floats, balls, reference, mine, strict=True)):
+    for place, answers in enumerate(zip(floats, balls, reference, mine, strict=True)):
         pair, kind = pairs[place], about[place][2]
-        covered = said[3] != "" or not verified_checker.silent(*pair, said[0])
-        said = said if covered else said[:3]
+        covered = answers[3] != "" or not verified_checker.silent(*pair, answers[0])
+        said = answers if covered else answers[:3]
         counts[kind, "verified" if said[0].startswith("s VERIFIED") else "rejected"] += 1
         counts["extracted"] += covered and verified
-        if kind == "proof" and 0 < int(split(pair[1])[0]["claim"]["correct"]):
+        if kind == "proof" and int(split(pair[1])[0]["claim"]["correct"]) > 0:
             counts["above nothing"] += 1
         if len(set(said)) == 1 and (kind != "proof" or said[0].startswith("s VERIFIED")):
             continue
@@ -171,15 +170,17 @@ def main():
     last = flags.seed + flags.models
     for first in range(flags.seed, last, flags.batch):
         with tempfile.TemporaryDirectory() as folder:
-            more, counted = compare(Path(folder), range(first, min(first + flags.batch, last)), verified=not verified_checker.MISSING)
+            more, counted = compare(
+                Path(folder), range(first, min(first + flags.batch, last)), verified=not verified_checker.MISSING
+            )
         for one in more:
-            print(*one[:3], *one[3], sep="\n  ", file=sys.stderr)
+            sys.stderr.write("\n  ".join(map(str, (*one[:3], *one[3]))) + "\n")
         wrong, counts = wrong + more, counts + counted
-    print(
+    sys.stdout.write(
         f"differential seed={flags.seed} models={flags.models} proofs={counts['proof', 'verified']}"
         f" above-nothing={counts['above nothing']} damaged={counts['damaged', 'verified'] + counts['damaged', 'rejected']}"
         f" extracted={counts['extracted']} no-slack={counts['no slack']} disagreements={len(wrong)}"
-        f" cpu={time.process_time() - start:.0f}s"
+        f" cpu={time.process_time() - start:.0f}s\n"
     )
     return 1 if wrong else 0
 
