@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from pessimal.spec import MaxOfK, Overrides, Weights, read_weights
+from pessimal.spec import MaxOfK, ModelShape, Overrides, Weights, read_weights
 from pessimal.spec.task import AbstractTask
 
 BIASES = ("b_Q", "b_K", "b_V", "b_O", "b_U")
@@ -31,6 +31,9 @@ class Sizes:
     def of(self, task: AbstractTask) -> "Sizes":
         """These widths, with the token numbers of a task."""
         return Sizes(task.d_vocab, max(self.o, task.n_outputs), self.m, self.d, task.k, self.h)
+
+    def model_shape(self) -> ModelShape:
+        return ModelShape(self.k, self.v, self.o, self.m, self.d, self.h)
 
     def task(self) -> MaxOfK:
         return MaxOfK(k=self.k, d_vocab=self.v)

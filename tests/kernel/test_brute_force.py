@@ -128,9 +128,10 @@ def tied(k: int) -> tuple[Weights, AbstractTask]:
 
 
 @pytest.mark.parametrize(("limit", "evaluated"), [(8, 0), (9, 9), (10, 9), (17, 9), (18, 18), (27, 27)])
-def test_past_the_evaluation_limit_everything_counts_as_wrong_and_undecided(monkeypatch, limit, evaluated):
+def test_past_the_limit_of_work_everything_counts_as_wrong_and_undecided(monkeypatch, limit, evaluated):
     """Groups of nine: one that would exceed the limit is given up whole, in both ways of adding."""
-    monkeypatch.setattr(undecided, "MAX_EVALUATIONS", limit)
+    each = undecided.products_per_sequence(Sizes(3, 5, 7, 2, 3).model_shape())
+    monkeypatch.setattr(undecided, "MAX_WORK", limit * each)
     weights = build(planted_tensors(Sizes(3, 5, 7, 2, 3), sharpness=40.0, gain=8.0))
     nine = [np.arange(3), np.arange(3)]
     for by_box in (True, False):
@@ -140,7 +141,7 @@ def test_past_the_evaluation_limit_everything_counts_as_wrong_and_undecided(monk
                 collected.add_box(nine, q)
             else:
                 collected.add(np.array(list(product(range(3), repeat=2))), q)
-        assert collected.evaluations == evaluated
+        assert collected.left == (limit - evaluated) * each
         assert (collected.wrong, collected.ties) == (27 - evaluated, 27 - evaluated)
 
 
@@ -149,7 +150,9 @@ def test_an_evaluated_tie_is_wrong_and_undecided_and_a_wrong_sequence_only_wrong
     weights, task = tied(2)
     collected = Undecided(weights, Question(task))
     collected.add(np.array([[1]]), 2)
-    assert (collected.wrong, collected.ties, collected.evaluations) == (1, 1, 1)
+    assert (collected.wrong, collected.ties) == (1, 1)
+    each = undecided.products_per_sequence(weights.architecture.shape)
+    assert undecided.MAX_WORK - collected.left == (1 + 4 + 16) * each
     sizes = Sizes(3, 5, 7, 2, 2)
     tensors = planted_tensors(sizes, sharpness=40.0, gain=8.0)
     tensors["W_U"] = tensors["W_U"][:, [1, 0, 2, 3, 4]]
@@ -160,8 +163,8 @@ def test_an_evaluated_tie_is_wrong_and_undecided_and_a_wrong_sequence_only_wrong
 
 
 def test_the_limits_of_undecided_sequences():
-    """16,384 evaluations, at 128, 512 and 2,048 bits."""
-    assert undecided.MAX_EVALUATIONS == 16_384
+    """2^25 products at 128 bits, and as much less at 512 and 2,048."""
+    assert undecided.MAX_WORK == 2**25
     assert undecided.PRECISIONS == (128, 512, 2048)
 
 
@@ -197,7 +200,7 @@ def test_a_sum_of_exactly_zero_is_passed_on_and_one_unit_below_is_not(gap, found
 @pytest.mark.parametrize("heads", [1, 2])
 def test_the_first_pass_alone_decides_models_without_near_ties(monkeypatch, heads):
     """No sequence is evaluated one by one, in either path, and the count is that of the oracle, from both sides."""
-    monkeypatch.setattr(undecided, "MAX_EVALUATIONS", 0)
+    monkeypatch.setattr(undecided, "MAX_WORK", 0)
     weights = build(random_tensors(Sizes(3, 5, 7, 2, 3, heads), 5))
     wrong = 27 - true_count(weights)
     assert 0 < wrong < 27

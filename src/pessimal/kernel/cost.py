@@ -8,19 +8,20 @@ the proof treats as a table without structure.
 
 Contents:
     Cost — the three numbers, and the memory.
-    additive_tables_flops, path_tables_flops — the tables.
+    additive_tables_flops, path_tables_flops, table_entries — the tables.
+    left_first, times_both_flops — rows times two matrices.
     brute_force_cost, cubic_cost, position_minima_cost, exponential_moment_cost — one per rule.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.spec.architecture import Architecture, ModelShape
+from pessimal.spec.architecture import UNIFORM, Architecture
 from pessimal.spec.weights import AXES, Weights
 
 OPS_PER_FLOP = 8
@@ -49,6 +50,10 @@ class Cost:
         ops = OPS_PER_FLOP * (flops - exps) + OPS_PER_EXP * exps
         return Cost(self.flops + flops, self.checker_ops + ops, self.unexplained_dims, self.bytes_needed)
 
+    def checked(self, ops: int) -> "Cost":
+        """The same with further operations of the checker that are none of the proof."""
+        return replace(self, checker_ops=self.checker_ops + ops)
+
 
 def n_strata(d_vocab: int) -> int:
     """Number of pairs q <= y."""
@@ -65,16 +70,25 @@ def exclusive_max(n: int) -> int:
     return 3 * n - 2
 
 
-def _head_flops(arch: Architecture) -> int:
-    """W_Q W_K^T, W_V W_O and b_Q W_K^T."""
-    m, d = arch.shape.d_model, arch.shape.d_head
-    return 2 * matmul(m, d, m) + ("b_Q" in arch.biases) * matmul(1, d, m)
+def left_first(n: int, a: int, b: int, c: int) -> bool:
+    """Whether [n, a] @ [a, b] @ [b, c] takes fewer operations from the left than from the right."""
+    return matmul(n, a, b) + matmul(n, b, c) < matmul(a, b, c) + matmul(n, a, c)
 
 
-def _columns_flops(arch: Architecture, *, gain: bool) -> int:
+def times_both_flops(n: int, a: int, b: int, c: int) -> int:
+    """[n, a] @ [a, b] @ [b, c] from the shorter side (`tables.times_both`)."""
+    return min(matmul(n, a, b) + matmul(n, b, c), matmul(a, b, c) + matmul(n, a, c))
+
+
+def centred_flops(n: int, d: int) -> int:
+    """Rows of d numbers, n of them, centred (`tables.py`)."""
+    return matmul(n, d, 1) + 2 * n * d
+
+
+def columns_flops(arch: Architecture, *, gain: bool) -> int:
     """The folded unembedding."""
     m, o = arch.shape.d_model, arch.shape.d_vocab_out
-    return (matmul(m, m, o) + gain * m * o) if arch.ln_final else 0
+    return (centred_flops(o, m) + gain * m * o) if arch.ln_final else 0
 
 
 def _direct_flops(arch: Architecture, columns: int) -> int:
@@ -88,41 +102,51 @@ def additive_tables_flops(arch: Architecture) -> tuple[int, int]:
     """Operations of `tables.additive_tables`, and how many of them are exponentials."""
     s = arch.shape
     v, k, m, o = s.d_vocab, s.k, s.d_model, s.d_vocab_out
-    flops = v * m + _head_flops(arch) + matmul(v, m, m) + ("b_Q" in arch.biases) * v * m
+    flops = v * m + times_both_flops(v, m, s.d_head, m) + ("b_Q" in arch.biases) * (matmul(1, s.d_head, m) + v * m)
     flops += matmul(v, m, v) + matmul(v, m, k) + v * (2 * v - 1) + v * (2 * k - 1)
     scaled = arch.attn_scale != "1"
     exps = v * v + v * k
     flops += scaled * (1 + exps) + exps
-    flops += _columns_flops(arch, gain=arch.ln_final)
-    flops += matmul(v, m, m) + matmul(v, m, o) + matmul(k, m, m) + matmul(k, m, o)
+    flops += columns_flops(arch, gain=arch.ln_final)
+    flops += times_both_flops(v + k, m, s.d_head, m) + matmul(v, m, o) + matmul(k, m, o)
     return flops + _direct_flops(arch, o), exps
 
 
 def path_tables_flops(arch: Architecture) -> tuple[int, int]:
     """Operations of `tables.path_tables`, and how many of them are exponentials; per-position tables throughout."""
     s = arch.shape
-    v, m, o, rows = s.d_vocab, s.d_model, s.d_vocab_out, s.d_vocab * s.k
+    v, m, d, o, rows = s.d_vocab, s.d_model, s.d_head, s.d_vocab_out, s.d_vocab * s.k
     final_bias = arch.ln_final and ("ln_final_b" in arch.biases or "b_U" in arch.biases)
     columns = o + (m if final_bias else 0)
-    flops = rows * m + _columns_flops(arch, gain=arch.ln_final)
+    flops = rows * m + columns_flops(arch, gain=arch.ln_final) + final_bias * centred_flops(m, m)
     flops += final_bias * (("b_U" in arch.biases) * o + ("ln_final_b" in arch.biases) * (matmul(1, m, o) + o))
-    flops += arch.ln1 * (matmul(rows, m, m) + rows * (5 * m + 2))
-    per_head = _head_flops(arch) + matmul(v, m, m) + ("b_Q" in arch.biases) * v * m + matmul(v, m, rows)
+    flops += arch.ln1 * (centred_flops(rows, m) + rows * (5 * m + 2))
+    per_head = ("b_Q" in arch.biases) * (matmul(1, d, m) + v * m) + matmul(v, m, rows)
+    per_head += matmul(m, d, m) + matmul(v, m, m) if arch.ln1 else times_both_flops(v, m, d, m)
     per_head += v * (2 * rows - 1) + v * rows + (arch.attn_scale != "1") * (1 + v * rows)
-    per_head += matmul(rows, m, columns) + (matmul(m, m, columns) if arch.ln1 else matmul(rows, m, m))
+    per_head += matmul(rows, m, columns)
+    per_head += times_both_flops(m, d, m, columns) if arch.ln1 else times_both_flops(rows, m, d, m)
     return flops + s.n_heads * per_head + _direct_flops(arch, columns), s.n_heads * v * rows
 
 
 def table_cost(arch: Architecture, flops: int, exps: int, dims: int, *, hints: int = 0, entries: int) -> Cost:
     """Cost of a rule that works on tables: `exps` of the flops are exponentials, `entries` are those beside tables."""
     ops = arch.shape.n_parameters() + hints + OPS_PER_FLOP * (flops - exps) + OPS_PER_EXP * exps
-    return Cost(flops, ops, dims, 64 * (entries + _table_entries(arch.shape)))
+    return Cost(flops, ops, dims, 64 * (entries + table_entries(arch)))
 
 
-def _table_entries(shape: ModelShape) -> int:
-    v, o = shape.d_vocab, shape.d_vocab_out
+def table_entries(arch: Architecture) -> int:
+    """Numbers that the tables and what leads to them hold at once, with what a number needs: 64 bytes for each."""
+    s = arch.shape
+    v, m, o = s.d_vocab, s.d_model, s.d_vocab_out
     # Measured at v = 1,024: 100 bytes per entry at the peak; 256 are granted.
-    return 4 * (v * v + 2 * v * o + shape.k * (v + o)) + 8 * shape.n_parameters()
+    found = 4 * (v * v + 2 * v * o + s.k * (v + o)) + 8 * s.n_parameters()
+    if arch.ln1 or s.n_heads > 1:
+        found += (3 + s.n_heads) * s.k * v * (v + o)
+    # These take a table of the residual stream by itself.
+    final_bias = arch.ln_final and not {"b_U", "ln_final_b"}.isdisjoint(arch.biases)
+    square = arch.ln1 or final_bias or arch.attention == UNIFORM
+    return found + 4 * square * m * m + 4 * (arch.ln1 or final_bias) * s.k * v * m
 
 
 def brute_force_cost(arch: Architecture) -> Cost:
@@ -142,7 +166,8 @@ def brute_force_cost(arch: Architecture) -> Cost:
     ops = s.n_parameters() + sequences * 2 * (o - 1) + OPS_PER_FLOP * 4 * v * v * k * o + OPS_PER_EXP * exps
     ops += general * OPS_PER_FLOP * sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model))
     per_chunk = 4096 * (o + s.d_model) * k * 4 if general else 1 << 22
-    return Cost(flops, ops, v**k * o, 64 * (v * v * k * s.n_heads + v * k * o * s.n_heads + per_chunk))
+    held = v * v * k * s.n_heads + v * k * o * s.n_heads + per_chunk
+    return Cost(flops, ops, v**k * o, 64 * (held + table_entries(arch)))
 
 
 def cubic_cost(arch: Architecture) -> Cost:

@@ -9,25 +9,35 @@ per position is one pass over the layers (`Program.run`), in any semiring; three
 For Max-of-K and $q < y$: before the last token the states are "y not yet" and "y seen", with moves by a token below y
 or equal to it. For $q = y$ every token up to y is free, and the program has a single state.
 
+Nothing is built before its size is known: `MAX_LOOK_UPS` and `MAX_MOVES` bound the automata of a task.
+
 Contents:
     Program — layers of moves; a move is a set of letters.
     make_program — the program of one start state and one last letter.
     Strata, strata_of — programs of all strata of a task, and their sizes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.spec.machine import DEAD, MachineError, Recogniser, require_recognises
+from pessimal.spec.machine import DEAD, MachineError, MachineTooLargeError, Recogniser, require_recognises
 from pessimal.spec.task import AbstractTask
 
 Value = TypeVar("Value")
+# Entries of the tables that show a recogniser to be that of its machine; a second or two.
+MAX_LOOK_UPS = 1 << 31
+# Outputs times tokens.
+MAX_LETTERS = 1 << 22
+# Moves of all programs; 330 bytes each.
+MAX_MOVES = 1 << 19
+CAREFUL = 64
 Letters = frozenset[int]
 Moves = tuple[tuple[tuple[int, int], Letters], ...]
 
@@ -142,21 +152,34 @@ class Program:
 NO_PROGRAM = Program((), empty=True)
 
 
-def make_program(recogniser: Recogniser, start: int, last: int, n: int, letters: Sequence[int]) -> Program:
-    """Minimal layered automaton of n tokens with these letters after which the last letter is accepted from `start`."""
-    moves, accepts = recogniser.with_dead()
-    # block[i][s]: what is left of the sequence from state s after i tokens, as a number; DEAD if nothing is accepted.
+def left_over(recogniser: Recogniser, last: int, n: int, letters: Sequence[int]) -> list[Int[np.ndarray, " n_states"]]:
+    """By tokens read, 0 .. n, and state: what is left of n tokens and the last letter, as a number, or `DEAD`.
+
+    States with one number accept the same rest; `DEAD` ones accept none.
+    """
+    moves, accepts = recogniser.with_dead
     block = [np.where(accepts[moves[:, last]], 0, DEAD)]
     for _ in range(n):
-        ahead = block[0][moves[:, letters]]
+        ahead = block[-1][moves[:, letters]]
         number = np.unique(ahead, axis=0, return_inverse=True)[1].reshape(-1)
-        block.insert(0, np.where((ahead != DEAD).any(1), number, DEAD))
+        block.append(np.where((ahead != DEAD).any(1), number, DEAD))
+    return block[::-1]
+
+
+def make_program(
+    recogniser: Recogniser, start: int, last: int, letters: Sequence[int], block: list[np.ndarray]
+) -> Program:
+    """Minimal layered automaton of tokens with these letters after which the last letter is accepted from `start`.
+
+    `block`: of `left_over`, for these letters and as many tokens as there are layers.
+    """
+    moves, accepts = recogniser.with_dead
     if block[0][start] == DEAD:
         return NO_PROGRAM
     names = {int(block[0][start]): 0}
     layers = []
-    for i in range(n):
-        layer, names = _layer(moves, block[i], block[i + 1], names, letters)
+    for here, ahead in pairwise(block):
+        layer, names = _layer(moves, here, ahead, names, letters)
         layers.append(layer)
     return Program(tuple(layers), lambda: _loop(moves, accepts[moves[:, last]], start, letters))
 
@@ -211,11 +234,17 @@ class Strata:
     """
 
     def __init__(self, task: AbstractTask) -> None:
-        """Raise `Rejected(task-mismatch)` if the recognisers are not those of the task."""
+        """Raise `Rejected(task-mismatch)` if the recognisers are not those of the task, `resources` if too large."""
         self.task = task
-        self.recogniser = task.recogniser()
+        letters = task.n_outputs * task.d_vocab
+        if letters > MAX_LETTERS or letters * task.n_states > MAX_LOOK_UPS:
+            has = f"{task.n_states} states, {task.d_vocab} tokens and {task.n_outputs} outputs"
+            raise Rejected(Reason.RESOURCES, f"the automaton of {task.name} is too large: {has}")
         try:
+            self.recogniser = task.recogniser()
             require_recognises(task.machine(), self.recogniser, task.k)
+        except MachineTooLargeError as error:
+            raise Rejected(Reason.RESOURCES, f"{task.name}: {error}") from None
         except MachineError as error:
             raise Rejected(Reason.TASK_MISMATCH, f"{task.name}: {error}") from None
         self.letter = self.recogniser.letter
@@ -232,16 +261,44 @@ class Strata:
         starts = self.recogniser.start.tolist()
         kind = np.array([kinds.setdefault(one, len(kinds)) for one in zip(starts, present, strict=True)])
         n_letters = self.recogniser.moves.shape[1]
+        self._require_few_moves(kinds)
         code = np.where(self.letter == DEAD, DEAD, kind[:, np.newaxis] * n_letters + self.letter)
         programs: list[Program] = []
         number = np.full(code.shape, DEAD)
+        starts_and_letters = list(kinds)
+        blocks: dict[tuple[int, tuple[int, ...]], list[np.ndarray]] = {}
         for key in np.unique(code[code != DEAD]).tolist():
-            start, letters = list(kinds)[key // n_letters]
-            program = make_program(self.recogniser, start, key % n_letters, self.task.k - 1, letters)
+            start, letters = starts_and_letters[key // n_letters]
+            last = key % n_letters
+            if (last, letters) not in blocks:
+                blocks[last, letters] = left_over(self.recogniser, last, self.task.k - 1, letters)
+            program = make_program(self.recogniser, start, last, letters, blocks[last, letters])
             if not program.empty:
                 number[code == key] = len(programs)
                 programs.append(program)
         return programs, number
+
+    def _require_few_moves(self, kinds: Iterable[tuple[int, tuple[int, ...]]]) -> None:
+        """Raise `Rejected(resources)` if the programs could have more than `MAX_MOVES` moves in all."""
+        moves, n = self.recogniser.with_dead[0], self.task.k - 1
+        n_letters = self.recogniser.moves.shape[1]
+        found = 0
+        for start, letters in kinds:
+            # States after exactly i tokens, all that were reached among them once i is large; DEAD is -1.
+            after = np.array([start])
+            for i in range(n):
+                found += n_letters * len(after) * len(letters)
+                ahead = np.unique(moves[after][:, letters])
+                ahead = ahead[ahead != DEAD]
+                ahead = ahead if i < CAREFUL else np.union1d(after, ahead)
+                if np.array_equal(ahead, after):
+                    found += n_letters * len(after) * len(letters) * (n - 1 - i)
+                    break
+                if found > MAX_MOVES:
+                    break
+                after = ahead
+            if found > MAX_MOVES:
+                raise Rejected(Reason.RESOURCES, f"the strata of {self.task.name} take more than {MAX_MOVES} moves")
 
     def program(self, q: int, y: int) -> Program:
         """The program of one stratum; equal programs are one object."""

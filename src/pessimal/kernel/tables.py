@@ -15,6 +15,9 @@ multiplied by the same positive $d\sigma$). Its biases do not fold: they add $C_
 Without LayerNorm before attention the score is a token part plus a position part, so
 $w_i(q,t) = a(q,t)\,\pi_i(q)$ and $V_i(t) = \mathrm{EVOU}[t] + \mathrm{PVOU}[i]$ (`AdditiveTables`).
 
+Rows times two matrices are multiplied from whichever side is shorter (`times_both`), so that few tokens never cost a
+table of d_model^2 entries; the numbers are exact, and the same either way.
+
 Contents:
     has_final_bias — whether logits are not all scaled alike.
     require_single_additive_head — refusals of the rules built on `AdditiveTables`.
@@ -23,15 +26,16 @@ Contents:
     PathTables, path_tables — every architecture the specification knows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.arithmetic.float64 import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
+from pessimal.kernel.cost import left_first
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.weights import Weights
 
@@ -105,10 +109,26 @@ def _plus(left: AbstractMatrix, right: AbstractMatrix | None) -> AbstractMatrix:
     return left if right is None else left + right
 
 
+def times_both(n: int, first: AbstractMatrix, second: AbstractMatrix) -> Callable[[AbstractMatrix], AbstractMatrix]:
+    """Multiplies rows, n of them in all, by two matrices, with as few operations as either association takes.
+
+    Cost: `cost.times_both_flops`.
+    """
+    if left_first(n, first.shape[0], first.shape[1], second.shape[1]):
+        return lambda rows: (rows @ first) @ second
+    both = first @ second
+    return lambda rows: rows @ both
+
+
+def _centred(rows: AbstractMatrix, arith: AbstractArithmetic) -> AbstractMatrix:
+    """Rows times dI - 11^T, d their length: d times their projection onto centred vectors."""
+    n, d = rows.shape
+    return rows.scale_rows(arith.integers(np.full(n, d))) - rows @ arith.integers(np.ones((d, 1), dtype=np.int64))
+
+
 def _centring(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
-    """DI - 11^T: d times the projection onto centred vectors."""
-    d = weights.architecture.shape.d_model
-    return arith.integers(d * np.eye(d, dtype=np.int64) - 1)
+    """The matrix itself."""
+    return _centred(arith.integers(np.eye(weights.architecture.shape.d_model, dtype=np.int64)), arith)
 
 
 def read_out(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
@@ -119,7 +139,8 @@ def read_out(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
     gain = weights.get("ln_final_w")
     if gain is not None:
         unembed = unembed.scale_rows(arith.matrix(gain))
-    return _centring(weights, arith) @ unembed
+    # dI - 11^T is symmetric.
+    return _centred(unembed.transpose(), arith).transpose()
 
 
 def _final_bias(weights: Weights, arith: AbstractArithmetic) -> AbstractMatrix:
@@ -155,11 +176,21 @@ def present(weights: Weights, name: str, head: int) -> Float[np.ndarray, "a b"]:
     return array
 
 
-def _head(weights: Weights, arith: AbstractArithmetic, head: int) -> tuple[AbstractMatrix, AbstractMatrix, Any]:
-    """W_Q W_K^T, W_V W_O and b_Q W_K^T (or None) of one head."""
+@dataclass(frozen=True)
+class _Factors:
+    """W_Q, W_K^T, W_V, W_O and b_Q W_K^T (or None) of one head, exact."""
+
+    w_q: AbstractMatrix
+    back: AbstractMatrix
+    w_v: AbstractMatrix
+    w_o: AbstractMatrix
+    from_bias: AbstractMatrix | None
+
+
+def _factors(weights: Weights, arith: AbstractArithmetic, head: int) -> _Factors:
     w_q, w_k, w_v, w_o = (arith.matrix(present(weights, n, head)) for n in ("W_Q", "W_K", "W_V", "W_O"))
-    b_q = optional(weights, "b_Q", arith, head)
-    return w_q @ w_k.transpose(), w_v @ w_o, None if b_q is None else b_q @ w_k.transpose()
+    b_q, back = optional(weights, "b_Q", arith, head), w_k.transpose()
+    return _Factors(w_q, back, w_v, w_o, None if b_q is None else b_q @ back)
 
 
 def attention_scale(weights: Weights, arith: AbstractArithmetic) -> AbstractEnclosure | None:
@@ -183,15 +214,16 @@ def additive_tables(weights: Weights, arith: AbstractArithmetic) -> AdditiveTabl
     k = weights.architecture.shape.k
     embed, position = arith.matrix(weights["W_E"]), arith.matrix(weights["W_pos"][:k])
     last = embed + position[k - 1 :]
-    qk, ov, from_bias = _head(weights, arith, 0)
-    query = _plus(last @ qk, from_bias)
+    head = _factors(weights, arith, 0)
+    query = _plus(times_both(last.shape[0], head.w_q, head.back)(last), head.from_bias)
+    ov = times_both(last.shape[0] + k, head.w_v, head.w_o)
     columns = read_out(weights, arith)
     scale = attention_scale(weights, arith)
     return AdditiveTables(
         token_weight=exp_scaled((query @ embed.transpose()).below_maximum().enclose(), scale),
         position_weight=exp_scaled((query @ position.transpose()).below_maximum().enclose(), scale),
-        token_value=(embed @ ov @ columns).enclose(),
-        position_value=(position @ ov @ columns).enclose(),
+        token_value=(ov(embed) @ columns).enclose(),
+        position_value=(ov(position) @ columns).enclose(),
         direct=_direct(weights, arith, last, columns).enclose(),
     )
 
@@ -213,21 +245,22 @@ def path_tables(weights: Weights, arith: AbstractArithmetic) -> PathTables:
     weight, value = [], []
     normed = [_layer_norm(weights, arith, x) for x in residuals] if arch.ln1 else None
     for head in range(arch.shape.n_heads):
-        qk, ov, from_bias = _head(weights, arith, head)
+        one = _factors(weights, arith, head)
         if normed is None:
-            exact = _plus(residuals[-1] @ qk, from_bias)
+            exact = _plus(times_both(arch.shape.d_vocab, one.w_q, one.back)(residuals[-1]), one.from_bias)
             scores = exact @ residuals[0].transpose()
             for x in residuals[1:]:
                 scores = scores.beside(exact @ x.transpose())
             shifted = scores.below_maximum().enclose()
-            value.append(arith.stack([(x @ ov @ columns).enclose() for x in residuals]))
+            ov = times_both(k * arch.shape.d_vocab, one.w_v, one.w_o)
+            value.append(arith.stack([(ov(x) @ columns).enclose() for x in residuals]))
         else:
-            query = product(normed[-1], qk.enclose())
-            query = query if from_bias is None else query + from_bias.enclose()
+            query = product(normed[-1], (one.w_q @ one.back).enclose())
+            query = query if one.from_bias is None else query + one.from_bias.enclose()
             raw = arith.stack([product(query, n.transpose(1, 0)) for n in normed], axis=1)
             flat = raw.reshape(raw.shape[0], -1)
             shifted = flat - flat.max(-1).reshape(-1, 1)
-            head_out = (ov @ columns).enclose()
+            head_out = times_both(arch.shape.d_model, one.w_o, columns)(one.w_v).enclose()
             value.append(arith.stack([product(n, head_out) for n in normed]))
         weight.append(exp_scaled(shifted, attention_scale(weights, arith)).reshape(arch.shape.d_vocab, k, -1))
     direct = _direct(weights, arith, residuals[-1], columns).enclose()
@@ -246,7 +279,7 @@ def product(left: AbstractEnclosure, right: AbstractEnclosure) -> AbstractEnclos
 def _layer_norm(weights: Weights, arith: AbstractArithmetic, x: AbstractMatrix) -> AbstractEnclosure:
     r"""$(dx_c)/\sqrt{|dx_c|^2/d + d^2\varepsilon}\,w + b$ of every row; $dx_c = x(dI - 11^T)$ is exact."""
     d = weights.architecture.shape.d_model
-    centred = (x @ _centring(weights, arith)).enclose()
+    centred = _centred(x, arith).enclose()
     variance = (centred * centred).sum(1) * arith.fraction(Fraction(1, d))
     deviation = (variance + arith.fraction(d * d * weights.architecture.ln_eps)).sqrt()
     out = centred / deviation.reshape(-1, 1)

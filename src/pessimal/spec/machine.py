@@ -11,18 +11,26 @@ Contents:
     require_recognises — the two agree on all sequences of k tokens.
     minimal_recogniser — a recogniser of any machine, by partition refinement.
     MachineError — a table that is not an automaton, or does not agree.
+    MachineTooLargeError — recognisers that would take too long to find.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 DEAD = -1
+# Entries of tables that are sorted while recognisers are sought: some seconds.
+MAX_REFINED = 1 << 26
 
 
 class MachineError(ValueError):
     """The tables are no automaton, or a recogniser disagrees with its machine."""
+
+
+class MachineTooLargeError(MachineError):
+    """The recognisers of a machine would take too long to find."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +81,7 @@ class Recogniser:
     moves: Int[np.ndarray, "n_states n_letters"]
     accepts: Bool[np.ndarray, " n_states"]
 
+    @cached_property
     def with_dead(self) -> tuple[Int[np.ndarray, "n_states_1 n_letters_1"], Bool[np.ndarray, " n_states_1"]]:
         """Moves and accepts with a last state and a last letter for `DEAD`, which NumPy's index -1 finds."""
         moves = np.pad(self.moves, ((0, 1), (0, 1)), constant_values=DEAD)
@@ -89,7 +98,7 @@ def require_recognises(machine: Machine, recogniser: Recogniser, k: int) -> None
 
     Cost: `n_outputs * n_states * d_vocab` look-ups.
     """
-    moves, accepts = recogniser.with_dead()
+    moves, accepts = recogniser.with_dead
     moves = moves.astype(np.int8 if moves.shape[0] < 1 << 7 else np.int32)
     n_outputs = recogniser.start.size
     read = _after(machine, k)
@@ -144,14 +153,18 @@ def minimal_recogniser(machine: Machine, n_outputs: int) -> Recogniser:
     """The smallest recogniser of every output; outputs with equal ones share their states.
 
     Cost: per output at most `n_states` refinements of a table of `n_states * d_vocab`.
+
+    Raises:
+        MachineTooLargeError: more than `MAX_REFINED` entries in all.
     """
+    left = [MAX_REFINED]
     start, letters = [], []
     tables: list[np.ndarray] = []
     accepting: list[np.ndarray] = []
     known: dict[tuple[bytes, bytes], int] = {}
     offset = 0
     for y in range(n_outputs):
-        table, accepts, letter = _small(machine, y)
+        table, accepts, letter = _small(machine, y, left)
         key = (table.tobytes(), accepts.tobytes())
         if key not in known:
             known[key] = offset
@@ -165,9 +178,9 @@ def minimal_recogniser(machine: Machine, n_outputs: int) -> Recogniser:
     return Recogniser(np.array(start), np.stack(letters), np.concatenate(moves), np.concatenate(accepting))
 
 
-def _small(machine: Machine, y: int) -> tuple[np.ndarray, np.ndarray, Int[np.ndarray, " d_vocab"]]:
+def _small(machine: Machine, y: int, left: list[int]) -> tuple[np.ndarray, np.ndarray, Int[np.ndarray, " d_vocab"]]:
     """Moves and accepting states of one output, states numbered in reading order from 0, and the letters."""
-    block, alive = _blocks(machine, y), _alive(machine, y)
+    block, alive = _blocks(machine, y, left), _alive(machine, y)
     number = np.full(block.max() + 1, DEAD)
     found: list[int] = []
     pending = [machine.start]
@@ -182,10 +195,13 @@ def _small(machine: Machine, y: int) -> tuple[np.ndarray, np.ndarray, Int[np.nda
     return columns, machine.output[found] == y, np.asarray(letter).reshape(-1)
 
 
-def _blocks(machine: Machine, y: int) -> Int[np.ndarray, " n_states"]:
-    """Coarsest partition of the states that output y and every step respect."""
+def _blocks(machine: Machine, y: int, left: list[int]) -> Int[np.ndarray, " n_states"]:
+    """Coarsest partition of the states that output y and every step respect; takes its entries off `left`."""
     block = (machine.output == y).astype(np.int64)
     while True:
+        left[0] -= machine.step.size + block.size
+        if left[0] < 0:
+            raise MachineTooLargeError("its recognisers take too long to find")
         signature = np.column_stack([block, block[machine.step]])
         refined = np.unique(signature, axis=0, return_inverse=True)[1].reshape(-1)
         if refined.max() == block.max():

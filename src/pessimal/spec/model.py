@@ -1,6 +1,6 @@
 r"""The forward pass in exact arithmetic: what every claim is about.
 
-Straight from the architecture, one sequence at a time, in whatever real numbers the caller brings: exact rationals
+Straight from the architecture, some sequences at a time, in whatever real numbers the caller brings: exact rationals
 for the linear part, enclosures where `exp` and `sqrt` appear. With $x_i = W_E[t_i] + W_{pos}[i]$,
 $n_i = \mathrm{LN}_1(x_i)$ (or $x_i$) and last position $L = K-1$, for every head $h$
 
@@ -15,7 +15,8 @@ which sees all positions, so the causal mask removes nothing. Row-vector convent
 Sums of stored floats (`W_E + W_pos`) are exact here; a float32 execution rounds them.
 
 Contents:
-    AbstractReals — the numbers: from a fraction, exp, square root, ReLU.
+    AbstractReals — the numbers: from a fraction, exp, square root, ReLU, matrix products.
+    ForwardPass — a model in some reals: its tensors are converted once.
     logits — the last position's logits of one sequence.
 """
 
@@ -29,6 +30,7 @@ from pessimal.spec.weights import Weights
 
 Number = Any
 Vector = list[Number]
+HEADS = ("W_Q", "W_K", "W_V", "W_O")
 
 
 class AbstractReals(ABC):
@@ -50,6 +52,94 @@ class AbstractReals(ABC):
     def relu(self, x: Number) -> Number:
         """The larger of 0 and x."""
 
+    def matrix(self, rows: list[Vector]) -> Any:
+        """A right factor of `product`."""
+        return rows
+
+    def product(self, rows: list[Vector], matrix: Any) -> list[Vector]:
+        """Rows times a matrix."""
+        columns = [list(column) for column in zip(*matrix, strict=True)]
+        return [[_dot(row, column) for column in columns] for row in rows]
+
+
+class ForwardPass:
+    """The model in some real numbers.
+
+    Args:
+        weights: the model.
+        reals: the numbers to compute in, at one precision.
+    """
+
+    def __init__(self, weights: Weights, reals: AbstractReals) -> None:
+        self.architecture, self.reals = weights.architecture, reals
+        self._numbers = {name: _numbers(array.tolist(), reals) for name, array in weights.tensors.items()}
+        self._scale = reals.number(Fraction(1))
+        if weights.architecture.attn_scale == "1/sqrt(d_head)":
+            self._scale = self._scale / reals.sqrt(reals.number(Fraction(weights.architecture.shape.d_head)))
+        self._matrices = {
+            name: [reals.matrix(one) for one in array] if name in HEADS else reals.matrix(array)
+            for name, array in self._numbers.items()
+            if name.startswith("W_") and name not in {"W_E", "W_pos"}
+        }
+
+    def logits(self, sequences: Sequence[Sequence[int]]) -> list[Vector]:
+        """Logits at the last position of some sequences of K tokens: `d_vocab_out` numbers each."""
+        arch = self.architecture
+        # Row r of x, n and what follows from them is one token at one position; sequences share these.
+        places = sorted({place for tokens in sequences for place in enumerate(tokens)})
+        row = {place: r for r, place in enumerate(places)}
+        sees = [[row[place] for place in enumerate(tokens)] for tokens in sequences]
+        embed, position = self._numbers["W_E"], self._numbers["W_pos"]
+        x = [_plus(embed[t], position[i]) for i, t in places]
+        n = [self._layer_norm("ln1", one) for one in x] if arch.ln1 else x
+        residual = [_plus(x[rows[-1]], self._numbers.get("b_O")) for rows in sees]
+        for head in range(arch.shape.n_heads):
+            out = self.reals.product(self._attended(head, n, sees), self._matrices["W_O"][head])
+            residual = [_plus(one, more) for one, more in zip(residual, out, strict=True)]
+        if arch.shape.d_mlp:
+            hidden = [[self.reals.relu(one) for one in pre] for pre in self._affine(residual, "W_in", "b_in")]
+            after = self._affine(hidden, "W_out", "b_out")
+            residual = [_plus(one, more) for one, more in zip(residual, after, strict=True)]
+        if arch.ln_final:
+            residual = [self._layer_norm("ln_final", one) for one in residual]
+        return self._affine(residual, "W_U", "b_U")
+
+    def _attended(self, head: int, n: list[Vector], sees: list[list[int]]) -> list[Vector]:
+        """The values of one head mixed by its attention, z, for every sequence."""
+        values = self._affine(n, "W_V", "b_V", head)
+        weight: dict[tuple[int, int], Number] = {}
+        if self.architecture.attention != UNIFORM:
+            queries, keys = self._affine(n, "W_Q", "b_Q", head), self._affine(n, "W_K", "b_K", head)
+            for last, i in {(rows[-1], i) for rows in sees for i in rows}:
+                weight[last, i] = self.reals.exp(self._scale * _dot(queries[last], keys[i]))
+        one = self.reals.number(Fraction(1))
+        found = []
+        for rows in sees:
+            w: Vector = [weight.get((rows[-1], i), one) for i in rows]
+            total = sum(w[1:], w[0])
+            a = [each / total for each in w]
+            found.append([_dot(a, list(column)) for column in zip(*(values[i] for i in rows), strict=True)])
+        return found
+
+    def _affine(self, rows: list[Vector], name: str, bias: str, head: int | None = None) -> list[Vector]:
+        """Rows times a matrix plus a bias; of one head where a head is named."""
+        matrix, added = self._matrices[name], self._numbers.get(bias)
+        if head is not None:
+            matrix, added = matrix[head], None if added is None else added[head]
+        return [_plus(row, added) for row in self.reals.product(rows, matrix)]
+
+    def _layer_norm(self, site: str, row: Vector) -> Vector:
+        size = self.reals.number(Fraction(len(row)))
+        mean = sum(row[1:], row[0]) / size
+        centred = [x - mean for x in row]
+        variance = _dot(centred, centred) / size
+        deviation = self.reals.sqrt(variance + self.reals.number(self.architecture.ln_eps))
+        out = [x / deviation for x in centred]
+        gain = self._numbers.get(f"{site}_w")
+        if gain is not None:
+            out = [x * w for x, w in zip(out, gain, strict=True)]
+        return _plus(out, self._numbers.get(f"{site}_b"))
+
 
 def logits(weights: Weights, tokens: Sequence[int], reals: AbstractReals) -> Vector:
     """Logits at the last position, one per output token.
@@ -62,37 +152,7 @@ def logits(weights: Weights, tokens: Sequence[int], reals: AbstractReals) -> Vec
     Returns:
         `d_vocab_out` numbers, in logits.
     """
-    arch = weights.architecture
-    shape = arch.shape
-
-    def tensor(name: str, head: int = 0) -> Any:
-        array = weights.get(name, head)
-        return None if array is None else _numbers(array.tolist(), reals)
-
-    w_e, w_pos = tensor("W_E"), tensor("W_pos")
-    x = [[e + p for e, p in zip(w_e[t], w_pos[i], strict=True)] for i, t in enumerate(tokens)]
-    n = [_layer_norm(weights, "ln1", row, reals) if arch.ln1 else row for row in x]
-    scale = reals.number(Fraction(1))
-    if arch.attn_scale == "1/sqrt(d_head)":
-        scale = scale / reals.sqrt(reals.number(Fraction(shape.d_head)))
-    residual = _plus(x[-1], tensor("b_O"))
-    for head in range(shape.n_heads):
-        values = [_plus(_times(row, tensor("W_V", head)), tensor("b_V", head)) for row in n]
-        if arch.attention == UNIFORM:
-            weight = [reals.number(Fraction(1)) for _ in n]
-        else:
-            q = _plus(_times(n[-1], tensor("W_Q", head)), tensor("b_Q", head))
-            keys = [_plus(_times(row, tensor("W_K", head)), tensor("b_K", head)) for row in n]
-            weight = [reals.exp(scale * _dot(q, key)) for key in keys]
-        total = sum(weight[1:], weight[0])
-        z = [_dot([w / total for w in weight], list(column)) for column in zip(*values, strict=True)]
-        residual = _plus(residual, _times(z, tensor("W_O", head)))
-    if shape.d_mlp:
-        hidden = [reals.relu(x) for x in _plus(_times(residual, tensor("W_in")), tensor("b_in"))]
-        residual = _plus(_plus(residual, _times(hidden, tensor("W_out"))), tensor("b_out"))
-    if arch.ln_final:
-        residual = _layer_norm(weights, "ln_final", residual, reals)
-    return _plus(_times(residual, tensor("W_U")), tensor("b_U"))
+    return ForwardPass(weights, reals).logits([tokens])[0]
 
 
 def _numbers(nested: Any, reals: AbstractReals) -> Any:
@@ -106,22 +166,5 @@ def _dot(left: Vector, right: Vector) -> Number:
     return sum(products[1:], products[0])
 
 
-def _times(row: Vector, matrix: list[Vector]) -> Vector:
-    return [_dot(row, list(column)) for column in zip(*matrix, strict=True)]
-
-
 def _plus(row: Vector, bias: Vector | None) -> Vector:
     return row if bias is None else [a + b for a, b in zip(row, bias, strict=True)]
-
-
-def _layer_norm(weights: Weights, site: str, row: Vector, reals: AbstractReals) -> Vector:
-    size = reals.number(Fraction(len(row)))
-    mean = sum(row[1:], row[0]) / size
-    centred = [x - mean for x in row]
-    variance = _dot(centred, centred) / size
-    deviation = reals.sqrt(variance + reals.number(weights.architecture.ln_eps))
-    out = [x / deviation for x in centred]
-    gain, bias = weights.get(f"{site}_w"), weights.get(f"{site}_b")
-    if gain is not None:
-        out = [x * w for x, w in zip(out, _numbers(gain.tolist(), reals), strict=True)]
-    return out if bias is None else _plus(out, _numbers(bias.tolist(), reals))

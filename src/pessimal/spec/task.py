@@ -62,6 +62,11 @@ class AbstractTask(ABC):
         """Weights of the inputs that claims are about unless another distribution is named; None if all are alike."""
         return None
 
+    @property
+    @abstractmethod
+    def n_states(self) -> int:
+        """States of `machine`, known before it is built."""
+
     @abstractmethod
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """Right output token of every sequence."""

@@ -33,7 +33,7 @@ from jaxtyping import Int
 from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.attended import attended_flops, attended_tables
-from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, blank_weights, brute_force_cost, matmul
+from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, blank_weights, brute_force_cost, matmul, table_entries
 from pessimal.kernel.folded import folded_flops, folded_tables, require_folded
 from pessimal.kernel.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.logits import Logits
@@ -48,7 +48,7 @@ from pessimal.kernel.rules.interface import (
     Progress,
     kind_of_attention,
 )
-from pessimal.kernel.rules.undecided import Undecided
+from pessimal.kernel.rules.undecided import Undecided, undecided_ops
 from pessimal.kernel.strata import strata_of
 from pessimal.kernel.tables import PathTables, path_tables
 from pessimal.kernel.weighing import weighed
@@ -119,9 +119,12 @@ class BruteForceRule(AbstractRule):
         if sequences > MAX_SEQUENCES:
             has = f"{shape.d_vocab}**{shape.k}"
             raise Rejected(Reason.RESOURCES, f"brute force covers at most 64**5 sequences; this task has up to {has}")
+        exactly = undecided_ops(shape, question, sequences)
         if not plain:
-            return weighed(_summed_cost(architecture, allowed), question, decisions=sequences)
-        cost = brute_force_cost(architecture)
+            return weighed(_summed_cost(architecture, allowed).checked(exactly), question, decisions=sequences)
+        # The integers of every stratum are made anew (`integer_stratum.py`).
+        integers = OPS_PER_FLOP * shape.d_vocab**2 * question.task.n_outputs * shape.k * shape.d_vocab_out
+        cost = brute_force_cost(architecture).checked(exactly + integers)
         if question.semantics != REAL:
             flops, exps = separable_heads_flops(architecture, question.semantics)
             bias = 2 * strata_of(question.task).number * shape.k * shape.d_vocab * shape.d_vocab_out
@@ -197,7 +200,7 @@ def _summed_cost(arch: Architecture, allowed: list[np.ndarray]) -> Cost:
         entries = s.n_heads * rows * (f + o + allowed[-1].size)
     each = add + (f + matmul(1, f, o) + o if f else 0) + o - 1
     ops = s.n_parameters() + OPS_PER_FLOP * (tables - exps) + OPS_PER_EXP * exps + 4 * n * each
-    memory = 64 * (entries + 8 * f * o + s.d_vocab * o) + 64 * CHUNK * (f + o) * s.k
+    memory = 64 * (entries + 8 * f * o + table_entries(arch)) + 64 * CHUNK * (f + o) * s.k
     return Cost(tables + n * each, ops, n * o, memory)
 
 

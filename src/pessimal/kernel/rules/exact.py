@@ -34,7 +34,7 @@ from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost
 from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, token_sets
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
-from pessimal.kernel.rules.undecided import Undecided
+from pessimal.kernel.rules.undecided import Undecided, undecided_ops
 from pessimal.kernel.strata import Letters, Program, strata_of
 from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture
@@ -181,6 +181,7 @@ class ExactRule(AbstractRule):
         hints.only({"nodes"}, set())
         nodes = hints.number("nodes", 0, MAX_NODES)
         cost = exact_cost(architecture, question, nodes)
+        cost = cost.checked(undecided_ops(architecture.shape, question, min(nodes, question.task.total())))
         return weighed(cost, question, decisions=nodes, passes=question.task.d_vocab)
 
     def require_conditions(self, weights: Weights, question: Question) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from pessimal.spec.machine import Machine
+from pessimal.spec.machine import Machine, Recogniser
 from pessimal.spec.task import AbstractTask
 
 
@@ -27,6 +27,11 @@ class Constant(AbstractTask):
         inside = 0 <= self.output < self.d_vocab
         return "" if inside else f"output={self.output} is not between 0 and {self.d_vocab - 1}"
 
+    @property
+    def n_states(self) -> int:
+        """One."""
+        return 1
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """The output."""
         return np.full(tokens.shape[:-1], self.output)
@@ -34,3 +39,12 @@ class Constant(AbstractTask):
     def machine(self) -> Machine:
         """One state."""
         return Machine(0, np.zeros((1, self.d_vocab), dtype=np.int64), np.array([self.output]))
+
+    def recogniser(self) -> Recogniser:
+        """Two states, "right whatever comes" and "never right"; one letter."""
+        return Recogniser(
+            start=np.where(np.arange(self.n_outputs) == self.output, 0, 1),
+            letter=np.zeros((self.n_outputs, self.d_vocab), dtype=np.int64),
+            moves=np.array([[0], [1]]),
+            accepts=np.array([True, False]),
+        )

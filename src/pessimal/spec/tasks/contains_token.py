@@ -32,6 +32,11 @@ class ContainsToken(AbstractTask):
         """No and yes."""
         return 2
 
+    @property
+    def n_states(self) -> int:
+        """Not seen, seen."""
+        return 2
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """Whether the token occurs."""
         return np.asarray((tokens == self.token).any(axis=-1).astype(np.int64))

@@ -51,6 +51,11 @@ class CustomTask(AbstractTask):
         """One more than the largest output."""
         return max(self.outputs) + 1
 
+    @property
+    def n_states(self) -> int:
+        """As stated."""
+        return len(self.moves)
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """Output of the state after the last token."""
         return self.machine().target(tokens)

@@ -17,6 +17,11 @@ class FirstOfK(AbstractTask):
     name: ClassVar[str] = "first-of-k"
     summary: ClassVar[str] = "the first token"
 
+    @property
+    def n_states(self) -> int:
+        """The first token, or none."""
+        return self.d_vocab + 1
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """t_0 of every sequence."""
         return np.asarray(tokens[..., 0])

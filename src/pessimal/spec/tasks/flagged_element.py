@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from pessimal.spec.machine import Machine
+from pessimal.spec.machine import DEAD, Machine, Recogniser
 from pessimal.spec.task import AbstractTask
 
 
@@ -29,6 +29,11 @@ class FlaggedElement(AbstractTask):
         """The payloads, and "none"."""
         return self.d_vocab // 2 + 1
 
+    @property
+    def n_states(self) -> int:
+        """The payloads, and "none"."""
+        return self.d_vocab // 2 + 1
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """Payload of the first flagged token."""
         n = self.d_vocab // 2
@@ -42,3 +47,14 @@ class FlaggedElement(AbstractTask):
         step = np.repeat(np.arange(n + 1)[:, np.newaxis], self.d_vocab, axis=1)
         step[n, n:] = np.arange(n)
         return Machine(n, step, np.arange(n + 1))
+
+    def recogniser(self) -> Recogniser:
+        """States "no flag yet", "y was first" and, for "none", "no flag at all"; letters: no flag, y, another flag."""
+        n = self.d_vocab // 2
+        y, t = np.arange(n + 1)[:, np.newaxis], np.arange(self.d_vocab)
+        return Recogniser(
+            start=np.where(np.arange(n + 1) < n, 0, 2),
+            letter=np.where(t < n, 0, np.where(t - n == y, 1, 2)),
+            moves=np.array([[0, 1, DEAD], [1, 1, 1], [2, DEAD, DEAD]]),
+            accepts=np.array([False, True, True]),
+        )

@@ -17,6 +17,11 @@ class LastOfK(AbstractTask):
     name: ClassVar[str] = "last-of-k"
     summary: ClassVar[str] = "the last token"
 
+    @property
+    def n_states(self) -> int:
+        """The last token, or none."""
+        return self.d_vocab + 1
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """t_{K-1} of every sequence."""
         return np.asarray(tokens[..., -1])

@@ -17,6 +17,11 @@ class MaxOfK(AbstractTask):
     name: ClassVar[str] = "max-of-k"
     summary: ClassVar[str] = "the largest token"
 
+    @property
+    def n_states(self) -> int:
+        """The largest token so far, or none."""
+        return self.d_vocab + 1
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """max_i t_i of every sequence."""
         return np.asarray(tokens.max(axis=-1))

@@ -17,6 +17,11 @@ class MinOfK(AbstractTask):
     name: ClassVar[str] = "min-of-k"
     summary: ClassVar[str] = "the smallest token"
 
+    @property
+    def n_states(self) -> int:
+        """The smallest token so far, or none."""
+        return self.d_vocab + 1
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """min_i t_i of every sequence."""
         return np.asarray(tokens.min(axis=-1))

@@ -17,6 +17,11 @@ class ModularAddition(AbstractTask):
     name: ClassVar[str] = "modular-addition"
     summary: ClassVar[str] = "the sum of the tokens modulo d_vocab"
 
+    @property
+    def n_states(self) -> int:
+        """The sums."""
+        return self.d_vocab
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """The sum modulo p."""
         return np.asarray(tokens.sum(-1) % self.d_vocab)

@@ -35,6 +35,11 @@ class ModularAdditionEquals(AbstractTask):
         weights[-1] = 1 - weights[-1]
         return weights
 
+    @property
+    def n_states(self) -> int:
+        """The sums."""
+        return self.n_outputs
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """The sum modulo p; "=" is p, which is 0."""
         return np.asarray(tokens.sum(-1) % self.n_outputs)

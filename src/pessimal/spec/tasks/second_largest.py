@@ -21,6 +21,11 @@ class SecondLargest(AbstractTask):
         """See `AbstractTask`."""
         return "k=1 has no second token" if self.k < 2 else ""
 
+    @property
+    def n_states(self) -> int:
+        """Pairs of the two largest tokens so far."""
+        return (self.d_vocab + 1) * (self.d_vocab + 2) // 2
+
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """Second order statistic from above."""
         return np.asarray(np.sort(tokens, axis=-1)[..., -2])

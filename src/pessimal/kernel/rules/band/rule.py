@@ -287,7 +287,8 @@ class BandRule(AbstractRule):
         rows, columns = s.d_vocab - options.row, s.d_vocab_out - options.rivals_from
         pairs = min(s.d_vocab * rows, n_strata(s.d_vocab) + rows * options.near)
         classes = len(options.members)
-        entries = 4 * n_strata(s.d_vocab) * (2 * options.near + (classes + 6) * options.cells)
+        # W_Q W_K^T as it is, exact and enclosed.
+        entries = 8 * s.d_model**2 + 4 * n_strata(s.d_vocab) * (2 * options.near + (classes + 6) * options.cells)
         entries += 4 * (classes + 1) * rows * s.d_vocab_out + 4 * pairs * (s.d_head + 2)
         entries += (options.rival == "joint") * pairs * (4 * columns + 2 * options.near * (columns + 2 * classes))
         return counted_cost(

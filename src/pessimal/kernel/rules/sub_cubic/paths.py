@@ -21,7 +21,7 @@ from fractions import Fraction
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import matmul
+from pessimal.kernel.cost import columns_flops, matmul
 from pessimal.kernel.tables import attention_scale, optional, product, read_out
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.weights import Weights
@@ -128,5 +128,5 @@ def paths_flops(arch: Architecture) -> int:
     flops += matmul(h, m, o) + matmul(m, h, o) + matmul(v, m, o) + matmul(k, m, o)  # EVOU, PVOU
     flops += ("b_Q" in biases) * (matmul(1, h, k) + v * k + matmul(1, h, m) + matmul(1, m, v))
     flops += ("b_O" in biases) * v * m + ("b_V" in biases) * (matmul(1, h, m) + v * m)
-    flops += arch.ln_final * (matmul(m, m, o) + m * o) + ("b_U" in biases and not arch.ln_final) * k * o
+    flops += columns_flops(arch, gain=arch.ln_final) + ("b_U" in biases and not arch.ln_final) * k * o
     return flops + (arch.attn_scale != "1")
