@@ -24,8 +24,10 @@ let contents limit path =
   let known = try in_channel_length file with Sys_error _ -> 0 in
   Fun.protect ~finally:(fun () -> close_in_noerr file) (fun () -> if known > limit then None else more [] 0)
 
-(* Nobody may be there to read: the exit code is the verdict all the same. *)
-let print channel text = try output_string channel (text ^ "\n"); flush channel with Sys_error _ -> ()
+(* Nobody may be there to read: the exit code is the verdict all the same. What could not be written is dropped, or
+   OCaml would try again on its way out. *)
+let print channel text =
+  try output_string channel (text ^ "\n"); flush channel with Sys_error _ -> close_out_noerr channel
 let say text = print stderr ("pessimal-verified: " ^ text)
 
 let rejected reason sentence =
