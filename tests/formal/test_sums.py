@@ -5,6 +5,7 @@ Skipped where Coq or the compiled theories are missing.
 
 import re
 from itertools import product
+from math import floor
 
 import pytest
 
@@ -71,13 +72,16 @@ def test_coq_counts_what_the_rule_counts_and_never_more_than_is_true(tmp_path, r
 @pytest.mark.slow
 @needs_coq
 def test_a_claim_above_the_count_does_not_compile(tmp_path):
-    weights, task, hints = case(0, "exponential-moment", "plain", "each", "searched")
-    count = task.total() - wrong(bound("exponential-moment", weights, task, "arb", hints))
-    assert 0 < count < task.total()
-    proved = coqc(tmp_path, instance(weights, task, "exponential-moment", hints, count, "bound"))
-    assert proved.returncode == 0, proved.stderr
-    assert "sig_not_dec" in proved.stdout
-    assert "Classical_Prop" not in proved.stdout
+    """The count with bounds rounded down stratum by stratum, which is above that with one floor; both are proved."""
+    weights, task, hints = case(1, "exponential-moment", "joint", "each", "searched")
+    found = bound("exponential-moment", weights, task, "arb", hints)
+    count, before = task.total() - wrong(found), task.total() - floor(found.wrong_at_most)
+    assert 0 < before < count < task.total()
+    for one in (before, count):
+        proved = coqc(tmp_path, instance(weights, task, "exponential-moment", hints, one, "bound"))
+        assert proved.returncode == 0, proved.stderr
+        assert "sig_not_dec" in proved.stdout
+        assert "Classical_Prop" not in proved.stdout
     assert coqc(tmp_path, instance(weights, task, "exponential-moment", hints, count + 1, "bound")).returncode != 0
 
 

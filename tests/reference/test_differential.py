@@ -1,12 +1,12 @@
 """All checkers print the same line about models of every scale, ties and signed zeros included.
 
-`differential.py` does the same for any number of models.
+`tests/differential.py` does the same for any number of models.
 """
 
 import pytest
-from differential import compare
 
 import verified_checker
+from differential import compare
 from sampling import examples
 
 

@@ -1,6 +1,6 @@
 """Kernel in both arithmetics, reference and extracted checker on seeded tiny models: the same line from all of them.
 
-    PYTHONPATH=tests python tests/reference/differential.py --models 1000 --seed 0
+    python tests/differential.py --models 1000 --seed 0
 
 Every model is of one of the formats and scales below; its certificates are made by the provers of all three rules that
 the independent checkers cover, so every checker has to verify them, and print the same line but for the lengths of the
