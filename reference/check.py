@@ -123,12 +123,11 @@ def _bound(
 ) -> int:
     """Conditions 19, 20 and 22, and the rule's bound on the weight of the wrong sequences."""
     rule = certificate.header["rule"]
-    strata = Strata(machine, budget)
-    options = None
-    if rule != "position-minima":
-        options = Options(certificate, weights.record, strata, distribution)
-    elif certificate.header["options"] or any(not name.startswith("distribution_") for name in certificate.arrays):
+    hinted = certificate.header["options"] or any(not name.startswith("distribution_") for name in certificate.arrays)
+    if rule == "position-minima" and hinted:
         raise Rejected("bad-hint", "the rule reads no hints")
+    strata = Strata(machine, budget)
+    options = None if rule == "position-minima" else Options(certificate, weights.record, strata, distribution)
     charge_tables(weights, budget)
     charge_bound(rule, strata, distribution, weights.record, options, budget)
     model = Model(weights, budget)

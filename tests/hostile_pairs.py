@@ -5,6 +5,8 @@ Contents:
     PAIRS — name to a function that makes the bytes of weights and of a certificate.
 """
 
+import math
+
 import numpy as np
 
 from pessimal.spec import read_weights
@@ -70,10 +72,9 @@ def _chain(v, k):
     # Rows whose sums have a large common multiple.
     table = rng.integers(1, 1 << 8, (v, v))
     arrays = {"distribution_initial": np.ones(v, np.int64), "distribution_transition": table}
-    sums, common = table.sum(axis=1).tolist(), int(np.lcm.reduce(table.sum(axis=1).astype(object)))
+    common = math.lcm(*table.sum(axis=1).tolist())
     options, hints = _moments(v * (v + 1) // 2, near=v)
     total = common ** (k - 1) * v
-    assert sums
     data = certificate(
         raw, "exponential-moment", _task("max-of-k", k, v), total, options=options, arrays=arrays | hints, distribution="markov"
     )  # fmt: skip
