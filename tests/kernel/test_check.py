@@ -448,5 +448,5 @@ def test_a_verdict_without_all_its_parts_is_not_verified_in_words(part):
 
 
 def test_the_limits_a_check_has_without_being_told():
-    """2**42 operations and 2**31 bytes."""
-    assert (Limits().max_ops, Limits().max_bytes) == (2**42, 2**31)
+    """2**42 operations and 2**30 bytes."""
+    assert (Limits().max_ops, Limits().max_bytes) == (2**42, 2**30)

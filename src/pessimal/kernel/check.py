@@ -44,7 +44,7 @@ class Limits:
     """
 
     max_ops: int = 2**42
-    max_bytes: int = 2**31
+    max_bytes: int = 2**30
 
 
 @dataclass(frozen=True)

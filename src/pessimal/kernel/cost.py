@@ -26,7 +26,8 @@ from pessimal.spec.weights import AXES, Weights
 
 OPS_PER_FLOP = 8
 OPS_PER_EXP = 120
-MAX_ENTRIES = 1 << 33
+# Arrays that are indexed while a rule is counted are as long.
+MAX_ENTRIES = 1 << 28
 
 
 @dataclass(frozen=True)

@@ -311,9 +311,11 @@ class Strata:
         alive = self._programs[1].T != DEAD
         return np.where(alive, np.cumsum(alive).reshape(alive.shape) - 1, -1)
 
-    def programs(self) -> list[Program]:
-        """The program of every stratum with a sequence, in the order of `place`."""
-        return [self.program(int(q), int(y)) for q, y in zip(*np.nonzero(self.place >= 0), strict=True)]
+    def kinds(self, y: int) -> list[tuple[Program, int]]:
+        """The programs of the strata of one output, and how many last tokens have each."""
+        programs, number = self._programs
+        mine, counts = np.unique(number[y][number[y] != DEAD], return_counts=True)
+        return [(programs[one], count) for one, count in zip(mine.tolist(), counts.tolist(), strict=True)]
 
     @property
     def number(self) -> int:

@@ -1,8 +1,8 @@
 """Run a strategy: hints, then the rule's own bound, then a claim, then bytes.
 
 The claim is what the float64 checker computes, less a hair (`SLACK`, relative to the wrong count of every stratum,
-before its floor) where the rule adds up real numbers, so that every checker with another careful arithmetic reaches it
-as well.
+before its floor) where the rule adds up real numbers, and decisions are made with a hair to spare (`cautious.py`), so
+that every checker with another careful arithmetic reaches the claim as well.
 
 Contents:
     Proof — a certificate and what it claims.
@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.certificate import FORMAT, MAX_DIGITS, canonical
 from pessimal.kernel.check import Limits, require_sound_floats
 from pessimal.kernel.cost import Cost
@@ -30,6 +29,7 @@ from pessimal.spec.question import Question
 from pessimal.spec.semantics import FLOAT32, REAL, require_known
 from pessimal.spec.task import AbstractTask
 from pessimal.spec.weights import Weights
+from pessimal.strategies.cautious import CautiousArithmetic
 from pessimal.strategies.interface import AbstractStrategy
 
 # Enclosures of float32 executions are wide, and balls and intervals differ in the squares of their radii.
@@ -108,7 +108,7 @@ def _answer(
             f"the proof needs {cost.checker_ops} operations and {cost.bytes_needed} bytes to check,"
             f" allowed are {limits.max_ops} and {limits.max_bytes}",
         )
-    arith = Float64Arithmetic()
+    arith = CautiousArithmetic(question.semantics)
     with arith.running():
         bound = rule.bound(weights, question, hints, arith, progress)
     slack = 0 if bound.decided else SLACK[question.semantics]

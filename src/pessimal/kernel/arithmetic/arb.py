@@ -25,6 +25,8 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 
 PRECISION = 128
 RANGE = 4096
+# Radii of balls have 30.
+RADIUS_BITS = 28
 
 Some = TypeVar("Some", bound="ArbEnclosure")
 _exp = np.frompyfunc(lambda x: x.exp(), 1, 1)
@@ -38,6 +40,21 @@ _upper_end = np.frompyfunc(lambda x: x.upper(), 1, 1)
 _radius = np.frompyfunc(lambda r: r.upper() if r.upper() >= 0 else flint.arb("nan"), 1, 1)
 _hull = np.frompyfunc(lambda x, y: x.union(y), 2, 1)
 _float = np.frompyfunc(float, 1, 1)
+
+
+def _size(ball: Any) -> Any:
+    """The absolute value of a ball; one around zero gives [0, 2 r], centre and radius equal to the last bit."""
+    if not ball.is_finite() or not ball.contains(0):
+        return abs(ball)
+    mantissa, exponent = abs(ball).upper().man_exp()
+    cut = max(int(mantissa).bit_length() - RADIUS_BITS, 0)
+    half = flint.arb((-(-mantissa >> cut), int(exponent) + cut - 1))  # ROUND: upwards
+    ball = flint.arb(half, half)
+    # The radius was rounded up; the centre follows it, which few bits make exact.
+    return ball + (ball.rad() - half)
+
+
+_absolute = np.frompyfunc(_size, 1, 1)
 
 
 class FlintMatrix(DyadicMatrix):
@@ -106,8 +123,8 @@ class ArbEnclosure(AbstractEnclosure):
         return self._like(_sqrt(self.balls))
 
     def absolute(self: Some) -> Some:
-        """Entrywise absolute value."""
-        return self._like(np.abs(self.balls))
+        """Entrywise absolute value; no ball reaches below zero, so that its square root is not lost."""
+        return self._like(_absolute(self.balls))
 
     def widened(self: Some, radius: Some) -> Some:
         """The hull of both ends."""

@@ -19,16 +19,22 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix, Shape
+from pessimal.kernel.rejection import Reason, Rejected
 
 Some = TypeVar("Some", bound="Counted")
 
 
+# Shapes that are made while a rule is counted: some seconds. The longest certificates of this tree make 10,000.
+MAX_SHAPES = 1 << 17
+
+
 @dataclass
 class Tally:
-    """Operations so far, and how many of them were exponentials."""
+    """Operations so far, how many of them were exponentials, and how many shapes were made."""
 
     flops: int = 0
     exps: int = 0
+    shapes: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +46,9 @@ class Counted(AbstractMatrix, AbstractEnclosure):
 
     def _new(self: Some, shape: Shape, flops: int = 0) -> Some:
         self.tally.flops += flops
+        self.tally.shapes += 1
+        if self.tally.shapes > MAX_SHAPES:
+            raise Rejected(Reason.RESOURCES, f"counting the rule's operations takes more than {MAX_SHAPES} steps")
         return type(self)(shape, self.tally)
 
     def _dummy(self) -> np.ndarray:

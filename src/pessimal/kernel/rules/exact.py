@@ -30,7 +30,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
-from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost
+from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, table_entries
 from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, token_sets
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
@@ -160,14 +160,14 @@ def exact_cost(arch: Architecture, question: Question, nodes: int) -> Cost:
     strata = strata_of(task)
     r = s.d_vocab_out - 1
     flops, exps = separable_heads_flops(arch, question.semantics)
-    tokens = sum(sum(strata.letter_counts[y]) for q, y in zip(*np.nonzero(strata.place >= 0), strict=True) for _ in [q])
+    tokens = int((strata.place >= 0).sum(0) @ np.array([sum(counts) for counts in strata.letter_counts]))
     work = 3 * s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + 6 * tokens * s.k * r + 6 * nodes * r
     if question.semantics != REAL:
         work += 2 * strata.number * s.k * s.d_vocab * s.d_vocab_out
     ops = s.n_parameters() + 1 + OPS_PER_FLOP * (flops + work - exps) + OPS_PER_EXP * exps
     held = s.k * s.d_vocab * s.d_vocab_out * 8 + 8 * s.k * CHUNK * s.d_vocab * r
     dims = s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + nodes
-    return Cost(flops + work, ops, dims, 64 * s.d_vocab * s.d_vocab + 8 * held)
+    return Cost(flops + work, ops, dims, 64 * table_entries(arch) + 8 * held)
 
 
 class ExactRule(AbstractRule):

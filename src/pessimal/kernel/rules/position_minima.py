@@ -121,15 +121,13 @@ def position_minima_cost(arch: Architecture, question: Question) -> Cost:
     flops += (not arch.ln1) * v * (s.k * v)
     for y in range(task.n_outputs):
         w = sum(strata.letter_counts[y])
-        queries = [q for q in range(v) if not strata.program(q, y).empty]
-        if not queries:
-            continue
-        flops += n * w * r + len(queries) * r  # margins of this target
-        for q in queries:
-            program = strata.program(q, y)
+        kinds = strata.kinds(y)
+        if kinds:
+            flops += n * w * r  # margins of this target
+        for program, queries in kinds:
             used = {letter for layer in program.layers for _, letters in layer for letter in letters}
             minima = sum(strata.letter_counts[y][letter] - 1 for letter in used)
-            flops += 3 * r + 2 * n * w * r + n * minima * r + r * _program_cost(program)
+            flops += queries * (4 * r + 2 * n * w * r + n * minima * r + r * _program_cost(program))
     dims = 3 * v * v + 2 * s.k * v
     return table_cost(arch, flops, exps, dims, entries=16 * n * v * r)
 
@@ -143,7 +141,9 @@ class PositionMinimaRule(AbstractRule):
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """From shapes alone."""
         hints.only(set(), set())
-        moves = sum(len(layer) for program in strata_of(question.task).programs() for layer in program.layers)
+        strata = strata_of(question.task)
+        kinds = [one for y in range(question.task.n_outputs) for one in strata.kinds(y)]
+        moves = sum(queries * sum(map(len, program.layers)) for program, queries in kinds)
         cost = position_minima_cost(architecture, question)
         return weighed(cost, question, decisions=moves, passes=question.task.d_vocab)
 
