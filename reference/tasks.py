@@ -173,8 +173,8 @@ def make_program(moves: tuple, accepting: tuple, last: int, n: int, budget: Budg
         names: dict[tuple, int] = {}
         ahead, block = block, []
         for row in moves:
-            signature = tuple(ahead[state] for state in row)
-            hope = any(one is not None for one in signature)
+            signature = tuple(map(ahead.__getitem__, row))
+            hope = signature.count(None) < len(signature)
             block.append(names.setdefault(signature, len(names)) if hope else None)
         blocks.append(block)
     blocks.reverse()
@@ -204,7 +204,7 @@ def _small(machine: Machine, y: int, budget: Budget) -> tuple[tuple, tuple, list
         budget.spend(len(block) * (machine.d_vocab + 2) // 8)
         names: dict[tuple, int] = {}
         refined = [
-            names.setdefault((mine, *[block[to] for to in row]), len(names))
+            names.setdefault((mine, *map(block.__getitem__, row)), len(names))
             for mine, row in zip(block, machine.step, strict=True)
         ]
         if len(names) == len(set(block)):
