@@ -68,5 +68,7 @@ def _hover(label: str, result: Result) -> str:
         lines.append(f"bound {percent_down(result.bound)}")
     if result.correct is not None and result.total is not None and result.total < 10**15:
         lines.append(f"{grouped(result.correct)} of {grouped(result.total)} inputs")
+    if not result.rechecked:
+        lines.append("recorded, not re-checked")
     lines.append(f"2<sup>{power_of_two(result.flops)}</sup> = {grouped(result.flops)} flops")
     return "<br>".join(lines)

@@ -47,6 +47,8 @@ class Result:
         unexplained_dims: free real parameters that the proof leaves as a table.
         seconds: wall time of the check.
         assumptions: sentences the checker attached to the claim.
+        rechecked: whether the checker gave all this for this page; otherwise a ledger says so.
+        differs: what the ledger says otherwise.
     """
 
     weights: str
@@ -68,6 +70,8 @@ class Result:
     unexplained_dims: int | None
     seconds: float | None
     assumptions: tuple[str, ...]
+    rechecked: bool = False
+    differs: tuple[str, ...] = ()
 
     @property
     def question(self) -> tuple[str, str, str]:
@@ -106,16 +110,18 @@ class Model:
         return max(verified, key=lambda r: (r.bound, -(r.flops or 0)), default=None)
 
 
-def result_of(row: Mapping[str, Any], where: str) -> Result:
+def result_of(recorded: Mapping[str, Any], where: str, checked: Mapping[str, Any] | None = None) -> Result:
     """Parse one ledger row.
 
     Args:
-        row: the JSON object of `pessimal check`, plus `weights`.
+        recorded: the JSON object of `pessimal check`, plus `weights`.
         where: name of the row for messages.
+        checked: the same as the checker gave it just now; shown instead.
 
     Raises:
         ReportError: a value of the wrong type, or a verified row without a bound.
     """
+    row = recorded if checked is None else checked
     verified = _text(row, "verdict", where).lower() == "verified"
     correct, total = (_integer(row, key, where) if verified else None for key in ("correct", "total"))
     bound = _bound(row, correct, total, where) if verified else None
@@ -139,6 +145,8 @@ def result_of(row: Mapping[str, Any], where: str) -> Result:
         unexplained_dims=_integer(row, "unexplained_dims", where),
         seconds=_seconds(row, where),
         assumptions=_sentences(row, where),
+        rechecked=checked is not None,
+        differs=() if checked is None else tuple(sorted(key for key in recorded if recorded[key] != checked.get(key))),
     )
 
 
