@@ -6,6 +6,10 @@ Contents:
     results — (unit, result) as they come, all results of a unit together.
 """
 
+import contextlib
+import logging
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +21,7 @@ from pessimal.runs.notices import notice
 from pessimal.runs.work import ATTEMPTS, EngineError, Work, one_thread_each
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 PATIENCE = 10.0
 GOODBYE = 2.0
@@ -27,12 +31,13 @@ def results(
     work: Work[Any, Any], workers: int, scheduler: str | None, interrupts: Interrupts
 ) -> Iterator[tuple[Any, Any]]:
     """See `executors.run_units`."""
-    with _client(workers, scheduler) as client:
+    with _client(workers, scheduler, interrupts) as client:
         tasks = _Tasks(work, client)
         while tasks.at_work() and not interrupts.stop():
             yield from tasks.news(LOOK_SECONDS)
         yield from tasks.news(0)
-        tasks.cancel()
+        if scheduler is not None:
+            tasks.cancel()
 
 
 class _Tasks:
@@ -108,7 +113,7 @@ def _all_of(function: Callable[[Any], Iterable[Any]], unit: Any) -> tuple[list[A
 
 
 @contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator["Client"]:
+def _client(workers: int, scheduler: str | None, interrupts: Interrupts) -> Iterator["Client"]:
     """A client of the named cluster, or of one of its own."""
     try:
         import dask  # noqa: PLC0415 - an extra
@@ -132,5 +137,21 @@ def _client(workers: int, scheduler: str | None) -> Iterator["Client"]:
         try:
             yield client
         finally:
-            client.close(timeout=GOODBYE)
-            cluster.close(timeout=GOODBYE)
+            if interrupts.asked:
+                _kill_workers(cluster)
+            with contextlib.suppress(TimeoutError, OSError):
+                client.close(timeout=GOODBYE)
+                cluster.close(timeout=GOODBYE)
+
+
+def _kill_workers(cluster: "LocalCluster") -> None:
+    """End the workers of an own cluster now: asked to close, they finish what they are at first."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    pids = []
+    for nanny in list(cluster.workers.values()):
+        nanny.auto_restart = False
+        if nanny.process is not None and nanny.process.pid is not None:
+            pids.append(nanny.process.pid)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

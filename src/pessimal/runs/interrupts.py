@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType, TracebackType
 
 from pessimal.runs.notices import notice
@@ -69,6 +70,8 @@ class Interrupts:
 @contextmanager
 def blocked() -> Iterator[None]:
     """Processes and threads started within it, and theirs, do not see interrupts; one that comes is answered after."""
+    # Starting the tracker lets the signal through again; started before, it does not.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

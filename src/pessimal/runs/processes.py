@@ -10,6 +10,7 @@ Contents:
 import contextlib
 import os
 import pickle
+import signal
 import threading
 import traceback
 from collections import deque
@@ -168,6 +169,7 @@ class _Pool:
 
 def _serve(pipe: Connection, function: Callable[[Any], Iterable[Any]]) -> None:
     """The life of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         pipe.send((READY, None))
