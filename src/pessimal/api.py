@@ -27,6 +27,7 @@ from pessimal.kernel.check import check as kernel_check
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.runs import write_atomic
+from pessimal.runs.notices import notice
 from pessimal.runs.training import TrainingLog
 from pessimal.spec import (
     TASKS,
@@ -315,6 +316,8 @@ def train(
             left.append(seed)
         else:
             there += found
+    if there:
+        notice(f"{len(there)} files are there already, trained as asked; they are kept")
     yield from there
     if not left:
         return

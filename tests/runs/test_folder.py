@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ledgers import row
+from ledgers import TESTS_ENVIRONMENT, row
 from pessimal.report import ReportError, render
 from pessimal.runs import RunFolder, RunFolderError, write_atomic
 from pessimal.runs.index import build_index
@@ -197,7 +197,10 @@ for number in range(50):
 
 
 def test_two_appenders_lose_nothing(run):
-    writers = [subprocess.Popen([sys.executable, "-c", APPEND_MANY, str(run.path), name]) for name in "ab"]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", APPEND_MANY, str(run.path), name], env=TESTS_ENVIRONMENT)
+        for name in "ab"
+    ]
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
     rows = run.results()
     assert len(rows) == 100
