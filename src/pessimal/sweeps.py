@@ -253,6 +253,7 @@ def open_run(config: SweepConfig, models: Sequence[Planned], out: Path) -> tuple
                 " folder"
             )
     rows_of(config, ledger, run.LEDGER)
+    run.repair()
     return run, ledger
 
 

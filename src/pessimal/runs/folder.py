@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pessimal.runs.ledger import Ledger, RunFolderError, append_row, dumps, read_ledger, read_object
+from pessimal.runs.ledger import Ledger, RunFolderError, append_row, dumps, read_ledger, read_object, repair_ledger
 from pessimal.runs.provenance import provenance
 
 
@@ -66,6 +66,10 @@ class RunFolder:
             TypeError: it holds something JSON does not know.
         """
         append_row(self.path / self.LEDGER, row)
+
+    def repair(self) -> None:
+        """Finish or cut off the ledger's last line; for a writer that resumes."""
+        repair_ledger(self.path / self.LEDGER)
 
     def ledger(self) -> Ledger:
         """The ledger; empty if there is none.

@@ -8,6 +8,7 @@ Contents:
     Ledger — the rows, where they stand, and what they record about their models.
     read_ledger — all of it.
     append_row — one more row.
+    repair_ledger — finish or cut off a last line.
     read_object — one JSON object without NaN or infinity.
     RunFolderError — one clear sentence naming the file and line.
     MODEL_RECORD — the key of a row that carries what was recorded about its model.
@@ -100,6 +101,14 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         while rest:
             rest = rest[ledger.write(rest) :]
         os.fsync(ledger.fileno())
+
+
+def repair_ledger(path: Path) -> None:
+    """Make a ledger end with a whole line, for whoever holds the folder and may have nothing to append."""
+    if path.is_file():
+        with path.open("a+b", buffering=0) as ledger:
+            fcntl.flock(ledger, fcntl.LOCK_EX)
+            _repair(ledger.fileno(), path)
 
 
 def dumps(record: Mapping[str, Any]) -> bytes:
