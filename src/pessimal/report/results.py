@@ -94,7 +94,7 @@ class Model:
         sha256: digest of the weights.
         results: longest proof first, rows without a length last.
         frontier: for each result, whether no other proof on the same question is as tight and shorter, or
-            tighter and as short.
+            tighter and as short; what a ledger says never stands above what was re-checked.
     """
 
     label: str
@@ -105,8 +105,9 @@ class Model:
 
     @property
     def best(self) -> Result | None:
-        """The tightest verified result, the shortest of equals; None if all were rejected."""
+        """The tightest verified result, the shortest of equals; re-checked if any was; None if all were rejected."""
         verified = [r for r in self.results if r.bound is not None]
+        verified = [r for r in verified if r.rechecked] or verified
         return max(verified, key=lambda r: (r.bound, -(r.flops or 0)), default=None)
 
 
@@ -213,6 +214,8 @@ def _on_frontier(result: Result, others: Sequence[Result]) -> bool:
     mine = (result.bound, -result.flops)
     for other in others:
         if other.question != result.question or other.bound is None or other.flops is None:
+            continue
+        if result.rechecked and not other.rechecked:
             continue
         theirs = (other.bound, -other.flops)
         if theirs != mine and theirs[0] >= mine[0] and theirs[1] >= mine[1]:
