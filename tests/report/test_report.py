@@ -313,6 +313,19 @@ def test_what_was_checked_is_shown_and_what_the_ledger_says_otherwise_is_marked(
     assert "claim-not-reached" in page.text
 
 
+def test_what_a_ledger_says_is_neither_best_nor_on_the_frontier_beside_what_was_checked():
+    forged = VERIFIED | {"strategy": "forged", "correct": "16777216", "flops": 1}
+    checked, recorded = result_of(VERIFIED, "row", VERIFIED), result_of(forged, "row")
+    (model,) = models_of([checked, recorded])
+    assert model.best == checked
+    assert [(r.strategy, on) for r, on in zip(model.results, model.frontier, strict=True)] == [
+        ("exponential-moment", True),
+        ("forged", False),
+    ]
+    (model,) = models_of([recorded])
+    assert (model.best, model.frontier) == (recorded, (True,))
+
+
 def test_bound_is_read_from_a_decimal_where_there_is_no_count():
     for stated in ("0.995052", 0.995052):
         row = VERIFIED | {"correct": None, "total": None, "accuracy_lower_bound": stated}

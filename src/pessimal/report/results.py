@@ -94,7 +94,7 @@ class Model:
         sha256: digest of the weights.
         results: longest proof first, rows without a length last.
         frontier: for each result, whether no other proof on the same question is as tight and shorter, or
-            tighter and as short; what a ledger says never stands above what was re-checked.
+            tighter and as short; of a question with re-checked proofs, one of these.
     """
 
     label: str
@@ -215,7 +215,10 @@ def _on_frontier(result: Result, others: Sequence[Result]) -> bool:
     for other in others:
         if other.question != result.question or other.bound is None or other.flops is None:
             continue
-        if result.rechecked and not other.rechecked:
+        if result.rechecked != other.rechecked:
+            # What a ledger says stands on the frontier only where nothing was re-checked.
+            if other.rechecked:
+                return False
             continue
         theirs = (other.bound, -other.flops)
         if theirs != mine and theirs[0] >= mine[0] and theirs[1] >= mine[1]:
