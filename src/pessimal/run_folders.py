@@ -22,6 +22,7 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.runs import RunFolder, RunFolderError, one_writer
 from pessimal.runs.notices import notice_once
+from pessimal.runs.rows import other_question
 from pessimal.spec import AbstractDistribution, AbstractTask, Weights, WeightsError
 from pessimal.spec.distribution import usual_distribution
 from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
@@ -171,9 +172,9 @@ def _frontier_certificates(run: RunFolder, weights: Weights, task: AbstractTask,
                 f"{run.LEDGER} line {line} is about weights {row['weights_sha256'][:12]} named {stem}, and these are"
                 f" {weights.sha256[:12]}; choose another folder"
             )
-        if row["weights"] == stem and row["task"] not in (None, task.name):
+        if row["weights"] == stem and other_question(row, task.name, task.record()):
             raise RunFolderError(
-                f"{run.LEDGER} line {line} is about the task {row['task']} for {stem}, not {task.name}; choose another"
+                f"{run.LEDGER} line {line} is about {stem} and another task than this {task.name}; choose another"
                 " folder"
             )
     return {row.get("certificate") for row in ledger.rows}

@@ -30,7 +30,8 @@ from pessimal.runs.executors import run_units
 from pessimal.runs.index import build_index
 from pessimal.runs.ledger import MODEL_RECORD, Ledger
 from pessimal.runs.notices import notice
-from pessimal.spec import MaxOfK, Overrides, TaskError, Weights
+from pessimal.runs.rows import other_question
+from pessimal.spec import AbstractTask, MaxOfK, Overrides, TaskError, Weights
 from pessimal.strategies import PUBLISHED, STRATEGIES, StrategyError, SubCubic, known_strategies
 from pessimal.strategies.sub_cubic import workbench
 from pessimal.strategies.words import make_strategy
@@ -79,10 +80,12 @@ class Planned:
     Attributes:
         path: its checkpoint.
         sha256: digest of its weights now.
+        task: what is proved about it.
     """
 
     path: Path
     sha256: str
+    task: AbstractTask
 
 
 def plan(config_file: Path) -> tuple[SweepConfig, list[Planned]]:
@@ -115,14 +118,14 @@ def plan(config_file: Path) -> tuple[SweepConfig, list[Planned]]:
     models = []
     for path in paths:
         weights = api.load_weights(path, Overrides())
-        models.append(Planned(path, weights.sha256))
         shape = weights.architecture.shape
         if (shape.k, shape.d_vocab) != (config.k, config.d_vocab):
             raise complain("k", f"{path.name} has k={shape.k}, d_vocab={shape.d_vocab}")
         try:
-            api.task_of(weights, config.task or None)
+            task, _ = api.task_of(weights, config.task or None)
         except TaskError as error:
             raise complain("task", f"{path.name}: {error}") from None
+        models.append(Planned(path, weights.sha256, task))
     return config, models
 
 
@@ -237,12 +240,12 @@ def open_run(config: SweepConfig, models: Sequence[Planned], out: Path) -> tuple
     stored, ledger = run.whole_file(CONFIG), run.ledger()
     if stored is None:
         if ledger.rows:
-            raise RunFolderError(f"{out.name} holds results that no sweep of this version wrote; choose another folder")
+            raise RunFolderError(f"{out} holds results that no sweep of this version wrote; choose another folder")
         run.write_whole_file(CONFIG, config.record())
         return run, ledger
     reason = same_config(stored, config)
     if reason is not None:
-        raise RunFolderError(f"{out.name} holds a sweep {reason}; choose another folder")
+        raise RunFolderError(f"{out} holds a sweep {reason}; choose another folder")
     now = {model.path.stem: model for model in models}
     for row, line in zip(ledger.rows, ledger.lines, strict=True):
         model = now.get(row["weights"])
@@ -251,6 +254,11 @@ def open_run(config: SweepConfig, models: Sequence[Planned], out: Path) -> tuple
                 f"{model.path.name} has the digest {model.sha256[:DIGITS_SHOWN]}, but {run.LEDGER} line {line} is about"
                 f" {row['weights_sha256'][:DIGITS_SHOWN]} under that name: put the old file back, or choose another"
                 " folder"
+            )
+        if model is not None and other_question(row, model.task.name, model.task.record()):
+            raise RunFolderError(
+                f"{model.path.name} is now about another task ({model.task.name}) than {run.LEDGER} line {line}; choose"
+                " another folder"
             )
     rows_of(config, ledger, run.LEDGER)
     run.repair()

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import platform
 import sqlite3
 import subprocess
@@ -150,6 +151,15 @@ def test_a_line_of_hundred_megabytes_is_an_error_and_is_not_read_whole(run):
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
     assert ledger(run).stat().st_size == 100_000_000
+
+
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), os.mkfifo])
+def test_a_ledger_that_is_no_file_is_an_error(run, make):
+    run.path.mkdir()
+    make(ledger(run))
+    for use in (run.results, lambda: run.append(OTHER)):
+        with pytest.raises(RunFolderError, match=r"results\.jsonl is not a file"):
+            use()
 
 
 def test_what_is_no_row_is_not_appended(run):

@@ -34,7 +34,7 @@ def test_a_second_writer_is_refused_in_a_sentence_that_names_the_first(tmp_path)
     folder = tmp_path / "run"
     with one_writer(folder, "pessimal sweep", wait=False):
         with pytest.raises(
-            FolderInUseError, match=rf"^run is in use by pessimal sweep \(process {os.getpid()}, since 20"
+            FolderInUseError, match=rf"run is in use by pessimal sweep \(process {os.getpid()}, since 20"
         ):
             one_writer(folder, "pessimal frontier", wait=False).__enter__()
         assert json.loads((folder / LOCK).read_bytes())["command"] == "pessimal sweep"

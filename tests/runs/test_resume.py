@@ -175,6 +175,17 @@ def test_another_file_under_the_name_of_a_model_stops_the_sweep_before_anything_
     assert held(run.path) == before
 
 
+@pytest.mark.parametrize("change", [{"task": "min-of-k"}, {"task_record": {"name": "max-of-k", "k": 3, "d_vocab": 6}}])
+def test_a_ledger_about_another_task_is_not_continued(config, tmp_path, change):
+    run = sweep(config, tmp_path / "out")
+    ledger = run.path / "results.jsonl"
+    lines = ledger.read_text().splitlines()
+    lines[4] = json.dumps(json.loads(lines[4]) | change)
+    ledger.write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(RunFolderError, match=r"tiny_seed1\.safetensors is now about another task .* line 5"):
+        sweep(config, run.path)
+
+
 def test_a_model_replaced_while_the_sweep_runs_is_not_proved_under_the_old_name(config, tmp_path, monkeypatch):
     def replacing(work, units, **_):
         write_models(tmp_path / "models", first=7)
@@ -238,7 +249,7 @@ def test_a_second_sweep_on_the_folder_is_refused(config, tmp_path):
     out = tmp_path / "out"
     with (
         one_writer(out, "pessimal sweep", wait=False),
-        pytest.raises(FolderInUseError, match=r"^out is in use by pessimal sweep"),
+        pytest.raises(FolderInUseError, match=r"out is in use by pessimal sweep"),
     ):
         sweep(config, out)
     assert list(out.iterdir()) == []

@@ -102,9 +102,14 @@ def test_a_frontier_of_other_weights_or_another_task_under_the_name_is_refused(m
     before = (tmp_path / "run" / "results.jsonl").read_bytes()
     with pytest.raises(RunFolderError, match=r"results\.jsonl line 1 is about weights [0-9a-f]{12} named m, and these"):
         frontier(tiny_weights(1), task, tmp_path / "run", "m", BUDGETS)
-    with pytest.raises(RunFolderError, match=r"line 1 is about the task max-of-k for m, not min-of-k"):
+    with pytest.raises(RunFolderError, match=r"line 1 is about m and another task than this min-of-k"):
         frontier(weights, ps.task_of(weights, "min-of-k")[0], tmp_path / "run", "m", BUDGETS)
     assert (tmp_path / "run" / "results.jsonl").read_bytes() == before
+    forge(tmp_path / "run", 1, task_record={**task.record(), "token": 1})
+    with pytest.raises(RunFolderError, match=r"line 1 is about m and another task than this max-of-k"):
+        frontier(weights, task, tmp_path / "run", "m", BUDGETS)
+    forge(tmp_path / "run", 1, task_record=task.record())
+    frontier(weights, task, tmp_path / "run", "m", BUDGETS[:1])
 
 
 def test_what_lies_beside_the_ledger_is_checked_again(folder):

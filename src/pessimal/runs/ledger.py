@@ -76,8 +76,7 @@ def read_ledger(path: Path) -> Ledger:
         lines.append(number)
     if repeated:
         notice_once(
-            f"{path.parent.name}/{path.name} repeats {repeated} results (an earlier version let two writers in);"
-            " each is counted once",
+            f"{path} repeats {repeated} results (an earlier version let two writers in); each is counted once",
             (path.resolve(), repeated),
         )
     return Ledger(tuple(rows), tuple(lines), models, repeated)
@@ -94,6 +93,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
     line = dumps(row) + b"\n"
     require_row(row)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _require_file(path)
     with path.open("a+b", buffering=0) as ledger:
         fcntl.flock(ledger, fcntl.LOCK_EX)
         _repair(ledger.fileno(), path)
@@ -135,12 +135,13 @@ def read_object(data: bytes, where: str) -> dict[str, Any]:
 
 def _numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows with their line numbers."""
+    _require_file(path)
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunFolderError(f"{path.parent.name}/{path.name}: {error.strerror or 'cannot be read'}") from None
+        raise RunFolderError(f"{path}: {error.strerror or 'cannot be read'}") from None
     with file:
         number = 0
         while line := file.readline(MAX_LINE + 1):
@@ -152,6 +153,12 @@ def _numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 return
             if line.strip():
                 yield number, _row(line, where)
+
+
+def _require_file(path: Path) -> None:
+    """A pipe under the ledger's name would wait for ever."""
+    if path.exists() and not path.is_file():
+        raise RunFolderError(f"{path} is not a file")
 
 
 def _row(line: bytes, where: str) -> dict[str, Any]:

@@ -83,10 +83,10 @@ def _acquired(path: Path, command: str, *, wait: bool) -> int | None:
             owner = _owner(descriptor) or "another process"
             if not wait:
                 raise FolderInUseError(
-                    f"{path.parent.name} is in use by {owner}; wait until that ends, or choose another folder"
+                    f"{path.parent} is in use by {owner}; wait until that ends, or choose another folder"
                 ) from None
             if not told:
-                notice(f"waiting for {owner}, which writes in {path.parent.name}")
+                notice(f"waiting for {owner}, which writes in {path.parent}")
                 told = True
             time.sleep(POLL_SECONDS)
         finally:
@@ -105,7 +105,7 @@ def _create_stand_in(path: Path, command: str) -> None:
         owner = _owner(descriptor) or "another process"
         os.close(descriptor)
         raise FolderInUseError(
-            f"{path.parent.name}/{STAND_IN} says that {owner} writes there; if that has ended, delete the file"
+            f"{path.parent}/{STAND_IN} says that {owner} writes there; if that has ended, delete the file"
             " (this file system has no locks, so nobody else can tell)"
         ) from None
     _write_owner(descriptor, command)
@@ -122,7 +122,7 @@ def _is_named(descriptor: int, path: Path) -> bool:
 
 def _tell_of_the_one_before(path: Path, owner: str | None) -> None:
     if owner is not None:
-        name = f"{path.parent.name}/{LOCK}"
+        name = f"{path.parent}/{LOCK}"
         notice(f"{name} was left behind by {owner}, which no longer holds it; going on from what is there")
 
 

@@ -6,9 +6,11 @@ Counts too long for a JSON number of other programs are strings of digits.
 Contents:
     require_row — refuse what is no row.
     RowError — why, in a few words.
+    other_question — whether a row is about another task than one asks about.
     said — what a row says, times apart: rows that say the same are one proof.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -84,6 +86,14 @@ def require_row(row: Mapping[str, Any]) -> None:
     if row["verdict"] == "VERIFIED" and None in (row["correct"], row["total"], row["flops"]):
         raise RowError("is verified without correct, total or flops")
     _require_bound(row)
+
+
+def other_question(row: Mapping[str, Any], name: str, record: Mapping[str, Any]) -> bool:
+    """Whether a row is about another task; of rows of earlier versions the task's name decides."""
+    stored = row.get("task_record")
+    if stored is not None:
+        return bool(stored != json.loads(json.dumps(dict(record))))
+    return row["task"] not in (None, name)
 
 
 def said(row: Mapping[str, Any]) -> tuple[Any, ...]:
