@@ -8,6 +8,7 @@ Contents:
     blocked — start processes that do not see the signal.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -19,6 +20,8 @@ from types import FrameType, TracebackType
 from pessimal.runs.notices import notice
 
 INTERRUPTED = 130
+# A progress bar hides it, and has no chance to bring it back.
+SHOW_CURSOR = b"\x1b[?25h\n"
 STOPPING = "stopping; finished proofs are kept; press Ctrl-C again to leave now"
 # How long an engine may wait before it looks whether it was asked to stop.
 LOOK_SECONDS = 0.2
@@ -56,6 +59,9 @@ class Interrupts:
         del number, frame
         if self.asked:
             # Whatever is in the way, workers included, is not worth waiting for: they end when their parent does.
+            with contextlib.suppress(OSError):
+                if os.isatty(2):
+                    os.write(2, SHOW_CURSOR)
             os._exit(INTERRUPTED)
         self.asked = True
 
