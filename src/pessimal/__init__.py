@@ -7,10 +7,7 @@ print(ps.check(proof, w).line())
 """
 
 from pessimal.api import (
-    analyse,
     check,
-    collect,
-    frontier,
     info,
     load_distribution,
     load_weights,
@@ -24,6 +21,7 @@ from pessimal.api import (
 )
 from pessimal.kernel.check import Asked, Limits, Verdict
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.run_folders import analyse, collect, frontier
 from pessimal.spec import (
     AccuracyClaim,
     DistributionError,

@@ -9,10 +9,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, print_json
 from pessimal.report.results import Number
+from pessimal.run_folders import analyse
 
 MIN_WIDTH = 140
 NEURONS = {
@@ -74,7 +74,7 @@ class Analyse:
 
     def run(self) -> int:
         """Write them."""
-        path = api.analyse(read_model(self.weights, self.model), self.out, self.weights.stem)
+        path = analyse(read_model(self.weights, self.model), self.out, self.weights.stem)
         record = json.loads(path.read_bytes())
         numbers = {name: value for name, value in record.items() if name != "drawn"}
         modular = "key_frequencies" in record

@@ -10,6 +10,7 @@ from rich.table import Table
 from pessimal import api
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.run_folders import frontier
 from pessimal.strategies.words import read_budget
 
 
@@ -37,7 +38,7 @@ class Frontier:
         for line in assumed:
             say(f"pessimal: assumed {line}")
         with Watch("proving") as watch:
-            rows = api.frontier(weights, task, self.out, self.weights.stem, budgets, progress=watch)
+            rows = frontier(weights, task, self.out, self.weights.stem, budgets, progress=watch)
         table = Table(box=None, pad_edge=False)
         for heading in ("flops", "accuracy >=", "strategy", "bytes", "certificate"):
             table.add_column(heading, no_wrap=True)
