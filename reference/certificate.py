@@ -4,6 +4,7 @@ Contents:
     Rejected — a verdict: the certificate is not accepted, for a reason of the closed list.
     Certificate — header and arrays; nothing in it is believed.
     read_certificate — bytes to `Certificate`: conditions 2 to 10.
+    entries_of — the numbers of an array.
     canonical — the one encoding of a JSON value.
     digest — SHA-256 of parts, each led by its length.
 """
@@ -35,7 +36,7 @@ class Certificate:
 
     Attributes:
         header: the JSON object, of the right keys and types.
-        arrays: name to (dtype, shape, entries as a flat tuple, row-major).
+        arrays: name to (dtype, shape, bytes of the entries, row-major).
         correct, total: the claimed integers.
         n_bytes: length of the file.
     """
@@ -52,12 +53,19 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
-def digest(parts: list[bytes]) -> str:
-    """SHA-256 of all parts, each after its length as an unsigned 64-bit little-endian number."""
+def digest(parts: list) -> str:
+    """SHA-256 of all parts, bytes, each after its length as an unsigned 64-bit little-endian number."""
     sha = hashlib.sha256()
     for part in parts:
-        sha.update(struct.pack("<Q", len(part)) + part)
+        sha.update(struct.pack("<Q", len(part)))
+        sha.update(part)
     return sha.hexdigest()
+
+
+def entries_of(array: tuple) -> tuple:
+    """The numbers of an array, row-major; whoever asks knows its shape, so how many there are."""
+    dtype, _, raw = array
+    return struct.unpack(f"<{len(raw) // 8}{'q' if dtype == 'int64' else 'd'}", raw)
 
 
 def read_certificate(data: bytes) -> Certificate:
@@ -72,7 +80,7 @@ def read_certificate(data: bytes) -> Certificate:
     if length > MAX_HEADER_BYTES or length > len(data) - 8:
         raise Rejected("malformed-container", "the header's length does not fit the file")
     header = _header(data[8 : 8 + length])
-    arrays = _arrays(header["arrays"], data[8 + length :])
+    arrays = _arrays(header["arrays"], memoryview(data)[8 + length :])
     return Certificate(header, arrays, len(data))
 
 
@@ -122,7 +130,7 @@ def _header(raw: bytes) -> dict:
     return header
 
 
-def _arrays(entries: list, body: bytes) -> dict:
+def _arrays(entries: list, body: memoryview) -> dict:
     if len(entries) > 64:
         raise _malformed("more than 64 arrays")
     found: dict = {}
@@ -142,8 +150,7 @@ def _arrays(entries: list, body: bytes) -> dict:
             count *= side
         if offset + 8 * count > len(body):
             raise Rejected("malformed-container", f"array {name[:40]!r} runs past the end of the file")
-        entries_of = struct.unpack_from(f"<{count}{'q' if dtype == 'int64' else 'd'}", body, offset)
-        found[name] = (dtype, tuple(shape), entries_of)
+        found[name] = (dtype, tuple(shape), body[offset : offset + 8 * count])
         offset += 8 * count
     if offset != len(body):
         raise Rejected("malformed-container", "bytes after the last array")

@@ -8,34 +8,42 @@ exponential lies between two integers (`model.py`).
 stdout: one line (broken here), that of `pessimal check` but for `flops` and `ops`, lengths of the kernel's computation:
 
     s VERIFIED correct>=8/9 accuracy>=0.888888 task=max-of-k dist=uniform semantics=real
-        weights=sha256:... rule=... bytes=...
+        weights=sha256:... rule=... bytes=... question=sha256:... assumed=...
     s REJECTED reason=...
 
 Exit code: 0 verified; 1 rejected; 3 rejected because it would take too long; 2 no verdict: a file that cannot be read,
-or a certificate that this checker does not cover (another rule, semantics float32), with the reason on stderr.
+or a certificate that this checker does not cover (another rule, semantics float32), with the reason on stderr. The
+exit code is the verdict whether or not anyone reads stdout.
 
 Contents:
     NotCoveredError — no verdict.
     check — bytes of certificate and weights to the line.
+    contents — a file up to a limit.
     main — the command.
 """
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
+from typing import TextIO
 
+from budget import MAX_WORK, Budget
 from certificate import Certificate, Rejected, read_certificate
+from cost import charge_bound, charge_tables
 from hints import Options
 from model import Model, final_bias
-from rules import position_minima, summed, work
+from question import verdict_line
+from rules import position_minima, summed
 from tasks import Distribution, Machine, Strata, distribution_of, machine_of
 from weights import UnreadableError, Weights, read_weights
 
 RULES = ("position-minima", "exponential-moment", "grid-count")
 OTHER_RULES = ("brute-force", "cubic", "sub-cubic", "band", "exact", "layer-cake", "sparse-output", "key-frequency")
 FINE_KINDS = ("mean-probability", "loss")
-MAX_BYTES = 2**31
-MAX_WORK = 2**30
+MAX_BYTES, MAX_WEIGHTS_BYTES = 2**31, 2**30
 
 
 class NotCoveredError(Exception):
@@ -63,18 +71,19 @@ def check(data: bytes, weights: Weights, max_work: int = MAX_WORK) -> str:
     if repr(sorted(header["model"].items())) != repr(sorted(weights.record.items())):
         raise Rejected("model-mismatch", "the architecture record is not that of the weights")
     machine = machine_of(header["task"], weights.record)
-    distribution = distribution_of(certificate, machine)
+    budget = Budget(max_work)
+    distribution = distribution_of(certificate, machine, budget)
     _require_claim(certificate, distribution)
     if header["rule"] not in RULES:
         raise NotCoveredError(f"this checker covers the rules {', '.join(RULES)}, not {header['rule']}")
     if header["semantics"] != "real":
         raise NotCoveredError("this checker covers real arithmetic, not float32 executions")
     _require_covered(certificate, weights, distribution)
-    wrong = _bound(certificate, weights, machine, distribution, max_work)
+    wrong = _bound(certificate, weights, machine, distribution, budget)
     if certificate.correct > certificate.total - wrong:
         detail = f"claimed {certificate.correct}; the rule gives {certificate.total - wrong}"
         raise Rejected("bound-too-low", detail)
-    return _line(certificate, weights, distribution)
+    return verdict_line(certificate, weights, distribution)
 
 
 def _require_claim(certificate: Certificate, distribution: Distribution) -> None:
@@ -110,43 +119,71 @@ def _require_covered(certificate: Certificate, weights: Weights, distribution: D
 
 
 def _bound(
-    certificate: Certificate, weights: Weights, machine: Machine, distribution: Distribution, max_work: int
+    certificate: Certificate, weights: Weights, machine: Machine, distribution: Distribution, budget: Budget
 ) -> int:
     """Conditions 19, 20 and 22, and the rule's bound on the weight of the wrong sequences."""
     rule = certificate.header["rule"]
-    needed = machine.n_states * machine.d_vocab * machine.n_outputs // 4
-    if needed > max_work:
-        raise Rejected("resources", f"about {needed:.1e} steps for the strata alone; allowed are {max_work:.1e}")
-    strata = Strata(machine)
-    options = None
-    if rule != "position-minima":
-        options = Options(certificate, weights.record, strata, distribution)
-    elif certificate.header["options"] or any(not name.startswith("distribution_") for name in certificate.arrays):
+    hinted = certificate.header["options"] or any(not name.startswith("distribution_") for name in certificate.arrays)
+    if rule == "position-minima" and hinted:
         raise Rejected("bad-hint", "the rule reads no hints")
-    needed = work(rule, strata, distribution, weights.record, options)
-    if needed > max_work:
-        raise Rejected("resources", f"the check takes about {needed:.1e} steps; allowed are {max_work:.1e}")
-    model = Model(weights)
+    strata = Strata(machine, budget)
+    options = None if rule == "position-minima" else Options(certificate, weights.record, strata, distribution)
+    charge_tables(weights, budget)
+    charge_bound(rule, strata, distribution, weights.record, options, budget)
+    model = Model(weights, budget)
     if options is None:
         return position_minima(model, strata, distribution)
     return summed(model, strata, distribution, options)
 
 
-def _line(certificate: Certificate, weights: Weights, distribution: Distribution) -> str:
-    """The line of a verified claim; decimals rounded down."""
-    header, correct, total = certificate.header, certificate.correct, certificate.total
-    scaled = correct * 10**6 // total
-    head = "correct" if header["claim"]["kind"] == "correct-count" else "probability"
-    named = "" if distribution.name == "uniform" else f" distribution=sha256:{distribution.sha256}"
-    return (
-        f"s VERIFIED {head}>={correct}/{total} accuracy>={scaled // 10**6}.{scaled % 10**6:06d}"
-        f" task={header['task']['name']} dist={distribution.name}{named} semantics={header['semantics']}"
-        f" weights=sha256:{weights.sha256} rule={header['rule']} bytes={certificate.n_bytes}"
-    )
+def contents(path: Path, limit: int) -> bytes | None:
+    """A file, device or pipe, of which at most a byte more than the limit is read; None if it is longer."""
+    found = bytearray()
+    with path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            return None
+        while len(found) <= limit and (part := file.read(min(1 << 20, limit + 1 - len(found)))):
+            found += part
+    return None if len(found) > limit else bytes(found)
+
+
+def _verdict(certificate: Path, weights: Path, stated: dict, max_work: int) -> tuple[int, str, str]:
+    """Exit code, line of stdout and sentence of stderr."""
+    try:
+        model = contents(weights, MAX_WEIGHTS_BYTES)
+        if model is None:
+            return 2, "", f"the weights are longer than {MAX_WEIGHTS_BYTES} bytes"
+        read = read_weights(model, stated)
+        data = contents(certificate, MAX_BYTES)
+        if data is None:
+            raise Rejected("resources", "the certificate is too long")
+        return 0, check(data, read, max_work), ""
+    except Rejected as rejected:
+        return 3 if rejected.reason == "resources" else 1, f"s REJECTED reason={rejected.reason}", rejected.detail
+    except (MemoryError, RecursionError):
+        return 3, "s REJECTED reason=resources", "out of memory"
+    except (UnreadableError, NotCoveredError, OSError) as error:
+        return 2, "", str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing was verified and nothing rejected
+        return 2, "", f"no verdict: {type(error).__name__}"
+
+
+def _say(text: str, stream: TextIO | None) -> None:
+    """Print a line, if anyone is there to read it: the exit code is the verdict all the same."""
+    if not text or stream is None:
+        return
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except (OSError, ValueError):
+        # What could not be written is not tried again at the end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def main() -> int:
     """Read, check, print; the exit code is the verdict."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parser = argparse.ArgumentParser(description="Check a certificate with the standard library alone.")
     parser.add_argument("certificate", type=Path)
     parser.add_argument("--weights", type=Path, required=True, help="safetensors file of the model it is about")
@@ -156,18 +193,10 @@ def main() -> int:
     parser.add_argument("--ln-eps", help="LayerNorm epsilon as an exact decimal, such as 1e-5")
     flags = parser.parse_args()
     stated = {"k": flags.k, "attn_scale": flags.attn_scale, "ln_eps": flags.ln_eps}
-    try:
-        weights = read_weights(flags.weights.read_bytes(), stated)
-        line = check(flags.certificate.read_bytes(), weights, flags.max_work)
-    except (UnreadableError, NotCoveredError, OSError) as error:
-        print(f"reference: {error}", file=sys.stderr)
-        return 2
-    except Rejected as rejected:
-        print(f"reference: {rejected.detail}", file=sys.stderr)
-        print(f"s REJECTED reason={rejected.reason}")
-        return 3 if rejected.reason == "resources" else 1
-    print(line)
-    return 0
+    code, line, said = _verdict(flags.certificate, flags.weights, stated, flags.max_work)
+    _say(said and f"reference: {said}", sys.stderr)
+    _say(line, sys.stdout)
+    return code
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Contents:
     Options — words, numbers, tilts, steps and thresholds; conditions 19 and 22.
 """
 
-from certificate import Certificate, Rejected
+from certificate import Certificate, Rejected, entries_of
 from tasks import Distribution, Strata
 
 MAX_MANTISSA, MAX_EXPONENT = 2**53, 1000
@@ -77,10 +77,9 @@ class Options:
 
 
 def _entries(array: tuple, shape: tuple[int, ...]) -> tuple[int, ...]:
-    dtype, found, entries = array
-    if dtype != "int64" or found != shape:
+    if array[:2] != ("int64", shape):
         raise _bad(f"an array is not int64 of shape {list(shape)}")
-    return entries
+    return entries_of(array)
 
 
 def _dyadics(arrays: dict, name: str, shape: tuple[int, ...], least: int) -> tuple:

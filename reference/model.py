@@ -22,6 +22,7 @@ Contents:
 from functools import cache
 from math import isqrt
 
+from budget import Budget
 from certificate import Rejected
 from weights import Weights
 
@@ -166,7 +167,7 @@ def _matrix(weights: Weights, name: str, head: int | None = None) -> Matrix:
 
 def _centred(rows: list[list[int]]) -> list[list[int]]:
     """Every row times d less its sum: what (d I - 1 1^T) does."""
-    return [[len(row) * x - sum(row) for x in row] for row in rows]
+    return [[len(row) * x - total for x in row] for row in rows for total in (sum(row),)]
 
 
 def final_bias(weights: Weights) -> bool:
@@ -215,9 +216,19 @@ def _layer_norm(weights: Weights, x: Matrix) -> tuple[Matrix, int]:
     return both, error << (both[1] - found[1])
 
 
-def _column_sums(matrix: Matrix) -> list[int]:
-    """Sum of magnitudes down every column."""
-    return [sum(map(abs, column)) for column in zip(*matrix[0], strict=True)]
+def _through(rows: Matrix, matrices: tuple[Matrix, ...]) -> Matrix:
+    """Rows times one matrix after the other."""
+    for one in matrices:
+        rows = times(rows, one)
+    return rows
+
+
+def _through_magnitudes(row: list[int], *matrices: Matrix) -> int:
+    """The largest entry of a row times matrices, whose entries are replaced by their magnitudes."""
+    found: Matrix = ([row], 0)
+    for rows, scale in matrices:
+        found = times(found, ([[abs(x) for x in one] for one in rows], scale))
+    return max(found[0][0])
 
 
 class Head:
@@ -229,30 +240,32 @@ class Head:
         slack: the difference of two values of a position and token is wrong by at most this many units.
     """
 
-    def __init__(self, weights: Weights, head: int, output: Matrix, rows: list[Matrix]) -> None:
+    def __init__(self, weights: Weights, head: int, output: Matrix, rows: list[Matrix], budget: Budget) -> None:
         """`rows`: W_E, W_pos (additive scores) or, after LayerNorm, the rows of every position."""
-        record = weights.record
+        record, self.budget = weights.record, budget
         self.k = record["k"]
         self.additive = record["ln1"] == "none"
         self.divisor = record["d_head"] if record["attn_scale"] == "1/sqrt(d_head)" else 1
-        out = times(times(_matrix(weights, "W_V", head), _matrix(weights, "W_O", head)), output)
+        # From the outside in: d_model by d_model is too large a table.
+        out = (_matrix(weights, "W_V", head), _matrix(weights, "W_O", head), output)
         w_q, w_k, b_q = _matrix(weights, "W_Q", head), _matrix(weights, "W_K", head), _tensor(weights, "b_Q", head)
         self.slack, self.score_error = 0, 0
         if self.additive:
             embed, position, last = rows
-            token, place = times(embed, out), times(position, out)
+            token, place = _through(embed, out), _through(position, out)
             values = [plus(token, ([row], place[1])) for row in place[0]]
             query = plus(times(last, w_q), b_q)
             parts = [times(query, transposed(times(one, w_k))) for one in (embed, position)]
         else:
             normed = [_layer_norm(weights, one) for one in rows]
-            values = [times(one, out) for one, _ in normed]
+            values = [_through(one, out) for one, _ in normed]
             error = max(off for _, off in normed)
-            self.slack = 2 * error * max(_column_sums(out))
+            self.slack = 2 * _through_magnitudes([error] * record["d_model"], *out)
             query, keys = plus(times(normed[-1][0], w_q), b_q), [times(one, w_k) for one, _ in normed]
             parts = [times(query, transposed(key)) for key in keys]
             moved = error << (query[1] - normed[-1][0][1] - w_q[1])
-            off_q, off_k = moved * max(_column_sums(w_q)), error * max(_column_sums(w_k))
+            off_q = _through_magnitudes([moved] * record["d_model"], w_q)
+            off_k = _through_magnitudes([error] * record["d_model"], w_k)
             big_q = max(abs(x) for row in query[0] for x in row)
             big_k = max(abs(x) for key in keys for row in key[0] for x in row)
             # |q.k - q'.k'| <= d_head (|q| off_k + |k| off_q + off_q off_k), entries at most the largest.
@@ -269,6 +282,8 @@ class Head:
         # exp(-spread) >= 2**(-3 spread / 2), and c <= 1.
         bits = WEIGHT_BITS + min(3 * spread // 2, MAX_RANGE)
         g = bits + WEIGHT_BITS
+        self.budget.spend(len(scores) * (20 + g * g // 16384))
+        self.budget.hold(2 * len(scores), bits)
         root = isqrt((1 << (2 * g)) // self.divisor)  # 2**g c, rounded down
         low, high = [], []
         for score in scores:
@@ -287,6 +302,7 @@ class Head:
             (bits, low, high), (more, low_i, high_i) = (
                 self._exponentials(part[q], scale) for part, scale in zip(self.parts, self.score_scale, strict=True)
             )
+            self.budget.hold(2 * len(low) * len(low_i), bits + more)
             low_table = [[a * b for b in low] for a in low_i]
             high_table = [[a * b for b in high] for a in high_i]
             return bits + more, low_table, high_table
@@ -306,15 +322,17 @@ class Model:
         scale: all values and the direct path are in units of 2**-scale.
     """
 
-    def __init__(self, weights: Weights) -> None:
-        record = weights.record
+    def __init__(self, weights: Weights, budget: Budget | None = None) -> None:
+        record, budget = weights.record, budget or Budget()
         output = _output_map(weights)
         embed, (places, scale) = _matrix(weights, "W_E"), _matrix(weights, "W_pos")
         places = places[: record["k"]]
-        residual = [plus(embed, ([row], scale)) for row in places]
-        rows = residual if record["ln1"] != "none" else [embed, (places, scale), residual[-1]]
-        self.heads = [Head(weights, h, output, rows) for h in range(record["n_heads"])]
-        last = plus(residual[-1], _tensor(weights, "b_O"))
+        residual = plus(embed, ([places[-1]], scale))
+        rows = [embed, (places, scale), residual]
+        if record["ln1"] != "none":
+            rows = [plus(embed, ([row], scale)) for row in places]
+        self.heads = [Head(weights, h, output, rows, budget) for h in range(record["n_heads"])]
+        last = plus(residual, _tensor(weights, "b_O"))
         for h in range(record["n_heads"]):
             b_v = _tensor(weights, "b_V", h)
             last = plus(last, None if b_v is None else times(b_v, _matrix(weights, "W_O", h)))

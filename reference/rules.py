@@ -27,7 +27,6 @@ Contents:
     Margins, Columns, Terms — lower bounds of g for the other two rules.
     Stratum — moment and count of one problem.
     summed — the bound of these rules.
-    work — how many terms a bound looks at, roughly.
 """
 
 from typing import NamedTuple
@@ -57,7 +56,7 @@ def position_minima(model: Model, strata: Strata, distribution: Distribution) ->
     n, n_out = machine.k - 1, len(model.direct[0])
     weights = [head.weights(q) for q in range(machine.d_vocab)]
     wrong = 0
-    for y in range(machine.n_outputs):
+    for y in strata.outputs:
         tokens = sorted(strata.alive(y), key=lambda t: strata.letter[y][t])
         places: dict[int, list[int]] = {}
         for place, t in enumerate(tokens):
@@ -195,12 +194,15 @@ class Margins:
 
 
 def summed(model: Model, strata: Strata, distribution: Distribution, options: Options) -> int:
-    """Bound on the weight of the wrong sequences: over strata, the smaller of its weight and the sum of all bounds."""
+    """Bound on the weight of the wrong sequences: of every stratum its weight, or the sum of all bounds if smaller.
+
+    The latter is rounded down stratum by stratum.
+    """
     machine = strata.machine
     margins = Margins(model, options, len(strata.order))
     weights = [[head.weights(q) for q in range(machine.d_vocab)] for head in model.heads]
     total = 0
-    for y in range(machine.n_outputs):
+    for y in strata.outputs:
         alive = sorted(strata.alive(y), key=lambda t: (abs(t - y), t))
         columns = Columns(margins, machine.k - 1, y, alive[: options.near], alive[options.near :])
         for q in range(machine.d_vocab):
@@ -222,9 +224,9 @@ def summed(model: Model, strata: Strata, distribution: Distribution, options: Op
                     place = (h * options.problems + r) * len(strata.order) + number
                     terms = Terms(columns.near, rows, columns.far, far, last, bits)
                     bound += stratum.bound(terms, options, place)
-            total += min(bound, size << BITS)
-    # SOUND: weights are integers, so the weight of the wrong sequences is at most the floor of its bound.
-    return total >> BITS
+            # SOUND: weights are integers, so the wrong sequences of a stratum weigh at most the floor of their bound.
+            total += min(bound >> BITS, size)
+    return total
 
 
 class Terms(NamedTuple):
@@ -377,25 +379,3 @@ class Stratum:
 
 # More than any stratum weighs, in units of 2**-BITS.
 LOST = 1 << (BITS + 14_000)
-
-
-def work(rule: str, strata: Strata, distribution: Distribution, model: dict, options: Options | None) -> int:
-    """How many terms a bound looks at, roughly: a million take about a second."""
-    machine = strata.machine
-    n, v = machine.k - 1, machine.d_vocab
-    heads, outputs = model["n_heads"], model["d_vocab_out"]
-    found = heads * machine.k * v * (v * model["d_head"] + model["d_model"] * outputs) // 16
-    for q, y in strata.order:
-        alive = len(strata.alive(y))
-        if rule == "position-minima":
-            found += n * alive * (outputs - 1) // 4
-        elif options is not None and (distribution.rows is None or distribution.rows[-1][q]):
-            positions = 1 if options.position == "pessimal" else n
-            found += heads * options.problems * (3 * positions * min(alive, options.near) // 2 + 5 * n)
-            found += n * alive * outputs // 4 if options.rival == "joint" else 0
-        found += 0 if distribution.rows is not None else n * v * v // 4
-    if options is not None and options.step is not None:
-        slot = distribution.total.bit_length() + 1
-        one = n * (v * (options.cells * slot // 2**15 + 1) + options.cells * slot // 2**10)
-        found += sum(m > 0 for m in options.step[0]) * one // 2
-    return found

@@ -9,6 +9,7 @@ set of tokens that the machine, as far as y is concerned, cannot tell apart.
 Contents:
     Machine, machine_of — the tasks of the format.
     Program — layers of moves (state, next state, letters).
+    make_program — layers from an automaton.
     Strata — programs, letters and order of the strata of a task.
     Distribution, distribution_of — integer weights of sequences.
     flow — sum over the sequences of a stratum of weight times one value per position.
@@ -16,15 +17,16 @@ Contents:
 
 import math
 import struct
-from functools import cache
 
-from certificate import Certificate, Rejected, digest
+from budget import Budget
+from certificate import Certificate, Rejected, digest, entries_of
 
 MAX_SIZE = 4096
 MAX_TOTAL = 10**4000
 MAX_WEIGHT = 2**48
 MAX_MACHINE = 8192
 MAX_OUTPUT = 4095
+MOVE_BITS = 3000
 
 Move = tuple[int, int, frozenset]
 
@@ -44,8 +46,10 @@ class Machine:
         self.k, self.d_vocab, self.n_states = k, d_vocab, n_states
         self.n_outputs, self._start, self._step, self._output = parts
 
-    def build(self) -> None:
+    def build(self, budget: Budget) -> None:
         """Number the states that can be reached."""
+        budget.spend(self.n_states * self.d_vocab // 4)
+        budget.hold(self.n_states * (1 + self.d_vocab // 4), 0)
         number = {self._start: 0}
         states = [self._start]
         self.step: list[list[int]] = []
@@ -147,13 +151,22 @@ class Program:
         self.start, self.layers = start, layers
         self.letters = frozenset().union(*(letters for layer in layers for _, _, letters in layer))
 
+    def moves(self) -> int:
+        """Number of moves, one for every letter."""
+        return sum(len(letters) for layer in self.layers for _, _, letters in layer)
 
-@cache
-def make_program(moves: tuple, accepting: tuple, last: int, n: int) -> Program | None:
+    def width(self) -> int:
+        """Number of states of a layer, at most."""
+        return max((len({target for _, target, _ in layer}) for layer in self.layers), default=1)
+
+
+def make_program(moves: tuple, accepting: tuple, last: int, n: int, budget: Budget) -> Program | None:
     """The program of n tokens after which letter `last` is accepted, from state 0; None if there is no such sequence.
 
     Backward, states are merged if every letter leads them to merged states; None is the state of no hope.
     """
+    budget.spend(n * len(moves) * (len(moves[0]) + 2) // 4)
+    budget.hold(n * len(moves), 0)
     block: list = [0 if accepting[row[last]] else None for row in moves]
     blocks = [block]
     for _ in range(n):
@@ -177,15 +190,18 @@ def make_program(moves: tuple, accepting: tuple, last: int, n: int) -> Program |
                 if ahead[to] is not None:
                     layer.setdefault((name, ahead[to]), set()).add(letter)
                     after.setdefault(ahead[to], to)
+        # A move is a tuple and a set, which take as much as a large integer.
+        budget.hold(sum(1 + len(letters) // 4 for letters in layer.values()), MOVE_BITS)
         layers.append([(source, target, frozenset(letters)) for (source, target), letters in layer.items()])
         here = after
     return Program(blocks[0][0], layers)
 
 
-def _small(machine: Machine, y: int) -> tuple[tuple, tuple, list[int]]:
+def _small(machine: Machine, y: int, budget: Budget) -> tuple[tuple, tuple, list[int]]:
     """Moves and acceptance of the smallest automaton that knows whether y is right, and the letter of every token."""
     block = [int(one == y) for one in machine.output]
     while True:
+        budget.spend(len(block) * (machine.d_vocab + 2) // 8)
         names: dict[tuple, int] = {}
         refined = [
             names.setdefault((mine, *[block[to] for to in row]), len(names))
@@ -207,28 +223,42 @@ class Strata:
     """All strata of a task.
 
     Attributes:
+        outputs: those that some state gives, in rising order.
         letter: letter of every token, by output.
         tokens: tokens of every letter, by output.
         order: (q, y) of the strata that have a sequence, by q, then y; `number` is the place in it.
     """
 
-    def __init__(self, machine: Machine) -> None:
-        machine.build()
+    def __init__(self, machine: Machine, budget: Budget) -> None:
+        """Raises `Rejected(resources)` before what the budget has no room for."""
+        # For every output, the moves of all states are looked at twice or more.
+        budget.require(machine.n_states * machine.d_vocab * min(machine.n_states, machine.n_outputs) // 4)
+        machine.build(budget)
         self.machine = machine
-        self.letter: list[list[int]] = []
-        self.tokens: list[list[list[int]]] = []
-        self._programs: list[dict[int, Program | None]] = []
-        for y in range(machine.n_outputs):
-            moves, accepting, letter = _small(machine, y)
+        given = {one for one in machine.output if one is not None}
+        self.outputs = sorted(given & set(range(machine.n_outputs)))
+        budget.hold(4 * machine.d_vocab * len(self.outputs), 0)
+        self.letter: dict[int, list[int]] = {}
+        self.tokens: dict[int, list[list[int]]] = {}
+        self._programs: dict[int, list[Program | None]] = {}
+        self._sizes: dict[tuple[int, int], tuple[int, int, int]] = {}
+        known: dict[tuple, Program | None] = {}
+        for y in self.outputs:
+            moves, accepting, letter = _small(machine, y, budget)
             n_letters = max(letter) + 1
-            self.letter.append(letter)
-            self.tokens.append([[t for t, one in enumerate(letter) if one == a] for a in range(n_letters)])
-            self._programs.append(
-                {last: make_program(moves, accepting, last, machine.k - 1) for last in range(n_letters)}
-            )
-        self._alive = [self._tokens_before(y) for y in range(machine.n_outputs)]
-        pairs = [(q, y) for q in range(machine.d_vocab) for y in range(machine.n_outputs)]
-        self.order = [(q, y) for q, y in pairs if self.program(q, y) is not None]
+            self.letter[y] = letter
+            self.tokens[y] = [[] for _ in range(n_letters)]
+            for t, one in enumerate(letter):
+                self.tokens[y][one].append(t)
+            self._programs[y] = []
+            for last in range(n_letters):
+                key = (moves, accepting, last)
+                if key not in known:
+                    known[key] = make_program(*key, machine.k - 1, budget)
+                self._programs[y].append(known[key])
+        self._alive = {y: self._tokens_before(y) for y in self.outputs}
+        pairs = ((q, y) for q in range(machine.d_vocab) for y in self.outputs)
+        self.order = [pair for pair in pairs if self.program(*pair) is not None]
         self.number = {pair: number for number, pair in enumerate(self.order)}
 
     def program(self, q: int, y: int) -> Program | None:
@@ -239,8 +269,29 @@ class Strata:
         """Tokens that stand before some last token in a sequence with right output y, in rising order."""
         return self._alive[y]
 
+    def moves(self, q: int, y: int) -> int:
+        """Moves of a stratum's program, by letter."""
+        return self._size(q, y)[0]
+
+    def reads(self, q: int, y: int) -> int:
+        """The same by token."""
+        return self._size(q, y)[1]
+
+    def width(self, q: int, y: int) -> int:
+        """Most states of a layer of a stratum's program."""
+        return self._size(q, y)[2]
+
+    def _size(self, q: int, y: int) -> tuple[int, int, int]:
+        key = (y, self.letter[y][q])
+        if key not in self._sizes:
+            program, tokens = self.program(q, y), [len(mine) for mine in self.tokens[y]]
+            layers = [] if program is None else program.layers
+            reads = sum(tokens[letter] for layer in layers for _, _, letters in layer for letter in letters)
+            self._sizes[key] = (0, 0, 1) if program is None else (program.moves(), reads, program.width())
+        return self._sizes[key]
+
     def _tokens_before(self, y: int) -> list[int]:
-        programs = [one for one in self._programs[y].values() if one is not None]
+        programs = [one for one in self._programs[y] if one is not None]
         letters = frozenset().union(*(one.letters for one in programs))
         return sorted(t for a in letters for t in self.tokens[y][a])
 
@@ -257,7 +308,7 @@ class Distribution:
         sha256: digest of name and arrays.
     """
 
-    def __init__(self, name: str, arrays: dict[str, tuple], machine: Machine) -> None:
+    def __init__(self, name: str, arrays: dict[str, tuple], machine: Machine, budget: Budget) -> None:
         k, v = machine.k, machine.d_vocab
         self.name = name
         parts = [b"pessimal-distribution/1", name.encode("ascii")]
@@ -268,14 +319,14 @@ class Distribution:
         self.sha256 = digest(parts)
         self.rows: list[list[int]] | None = None
         if name == "markov":
-            self._chain(arrays, k, v)
+            self._chain(arrays, k, v, budget)
             return
         flat = arrays["distribution_weights"][1] if arrays else (1,) * v
         rows = [list(flat[i : i + v]) for i in range(0, len(flat), v)]
         self.rows = rows * k if len(rows) == 1 else rows
         self.total = math.prod(sum(row) for row in self.rows)
 
-    def _chain(self, arrays: dict[str, tuple], k: int, v: int) -> None:
+    def _chain(self, arrays: dict[str, tuple], k: int, v: int, budget: Budget) -> None:
         self.initial = list(arrays["distribution_initial"][1])
         flat = arrays["distribution_transition"][1]
         table = [flat[i : i + v] for i in range(0, v * v, v)]
@@ -284,6 +335,7 @@ class Distribution:
             common = math.lcm(common, sum(row))
             if (common.bit_length() - 1) * (k - 1) > 13_290:  # 10**4000 has 13,288 bits
                 raise _mismatch("the total has more than 4,000 digits")
+        budget.hold(v * v, common.bit_length() + 48)
         self.step = [[b * (common // sum(row)) for b in row] for row in table]
         self.total = common ** (k - 1) * sum(self.initial)
 
@@ -297,11 +349,11 @@ def _shapes(k: int, v: int) -> dict[str, dict[str, tuple[tuple[int, ...], ...]]]
     }
 
 
-def distribution_of(certificate: Certificate, machine: Machine) -> Distribution:
+def distribution_of(certificate: Certificate, machine: Machine, budget: Budget) -> Distribution:
     """The distribution of a certificate.
 
     Raises:
-        Rejected: task-mismatch.
+        Rejected: task-mismatch, or resources.
     """
     record = certificate.header["distribution"]
     name = record.get("name")
@@ -311,15 +363,17 @@ def distribution_of(certificate: Certificate, machine: Machine) -> Distribution:
     arrays = {key: one for key, one in certificate.arrays.items() if key.startswith("distribution_")}
     if set(arrays) != set(known[name]):
         raise _mismatch(f"distribution {name} has other arrays")
-    for key, (dtype, shape, entries) in arrays.items():
+    found_arrays = {}
+    for key, (dtype, shape, raw) in arrays.items():
         if dtype != "int64" or shape not in known[name][key]:
             raise _mismatch(f"{key} has another dtype or shape")
-        width = shape[-1]
+        width, entries = shape[-1], entries_of((dtype, shape, raw))
+        found_arrays[key] = (shape, entries)
         if min(entries) < 0 or max(entries) > MAX_WEIGHT:
             raise _mismatch(f"{key} is not from 0 to 2**48")
         if any(not any(entries[i : i + width]) for i in range(0, len(entries), width)):
             raise _mismatch(f"a row of {key} has no positive sum")
-    found = Distribution(name, {key: (shape, entries) for key, (_, shape, entries) in arrays.items()}, machine)
+    found = Distribution(name, found_arrays, machine, budget)
     if found.total >= MAX_TOTAL:
         raise _mismatch("the total has more than 4,000 digits")
     return found

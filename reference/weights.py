@@ -6,14 +6,17 @@ two that they are divided by.
 Contents:
     UnreadableError — no verdict: the file holds no supported model.
     Tensor — dtype, shape, entries as stored, and the same as integers over a common power of two.
-    Weights — canonical tensors, architecture record, digest.
+    Facts — what is said about the architecture, and what is not.
+    Weights — canonical tensors, architecture record, digest, assumptions.
     read_weights — bytes and stated values to `Weights`.
 """
 
 import json
 import math
 import struct
+from collections.abc import Iterator
 from fractions import Fraction
+from functools import cached_property
 
 from certificate import canonical, digest
 
@@ -50,22 +53,37 @@ class Tensor:
         dtype: `<f4` or `<f8`.
         shape: sides, head axis first where there is one.
         raw: the entries as stored.
+        low, high: every entry is a multiple of 2**low, and below 2**high in magnitude.
         scale: s such that every entry times 2**s is an integer.
-        integers: these integers, row-major.
+        integers: these integers, row-major; made when they are asked for.
     """
 
-    def __init__(self, name: str, dtype: str, shape: tuple[int, ...], raw: bytes) -> None:
+    def __init__(self, name: str, dtype: str, shape: tuple[int, ...], raw: memoryview) -> None:
         self.dtype, self.shape, self.raw = dtype, shape, raw
-        code = "f" if dtype == "<f4" else "d"
-        values = struct.unpack(f"<{math.prod(shape)}{code}", raw)
-        if not all(math.isfinite(value) for value in values):
-            raise UnreadableError(f"tensor {name!r} holds a NaN or an infinity")
-        exponents = [math.frexp(value)[1] for value in values if value]
-        if exponents and max(exponents) - min(exponents) > MAX_EXPONENT_SPAN:
+        exponents = set()
+        for (value,) in self._values():
+            if not math.isfinite(value):
+                raise UnreadableError(f"tensor {name!r} holds a NaN or an infinity")
+            if value:
+                exponents.add(math.frexp(value)[1])
+        self.high, least = (max(exponents), min(exponents)) if exponents else (0, 0)
+        if self.high - least > MAX_EXPONENT_SPAN:
             raise UnreadableError(f"tensor {name!r} has exponents spanning more than {MAX_EXPONENT_SPAN} bits")
-        ratios = [value.as_integer_ratio() for value in values]
-        self.scale = max((d.bit_length() - 1 for _, d in ratios), default=0)
-        self.integers = [n << (self.scale + 1 - d.bit_length()) for n, d in ratios]
+        self.low = least - (24 if dtype == "<f4" else 53)
+
+    def _values(self) -> Iterator[tuple[float]]:
+        return struct.iter_unpack("<f" if self.dtype == "<f4" else "<d", self.raw)
+
+    @cached_property
+    def scale(self) -> int:
+        """See the class."""
+        return max(value.as_integer_ratio()[1].bit_length() - 1 for (value,) in self._values())
+
+    @cached_property
+    def integers(self) -> list[int]:
+        """See the class."""
+        ratios = (value.as_integer_ratio() for (value,) in self._values())
+        return [n << (self.scale + 1 - d.bit_length()) for n, d in ratios]
 
     def rows(self, head: int | None = None) -> list[list[int]]:
         """The integers as rows: of a matrix, of one head of a stack, or a vector as one row."""
@@ -76,17 +94,41 @@ class Tensor:
         return [self.integers[i : i + width] for i in range(head * size, (head + 1) * size, width)]
 
 
+class Facts:
+    """What the metadata of a file and whoever checks it say about the architecture.
+
+    Attributes:
+        assumed: name to value of what the file does not state.
+    """
+
+    def __init__(self, metadata: dict[str, str], stated: dict[str, object]) -> None:
+        self._metadata, self._stated = metadata, stated
+        self.assumed: dict[str, str] = {}
+
+    def get(self, name: str, otherwise: str, *keys: str) -> str:
+        """What is stated by hand, else under the first of the keys that the file has, else `otherwise`."""
+        if self._stated.get(name) is not None:
+            self.assumed[name] = str(self._stated[name])
+            return self.assumed[name]
+        for key in (name, *keys):
+            if key in self._metadata:
+                return self._metadata[key]
+        self.assumed[name] = otherwise
+        return otherwise
+
+
 class Weights:
     """One model.
 
     Attributes:
         tensors: canonical name to `Tensor`.
         record: the architecture record.
-        sha256: digest of both.
+        assumed: what it says that the file does not state; no part of the digest.
+        sha256: digest of tensors and record.
     """
 
-    def __init__(self, tensors: dict[str, Tensor], record: dict) -> None:
-        self.tensors, self.record = tensors, record
+    def __init__(self, tensors: dict[str, Tensor], record: dict, assumed: dict[str, str]) -> None:
+        self.tensors, self.record, self.assumed = tensors, record, assumed
         parts = [b"pessimal-weights/1", canonical(record)]
         for name in sorted(tensors):
             one = tensors[name]
@@ -115,7 +157,8 @@ def read_weights(data: bytes, stated: dict[str, object] | None = None) -> Weight
         if len(shape) != len(axes):
             raise UnreadableError(f"tensor {name!r} has {len(shape)} axes instead of {len(axes)}")
         tensors[name] = Tensor(name, dtype, shape, raw)
-    return Weights(tensors, _record(tensors, metadata, stated or {}))
+    facts = Facts(metadata, stated or {})
+    return Weights(tensors, _record(tensors, facts, metadata, stated or {}), facts.assumed)
 
 
 def _unique(pairs: list) -> dict:
@@ -128,7 +171,7 @@ def _constant(text: str) -> object:
     raise UnreadableError(f"the safetensors header holds {text}")
 
 
-def _header(data: bytes) -> tuple[dict, bytes]:
+def _header(data: bytes) -> tuple[dict, memoryview]:
     """The JSON object, and what follows it."""
     if len(data) < 8:
         raise UnreadableError("not a safetensors file: shorter than 8 bytes")
@@ -141,7 +184,7 @@ def _header(data: bytes) -> tuple[dict, bytes]:
         raise UnreadableError("not a safetensors file: the header is not JSON") from None
     if not isinstance(header, dict):
         raise UnreadableError("not a safetensors file: the header is not an object")
-    return header, data[8 + length :]
+    return header, memoryview(data)[8 + length :]
 
 
 def _split(data: bytes) -> tuple[dict, dict[str, str]]:
@@ -187,21 +230,21 @@ def _entry(name: str, entry: object, n_body: int) -> tuple[str, list[int], int, 
     return dtype, shape, start, end
 
 
-def _record(tensors: dict[str, Tensor], metadata: dict[str, str], stated: dict[str, object]) -> dict:
+def _record(tensors: dict[str, Tensor], facts: Facts, metadata: dict[str, str], stated: dict[str, object]) -> dict:
     """The architecture record of section 3, from shapes, metadata and what is stated."""
     size = _sizes(tensors)
-    ln1, ln_final = _layer_norms(tensors, metadata)
-    if metadata.get("positional_embedding_type", "standard") != "standard":
+    ln1, ln_final = _layer_norms(tensors, facts)
+    if facts.get("positional_embedding_type", "standard") != "standard":
         raise UnreadableError("positional_embedding_type is not standard")
-    attention = metadata.get("attention", "causal-softmax")
+    attention = facts.get("attention", "causal-softmax")
     if attention not in ("causal-softmax", "uniform"):
         raise UnreadableError("attention is neither causal-softmax nor uniform")
-    scale = stated.get("attn_scale") or metadata.get("attn_scale") or "1/sqrt(d_head)"
+    scale = facts.get("attn_scale", "1/sqrt(d_head)")
     if scale not in ("1/sqrt(d_head)", "1"):
         raise UnreadableError("attn_scale is neither 1/sqrt(d_head) nor 1")
-    if "f" in size and metadata.get("act_fn", "relu") != "relu":
+    if "f" in size and facts.get("act_fn", "relu") != "relu":
         raise UnreadableError("act_fn is not relu")
-    epsilon = _epsilon(metadata, stated) if ln1 or ln_final else Fraction(0)
+    epsilon = _epsilon(facts) if ln1 or ln_final else Fraction(0)
     record = {
         "attention": attention, "attn_scale": scale, "d_head": size["d"], "d_model": size["m"], "d_vocab": size["v"],
         "biases": sorted(name for name in tensors if name.startswith("b_") or name in ("ln1_b", "ln_final_b")),
@@ -210,6 +253,10 @@ def _record(tensors: dict[str, Tensor], metadata: dict[str, str], stated: dict[s
         "ln_final": "layer-norm" if ln_final else "none", "n_ctx": size["p"], "n_heads": size["h"],
         "positional": "learned-absolute",
     }  # fmt: skip
+    if "ln_eps" in facts.assumed:
+        facts.assumed["ln_eps"] = str(record["ln_eps"])
+    if stated.get("k") is not None:
+        facts.assumed["k"] = str(record["k"])
     return record | ({"act_fn": "relu", "d_mlp": size["f"]} if "f" in size else {})
 
 
@@ -232,10 +279,12 @@ def _sizes(tensors: dict[str, Tensor]) -> dict[str, int]:
     return size
 
 
-def _layer_norms(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[bool, bool]:
-    kind = metadata.get("normalization_type", "")
+def _layer_norms(tensors: dict[str, Tensor], facts: Facts) -> tuple[bool, bool]:
     has = ("ln1_w" in tensors, "ln_final_w" in tensors)
-    if kind not in ("", "None", "none", "LN", "LNPre"):
+    kind = facts.get("normalization_type", "LN" if any(has) else "none")
+    if "normalization_type" in facts.assumed:
+        return has
+    if kind not in ("None", "none", "LN", "LNPre"):
         raise UnreadableError("normalization_type is not LN, LNPre or none")
     if (kind == "LN" and not all(has)) or (kind in ("None", "none", "LNPre") and any(has)):
         raise UnreadableError("normalization_type contradicts the tensors")
@@ -254,8 +303,8 @@ def _positions(n_ctx: int, metadata: dict[str, str], stated: dict[str, object]) 
     return k
 
 
-def _epsilon(metadata: dict[str, str], stated: dict[str, object]) -> Fraction:
-    text = str(stated.get("ln_eps") or metadata.get("ln_eps") or metadata.get("eps") or "1e-5")
+def _epsilon(facts: Facts) -> Fraction:
+    text = facts.get("ln_eps", "1e-5", "eps")
     exponent = text.lower().partition("e")[2]
     try:
         if len(text) > 40 or (exponent and abs(int(exponent)) > 400):

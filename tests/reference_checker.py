@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from math import floor
 from pathlib import Path
 
 import pessimal as ps
@@ -46,13 +47,17 @@ print(json.dumps([found, foreign]))
 """
 
 
+def answers(code, data, *flags):
+    """What a program beside the checker's files prints, JSON in and out."""
+    command = [sys.executable, *(flags or ("-I", "-S")), "-c", code, str(CHECKER.parent)]
+    done = subprocess.run(command, input=json.dumps(data), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def run(pairs, *flags, before=""):
     """(line, what else was said) of every pair of weights and certificate bytes, and the foreign modules loaded."""
-    text = json.dumps([(weights.hex(), certificate.hex()) for weights, certificate in pairs])
-    command = [sys.executable, *(flags or ("-I", "-S")), "-c", before + DRIVER, str(CHECKER.parent)]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found, foreign = json.loads(done.stdout)
+    found, foreign = answers(before + DRIVER, [(weights.hex(), proof.hex()) for weights, proof in pairs], *flags)
     return found, foreign
 
 
@@ -82,6 +87,11 @@ def kernel(data, raw):
         return comparable(ps.check(data, read_weights(raw)).line())
     except WeightsError:
         return ""
+
+
+def wrong(found, share=1):
+    """What a bound of the kernel leaves wrong: the parts times `share`, each rounded down."""
+    return sum(floor(part * share) for part in found.parts())
 
 
 def stored(weights):

@@ -55,10 +55,14 @@ Extract Inlined Constant Z.log2 => "(fun x -> if Big.sign x <= 0 then Big.zero e
 Extract Inlined Constant Z.of_nat => "Big.of_int".
 Extract Inlined Constant Z.to_nat => "(fun x -> if Big.sign x <= 0 then 0 else Big.to_int x)".
 
+(** Logits are integers over 2^(4 bits), so nothing of them is lost but the units that margins are lowered by. *)
+Definition exact_bits (D : dyadic) : Z := 4 * Z.of_nat (bits D) + 64.
+
 (** Options apart, so that the caller needs no names of fields. *)
-Definition position_minima_checker : dyadic -> Z := right_by_position_minima plain.
+Definition position_minima_checker (D : dyadic) : Z := right_by_position_minima_at plain D (exact_bits D).
 Definition sums_checker (D : dyadic) (rival : rivals) (pooled : bool) (near : nat) (tilts : list (list (Z * Z)))
   (grid : option (list (list (Z * Z)) * Z)) : Z :=
-  right_by_sums plain D {| rival := rival; pooled := pooled; near := near; tilts := tilts; grid := grid |}.
+  right_by_sums_at plain D {| rival := rival; pooled := pooled; near := near; tilts := tilts; grid := grid |}
+    (exact_bits D).
 
 Extraction "build/checkers.ml" position_minima_checker sums_checker.

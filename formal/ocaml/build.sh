@@ -10,5 +10,5 @@ cd $build
 compile="ocamlfind ocamlopt -package zarith,sha -safe-string"
 # Extracted code has unused names and other matters of style; the readers have to be free of warnings.
 $compile -w -a -c big.ml checkers.mli checkers.ml
-readers="json.ml container.ml weights.ml certificate.ml hints.ml verdict.ml main.ml"
+readers="json.ml container.ml weights.ml certificate.ml hints.ml cost.ml verdict.ml main.ml"
 $compile -w +a-4-40-41-42-44-45-70 -warn-error +a -linkpkg big.cmx checkers.cmx $readers -o ../pessimal-verified

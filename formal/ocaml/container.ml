@@ -16,10 +16,17 @@ let eight n =
   Bytes.set_int64_le bytes 0 (Int64.of_int n);
   Bytes.to_string bytes
 
+(* A part: a string, its first byte, and how many. *)
+let whole text = (text, 0, String.length text)
+
 (* SHA-256 over parts, each led by its length. *)
 let digest parts =
-  let led part = [eight (String.length part); part] in
-  Sha256.to_hex (Sha256.string (String.concat "" (List.concat_map led parts)))
+  let sha = Sha256.init () in
+  let add (text, first, n_bytes) =
+    Sha256.update_string sha (eight n_bytes);
+    Sha256.update_substring sha text first n_bytes in
+  List.iter add parts;
+  Sha256.to_hex (Sha256.finalize sha)
 
 (* Number of entries of an array, as long as that is. *)
 let entries shape = List.fold_left Z.mul Z.one shape

@@ -12,7 +12,7 @@ let other_tasks =
   ["min-of-k"; "first-of-k"; "last-of-k"; "second-largest"; "flagged-element"; "contains-token"; "constant";
    "modular-addition"; "modular-addition-equals"; "machine"]
 let fine_kinds = ["mean-probability"; "loss"]
-let max_size, max_total = 4096, Z.pow (Z.of_int 10) 4000
+let max_size, max_total, max_memory = 4096, Z.pow (Z.of_int 10) 4000, Float.pow 2. 31.
 
 (* Conditions 14 and 15. Returns the number of sequences. *)
 let require_task (certificate : Certificate.t) (weights : Weights.t) =
@@ -61,50 +61,42 @@ let require_covered (certificate : Certificate.t) (weights : Weights.t) =
   if weights.d_vocab_out <> weights.d_vocab then not_covered "the outputs are the tokens here";
   if weights.attn_scale <> Weights.root_scale then not_covered "the attention scale is %s here" Weights.root_scale
 
-(* How many terms a bound looks at, roughly. *)
-let work (weights : Weights.t) (hints : Hints.t option) =
-  let n, v, outputs = float (weights.k - 1), float weights.d_vocab, float weights.d_vocab_out in
-  let tables = (n +. 1.) *. v *. ((v *. float weights.d_head) +. (float weights.d_model *. outputs)) /. 16. in
-  (* Of the strata (q, y), the y + 1 of one y; before their last tokens stand 0 .. y. *)
-  let stratum y =
-    match hints with
-    | None -> n *. (y +. 1.) *. (outputs -. 1.) /. 4.
-    | Some { rival; pooled; near; _ } ->
-      let problems = if rival = Checkers.Every then outputs -. 1. else 1. in
-      let terms = (if pooled then 1. else n) *. Float.min (y +. 1.) (float near) in
-      let joint = if rival = Checkers.Joint then n *. (y +. 1.) *. outputs /. 4. else 0. in
-      (problems *. ((1.5 *. terms) +. (5. *. n))) +. joint in
-  let add total y = total +. ((float y +. 1.) *. stratum (float y)) in
-  let strata = List.fold_left add 0. (List.init weights.d_vocab Fun.id) in
-  let grid =
-    match hints with
-    | Some { grid = Some (steps, cells); _ } ->
-      let bits = Z.to_float cells *. ceil (float weights.k *. Float.log2 v +. 2.) in
-      let steps = List.length (List.filter (fun (mantissa, _) -> Z.sign mantissa > 0) (List.concat steps)) in
-      float steps *. n *. ((v *. ((bits /. 32768.) +. 1.)) +. (bits /. 1024.)) /. 2.
-    | _ -> 0. in
-  tables +. strata +. grid
-
 (* Sequences that the rule shows to be right, by the theorem of its checker. *)
 let right (certificate : Certificate.t) (weights : Weights.t) max_work =
   let hints =
     if certificate.rule = "position-minima" then (Hints.none certificate; None)
     else Some (Hints.read certificate weights.d_vocab) in
-  let needed = work weights hints in
+  let needed, memory = Cost.steps weights hints, Cost.bytes weights hints in
   if needed > max_work then reject "resources" "about %.1e steps; allowed are %.1e" needed max_work;
+  if memory > max_memory then reject "resources" "about %.1e bytes; allowed are %.1e" memory max_memory;
   let model = Weights.dyadic weights in
   match hints with
   | None -> Checkers.position_minima_checker model
   | Some { rival; pooled; near; tilts; grid } -> Checkers.sums_checker model rival pooled near tilts grid
 
+(* Digest of task, distribution, semantics and quantity: of the one kind of question that is covered. *)
+let question (certificate : Certificate.t) =
+  let digest parts = Container.(digest (List.map whole parts)) in
+  let distribution = digest ["pessimal-distribution/1"; "uniform"] in
+  let asked =
+    Json.Obj [
+      "distribution", Obj ["name", Str "uniform"; "sha256", Str distribution]; "quantity", Str "accuracy";
+      "semantics", Str "real"; "task", Obj certificate.task;
+    ] in
+  digest ["pessimal-question/1"; Json.print asked]
+
 let line (certificate : Certificate.t) (weights : Weights.t) =
   let { Certificate.correct; total; rule; data; _ } = certificate in
   let millionths = Z.to_int (Z.div (Z.mul correct (Z.of_int 1_000_000)) total) in
+  let assumed =
+    match weights.assumed with
+    | [] -> "-"
+    | items -> String.concat "," (List.map (fun (name, value) -> name ^ ":" ^ value) items) in
   Printf.sprintf
     "s VERIFIED correct>=%s/%s accuracy>=%d.%06d task=max-of-k dist=uniform semantics=real weights=sha256:%s \
-     rule=%s bytes=%d"
+     rule=%s bytes=%d question=sha256:%s assumed=%s"
     (Z.to_string correct) (Z.to_string total) (millionths / 1_000_000) (millionths mod 1_000_000)
-    weights.sha256 rule (String.length data)
+    weights.sha256 rule (String.length data) (question certificate) assumed
 
 (* The line of a claim that is verified. *)
 let check data (weights : Weights.t) max_work =

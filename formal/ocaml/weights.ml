@@ -5,12 +5,14 @@
 
 exception Unreadable of string
 
-type tensor = { dtype : string; shape : int list; raw : string }
+(* `raw` are the bytes of the file from `start` on. Entries are multiples of 2^low, below 2^high in magnitude. *)
+type tensor = { dtype : string; shape : int list; raw : string; start : int; low : int; high : int }
 
 type t = {
   k : int; d_vocab : int; d_vocab_out : int; d_model : int; d_head : int;
   attn_scale : string;
   record : Json.t;  (* the architecture record *)
+  assumed : (string * string) list;  (* what it says that the file does not, by name *)
   sha256 : string;
   tensors : (string * tensor) list;
 }
@@ -45,19 +47,29 @@ let item_bytes = function
   | "F64" | "I64" -> 8
   | dtype -> refuse "unknown dtype %S" dtype
 
-(* Numbers of the file, in order; each is finite. *)
-let floats name { dtype; raw; _ } =
-  let item, at =
-    if dtype = "<f4" then 4, fun i -> Int32.float_of_bits (String.get_int32_le raw (4 * i))
-    else 8, fun i -> Int64.float_of_bits (String.get_int64_le raw (8 * i)) in
-  let found = Array.init (String.length raw / item) at in
-  if not (Array.for_all Float.is_finite found) then refuse "tensor %s holds a NaN or an infinity" name;
-  let exponent x = if x = 0. then None else Some (snd (Float.frexp x)) in
-  let exponents = List.filter_map exponent (Array.to_list found) in
-  let largest, least = List.fold_left max min_int exponents, List.fold_left min max_int exponents in
-  if exponents <> [] && largest - least > max_exponent_span then
-    refuse "tensor %s has exponents spanning more than %d bits" name max_exponent_span;
-  found
+let count { shape; _ } = List.fold_left ( * ) 1 shape
+
+(* Number i of a tensor. *)
+let float_at { dtype; raw; start; _ } i =
+  if dtype = "<f4" then Int32.float_of_bits (String.get_int32_le raw (start + (4 * i)))
+  else Int64.float_of_bits (String.get_int64_le raw (start + (8 * i)))
+
+(* The tensor with its range; each number is finite. *)
+let ranged name tensor =
+  let least, largest = ref max_int, ref min_int in
+  for i = 0 to count tensor - 1 do
+    let x = float_at tensor i in
+    if not (Float.is_finite x) then refuse "tensor %s holds a NaN or an infinity" name;
+    if x <> 0. then begin
+      let e = snd (Float.frexp x) in
+      least := min !least e;
+      largest := max !largest e
+    end
+  done;
+  if !largest = min_int then tensor
+  else if !largest - !least > max_exponent_span then
+    refuse "tensor %s has exponents spanning more than %d bits" name max_exponent_span
+  else { tensor with low = !least - (if tensor.dtype = "<f4" then 24 else 53); high = !largest }
 
 (* A finite float is n 2^e with n odd, or 0. *)
 let odd_part x =
@@ -79,8 +91,8 @@ let entry n_body (name, json) =
     (name, dtype, List.map Z.to_int shape, Z.to_int start, Z.to_int stop)
   | _ -> refuse "tensor %S: an entry has exactly dtype, shape, data_offsets" name
 
-(* The canonical tensor of an entry, its head axis left out; None for a buffer. *)
-let tensor body (long_name, dtype, shape, start, stop) =
+(* The canonical tensor of an entry, its head axis left out; None for a buffer. The body of the file starts at `body`. *)
+let tensor data body (long_name, dtype, shape, start, _) =
   let name = short_name long_name in
   if is_buffer long_name then None
   else begin
@@ -94,7 +106,7 @@ let tensor body (long_name, dtype, shape, start, stop) =
       | _ -> refuse "tensor %s has %d axes" name (List.length shape) in
     let dtype =
       match dtype with "F32" -> "<f4" | "F64" -> "<f8" | _ -> refuse "tensor %s has dtype %s" name dtype in
-    Some (name, { dtype; shape; raw = String.sub body start (stop - start) })
+    Some (name, ranged name { dtype; shape; raw = data; start = body + start; low = 0; high = 0 })
   end
 
 (* Every byte of the body belongs to exactly one entry. *)
@@ -121,17 +133,27 @@ let parse data =
     let n_body = String.length data - start in
     let entries = List.map (entry n_body) (List.remove_assoc "__metadata__" fields) in
     require_tiling n_body entries;
-    (List.filter_map (tensor (String.sub data start n_body)) entries, metadata)
+    (List.filter_map (tensor data start) entries, metadata)
+
+(* The value of the metadata for a key, `otherwise` if it has none; of those allowed. *)
+let said metadata key otherwise allowed =
+  let value = Option.value (List.assoc_opt key metadata) ~default:otherwise in
+  if not (List.mem value allowed) then refuse "metadata %s=%S is not covered" key value
 
 (* What the metadata says fits a model without LayerNorm. *)
 let require_covered metadata =
-  let one_of key allowed =
-    match List.assoc_opt key metadata with
-    | Some value when not (List.mem value allowed) -> refuse "metadata %s=%S is not covered" key value
-    | _ -> () in
-  one_of "normalization_type" [""; "None"; "none"];
-  one_of "positional_embedding_type" ["standard"];
-  one_of "attention" ["causal-softmax"]
+  said metadata "normalization_type" "none" ["None"; "none"];
+  said metadata "positional_embedding_type" "standard" ["standard"];
+  said metadata "attention" "causal-softmax" ["causal-softmax"]
+
+(* What is stated by hand or nowhere, in the order of names. *)
+let assumptions metadata { stated_k; stated_scale } k attn_scale =
+  let unless_said key value = if List.mem_assoc key metadata then [] else [(key, value)] in
+  unless_said "attention" "causal-softmax"
+  @ (if stated_scale <> None then [("attn_scale", attn_scale)] else unless_said "attn_scale" attn_scale)
+  @ (if stated_k <> None then [("k", string_of_int k)] else [])
+  @ unless_said "normalization_type" "none"
+  @ unless_said "positional_embedding_type" "standard"
 
 let positions n_ctx metadata stated =
   let is_number text = text <> "" && String.length text <= 6 && String.for_all (fun c -> '0' <= c && c <= '9') text in
@@ -151,12 +173,11 @@ let scale metadata stated =
     if scale <> root_scale && scale <> "1" then refuse "attn_scale is neither %s nor 1" root_scale;
     scale
 
-let read data { stated_k; stated_scale } =
+let read data stated =
   let tensors, metadata = parse data in
   let tensors = List.sort (fun (a, _) (b, _) -> String.compare a b) tensors in
   if List.map fst tensors <> names then refuse "a tensor of %s is missing or given twice" (String.concat ", " names);
   require_covered metadata;
-  List.iter (fun (name, one) -> ignore (floats name one)) tensors;
   let size name axis = List.nth (List.assoc name tensors).shape axis in
   let d_vocab, d_model, n_ctx = size "W_E" 0, size "W_E" 1, size "W_pos" 0 in
   let d_head, d_vocab_out = size "W_Q" 1, size "W_U" 1 in
@@ -164,7 +185,8 @@ let read data { stated_k; stated_scale } =
     if (List.assoc name tensors).shape <> shape then refuse "tensor %s disagrees with another about an axis" name in
   List.iter (fun name -> require name [d_model; d_head]) ["W_Q"; "W_K"; "W_V"];
   List.iter2 require ["W_pos"; "W_O"; "W_U"] [[n_ctx; d_model]; [d_head; d_model]; [d_model; d_vocab_out]];
-  let k, attn_scale = positions n_ctx metadata stated_k, scale metadata stated_scale in
+  let k, attn_scale = positions n_ctx metadata stated.stated_k, scale metadata stated.stated_scale in
+  let assumed = assumptions metadata stated k attn_scale in
   let n i = Json.Int (Z.of_int i) in
   let record =
     Json.Obj [
@@ -173,15 +195,19 @@ let read data { stated_k; stated_scale } =
       "k", n k; "layers", n 1; "ln1", Str "none"; "ln_eps", Str "0/1"; "ln_final", Str "none";
       "n_ctx", n n_ctx; "n_heads", n 1; "positional", Str "learned-absolute";
     ] in
-  let parts (name, { dtype; shape; raw }) =
+  let parts (name, ({ dtype; shape; raw; start; _ } as one)) =
     let shape = if has_head_axis name then 1 :: shape else shape in
-    [name; dtype; String.concat "" (List.map Container.eight shape); raw] in
-  let sha256 = Container.digest ("pessimal-weights/1" :: Json.print record :: List.concat_map parts tensors) in
-  { k; d_vocab; d_vocab_out; d_model; d_head; attn_scale; record; sha256; tensors }
+    let n_bytes = count one * (if dtype = "<f4" then 4 else 8) in
+    Container.[whole name; whole dtype; whole (String.concat "" (List.map eight shape)); (raw, start, n_bytes)] in
+  let head = List.map Container.whole ["pessimal-weights/1"; Json.print record] in
+  let sha256 = Container.digest (head @ List.concat_map parts tensors) in
+  { k; d_vocab; d_vocab_out; d_model; d_head; attn_scale; record; assumed; sha256; tensors }
 
 (* The weights as the theorem has them: integers over 2^bits, the first k positions. *)
 let dyadic { k; d_vocab; d_model; d_head; tensors; _ } =
-  let parts = List.map (fun (name, one) -> (name, Array.map odd_part (floats name one))) tensors in
+  let used name one = if name = "W_pos" then k * d_model else count one in
+  let odd_parts (name, one) = (name, Array.init (used name one) (fun i -> odd_part (float_at one i))) in
+  let parts = List.map odd_parts tensors in
   let finest bits (_, numbers) = Array.fold_left (fun bits (_, e) -> max bits (-e)) bits numbers in
   let bits = List.fold_left finest 0 parts in
   let rows name n_rows n_columns =

@@ -13,7 +13,9 @@
     Contents:
       lower — lower bound of a term; scan — minima over tokens; bounds — sums over positions, box by box.
       survivors — boxes certified against all rivals.
-      right_by_position_minima, right_by_position_minima_correct — the count and its theorem. *)
+      right_by_position_minima_at, right_by_position_minima_at_correct — the count, from logits in units of 2^-b for any
+        b, and its theorem.
+      right_by_position_minima, right_by_position_minima_correct — the same with [logit_bits]. *)
 
 From Coq Require Import ZArith Reals List Bool Arith Lra Lia.
 From Pessimal Require Import Integers Statement Sums TableForm PositionMinima ClassSizes Exponential Tables.
@@ -121,9 +123,8 @@ Section Evaluator.
     survivors (fun quick o => let m := row_at o M in
       box_bounds quick equal q y (sub A dy (at_ o d)) own before (row_at (K - 1) m) m) y v (repeat true n).
 
-  Definition right_by_position_minima : Z :=
+  Definition right_by_position_minima_at (b : Z) : Z :=
     if well_formed D && (1 <=? K)%nat then
-      let b := logit_bits A D in
       let W := map snd (weights A D (exp_tables A)) in
       let values := by_output (map (attended_floor A D b) (seq 0 K)) in
       let direct := direct_floor A D b in
@@ -131,6 +132,7 @@ Section Evaluator.
         sumZ (fun q => let f := flags (row_at q W) (row_at q direct) M q y in
           sumZ (fun j => if nth j f false then box_size K q y j else 0%Z) (n_boxes K q y)) v) v
     else 0%Z.
+  Definition right_by_position_minima : Z := right_by_position_minima_at (logit_bits A D).
 
   (** ** Proofs *)
 
@@ -382,10 +384,14 @@ Section Evaluator.
   End Sound.
 End Evaluator.
 
+Theorem right_by_position_minima_at_correct {T} (A : integers T) (D : dyadic) b : lawful A ->
+  (right_by_position_minima_at A D b <= count_correct (real_model D))%Z.
+Proof.
+  intros law. unfold right_by_position_minima_at. destruct (well_formed D) eqn:Hwf; [|unfold count_correct; cbn; lia].
+  destruct (1 <=? n_k D)%nat; [|unfold count_correct; cbn; lia]. cbn [andb]. cbv zeta. rewrite sumZ_swap.
+  exact (certified_boxes_count (real_model D) _ (K_positive D Hwf) (flags_correct A D law Hwf b)).
+Qed.
+
 Theorem right_by_position_minima_correct {T} (A : integers T) (D : dyadic) : lawful A ->
   (right_by_position_minima A D <= count_correct (real_model D))%Z.
-Proof.
-  intros law. unfold right_by_position_minima. destruct (well_formed D) eqn:Hwf; [|unfold count_correct; cbn; lia].
-  destruct (1 <=? n_k D)%nat; [|unfold count_correct; cbn; lia]. cbn [andb]. cbv zeta. rewrite sumZ_swap.
-  exact (certified_boxes_count (real_model D) _ (K_positive D Hwf) (flags_correct A D law Hwf (logit_bits A D))).
-Qed.
+Proof. apply right_by_position_minima_at_correct. Qed.

@@ -1,10 +1,12 @@
 (** * The evaluator of exponential moment and grid counting
 
-    [right_by_sums A D o] computes the tables of a model with dyadic weights and, stratum by stratum and problem by
+    [right_by_sums_at A D o b] computes the tables of a model with dyadic weights and, stratum by stratum and problem by
     problem, the bounds of CheckStratum.v; a stratum has at most as many wrong sequences as the sum over its problems,
-    and at most its size. What is left of all sequences is right:
+    rounded down, and at most its size. What is left of all sequences is right:
 
-        right_by_sums A D o <= count_correct (real_model D)        for all options and hints o.
+        right_by_sums_at A D o b <= count_correct (real_model D)        for all options and hints o,
+
+    whatever the unit 2^-b of logits.
 
     Tilts and steps are (m, e) for m 2^e, by problem and then by stratum, in the order of the certificate: by last token
     q, then by target y >= q. A missing pair, or m <= 0, is no tilt, or no step.
@@ -13,7 +15,8 @@
 
     Contents:
       options — the options and hints of a certificate.
-      right_by_sums, right_by_sums_correct — the evaluator and its theorem. *)
+      right_by_sums_at, right_by_sums_at_correct — the evaluator and its theorem.
+      right_by_sums, right_by_sums_correct — the same with [logit_bits]. *)
 
 From Coq Require Import Reals ZArith List Bool Arith Lra Lia.
 From Pessimal Require Import Integers Statement Sums TableForm Exponential Tables ClassSizes StratumSums.
@@ -84,13 +87,12 @@ Section Sums.
       problem_bound tab n (pooled o) slot cells bits size q y tilt step (terms_of A (near o) pW own q y p) in
     Z.min size (over_problems bound q y (nth y ps []) tilts steps).
 
-  Definition wrong_bound : Z :=
+  Definition wrong_bound (b : Z) : Z :=
     let tab := exp_tables A in
     let slot := Z.log2 (Z.of_nat v ^ Z.of_nat n) + 2 in
     let cells := match grid o with Some (_, c) => c | None => 0 end in
     let tilts := map (triangle v) (tilts o) in
     let steps := map (triangle v) match grid o with Some (l, _) => l | None => [] end in
-    let b := logit_bits A D in
     let V := map (attended_floor A D b) (seq 0 (n_k D)) in
     let direct := columns A v (direct_floor A D b) in
     let ps := problems A (rival o) (pooled o) n V direct in
@@ -102,10 +104,11 @@ Section Sums.
       let before := pooled_rows (pooled o) (wider A) (firstn n W) in
       let of_q := ps q in
       sumZ (fun y => if (q <=? y)%nat
-        then stratum_bound tab slot cells (fst pW + b) tilts steps W before of_q sizes q y else 0) v) v.
+        then stratum_bound tab slot cells (fst pW + b) tilts steps W before of_q sizes q y / 2 ^ UNIT else 0) v) v.
 
-  Definition right_by_sums : Z :=
-    if well_formed D && (2 <=? v)%nat then total_sequences D - wrong_bound / 2 ^ UNIT else 0.
+  Definition right_by_sums_at (b : Z) : Z :=
+    if well_formed D && (2 <=? v)%nat then total_sequences D - wrong_bound b else 0.
+  Definition right_by_sums : Z := right_by_sums_at (logit_bits A D).
 
   (** ** Proofs *)
 
@@ -257,19 +260,19 @@ Section Sums.
   Section Whole.
     Hypotheses (Hwf : well_formed D = true) (Hv : (2 <= v)%nat).
 
-    Lemma wrong_bound_correct : 2 ^ UNIT * (total_sequences D - count_correct M) <= wrong_bound.
+    Lemma wrong_bound_correct b : total_sequences D - count_correct M <= wrong_bound b.
     Proof.
       destruct (shapes D Hwf) as [Hk _]. assert (HK : n_k D = S n) by (unfold n; lia).
       unfold wrong_bound. set (slot := Z.log2 _ + 2). set (cells := match grid o with Some (_, c) => c | None => 0 end).
       set (tl := map (triangle v) (tilts o)).
       set (st := map (triangle v) match grid o with Some (l, _) => l | None => [] end).
-      set (b := logit_bits A D). set (V := map (attended_floor A D b) _).
+      set (V := map (attended_floor A D b) _).
       set (direct_path := columns A v (direct_floor A D b)).
       set (ps := problems A (rival o) (pooled o) n V direct_path). set (Ws := weights A D (exp_tables A)). cbv zeta.
       set (before q := pooled_rows (pooled o) (wider A) (firstn n (snd (nth q Ws (0, []))))).
-      apply (wrong_by_stratum M n (2 ^ UNIT) (fun q y => stratum_bound (exp_tables A) slot cells
+      apply (wrong_by_floors M n (2 ^ UNIT) (fun q y => stratum_bound (exp_tables A) slot cells
         (fst (nth q Ws (0, [])) + b) tl st (snd (nth q Ws (0, []))) (before q) (ps q) stratum_sizes q y) HK);
-        [now apply Z.pow_nonneg|].
+        [now apply Z.pow_pos_nonneg|].
       intros q y Hqy Hy. change (d_vocab M) with v in *. assert (Hq : (q < v)%nat) by lia.
       destruct (weights_correct A law D Hwf q Hq) as (F & HF & LW & HW). fold Ws M in LW, HW.
       assert (LV : length V = S n) by (unfold V; now rewrite length_map_seq).
@@ -287,7 +290,7 @@ Section Sums.
       - unfold slot. pose proof (Z.log2_nonneg (Z.of_nat v ^ Z.of_nat n)). lia.
       - intros i a t Hi Ha Ht. rewrite NV by lia. destruct (attended_floor_correct A law D Hwf b i ltac:(lia)) as [_ H].
         destruct (H a Ha) as [_ H']. apply (H' t Ht).
-      - intros a Ha. unfold direct_path, columns. rewrite (nth_map_seq _ v a) by exact Ha.
+      - intros a Ha. unfold direct_path. rewrite nth_columns by exact Ha.
         rewrite (nth_map_lt _ _ _ []) by (rewrite LD; exact Hq). destruct (VD q Hq) as [_ H]. apply (H a Ha).
       - destruct (pooled_correct (pooled o) (wider A)
           (fun x z => to_Z A (fst x) <= to_Z A (fst z) /\ to_Z A (snd z) <= to_Z A (snd x)) (zero, zero) v)
@@ -308,16 +311,17 @@ Section Sums.
         + apply Forall_forall. intros L (i & Hi & <-)%(In_nth _ _ []). rewrite LV in Hi. rewrite NV by lia.
           destruct (attended_floor_correct A law D Hwf b i ltac:(lia)) as [H1 H2]. split; [exact H1|]. intros a Ha.
           now destruct (H2 a Ha).
-        + unfold direct_path, columns. split; [apply length_map_seq|]. intros a Ha.
-          rewrite (nth_map_seq _ v a) by exact Ha. now rewrite map_length.
+        + unfold direct_path. split; [apply length_columns|]. intros a Ha. rewrite nth_columns by exact Ha. now rewrite map_length.
     Qed.
   End Whole.
 
-  Theorem right_by_sums_correct : right_by_sums <= count_correct M.
+  Theorem right_by_sums_at_correct b : right_by_sums_at b <= count_correct M.
   Proof.
-    assert (H0 : 0 <= count_correct M) by (unfold count_correct; lia). unfold right_by_sums.
+    assert (H0 : 0 <= count_correct M) by (unfold count_correct; lia). unfold right_by_sums_at.
     destruct (well_formed D) eqn:Hwf; [|exact H0]. destruct (Nat.leb_spec 2 v) as [Hv|_]; [|exact H0]. cbn [andb].
-    pose proof (wrong_bound_correct Hwf Hv) as H. apply Z.le_sub_le_add_r, Z.le_sub_le_add_l.
-    apply Z.div_le_lower_bound; [now apply Z.pow_pos_nonneg|exact H].
+    pose proof (wrong_bound_correct Hwf Hv b). lia.
   Qed.
+
+  Theorem right_by_sums_correct : right_by_sums <= count_correct M.
+  Proof. apply right_by_sums_at_correct. Qed.
 End Sums.

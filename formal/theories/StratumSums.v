@@ -14,7 +14,9 @@
       over — sums over a list of sequences.
       in_stratum — whether a sequence without its last token belongs; every sequence belongs once.
       pass, pass_sum — the pass, and what it computes.
-      wrong_by_stratum — wrong sequences are those of all strata. *)
+      wrong_by_stratum — wrong sequences are those of all strata.
+      wrong_by_floors — their number is at most the sum of the strata's bounds, each rounded down; floors_below — which
+        is at most their sum rounded down. *)
 
 From Coq Require Import ZArith List Bool Arith Lia.
 From Pessimal Require Import Statement Sums ClassSizes.
@@ -251,3 +253,21 @@ Section Wrong.
     rewrite !over_cons, IH. destruct (is_correct _ _); unfold negb, one; lia.
   Qed.
 End Wrong.
+
+(** Wrong sequences of a stratum are a whole number, so each stratum's bound, in units of 1/U, is rounded down. *)
+Theorem wrong_by_floors M n U bound : k M = S n -> 0 < U ->
+  (forall q y, (q <= y)%nat -> (y < d_vocab M)%nat ->
+    U * count (fun s => in_stratum q y s && wrong M q s) (sequences n (d_vocab M)) <= bound q y) ->
+  Z.of_nat (d_vocab M) ^ Z.of_nat (k M) - count_correct M <= over_strata M (fun q y => bound q y / U).
+Proof.
+  intros HK HU H. rewrite <- (Z.mul_1_l (_ - _)). apply (wrong_by_stratum M n 1); [exact HK|easy|].
+  intros q y Hq Hy. rewrite Z.mul_1_l. apply Z.div_le_lower_bound; [exact HU|now apply H].
+Qed.
+
+(** Rounding every bound down gives no more than rounding their sum down: claims made with the latter still hold. *)
+Theorem floors_below U f n : 0 < U -> sumZ (fun i => f i / U) n <= sumZ f n / U.
+Proof.
+  intros HU. induction n as [|n IH]; cbn [sumZ]; [now rewrite Z.div_0_l by lia|].
+  apply Z.div_le_lower_bound; [exact HU|]. apply (Z.mul_le_mono_nonneg_l _ _ U) in IH; [|lia].
+  pose proof (Z.mul_div_le (sumZ f n) U HU). pose proof (Z.mul_div_le (f n) U HU). lia.
+Qed.

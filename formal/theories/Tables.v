@@ -61,8 +61,13 @@ Section Matrices.
   Fixpoint dot (l r : row) : T :=
     match l, r with a :: l', b :: r' => add A (mul A a b) (dot l' r') | _, _ => of_Z A 0 end.
   Definition matmul (L Rt : list row) : list row := map (fun a => map (dot a) Rt) L.
-  Definition columns (m : nat) (L : list row) : list row :=
-    let zero := of_Z A 0 in map (fun j => map (fun r => nth j r zero) L) (seq 0 m).
+  (** The first m entries of every row, zeros where a row is shorter, column by column. *)
+  Fixpoint columns (m : nat) (L : list row) : list row :=
+    match L with
+    | [] => repeat [] m
+    | r :: L' => map (fun xc => fst xc :: snd xc)
+        (combine (if (m <=? length r)%nat then r else r ++ repeat (of_Z A 0) m) (columns m L'))
+    end.
   (** Weights read as integers; times 2^s, rounded down. *)
   Definition tensor (L : list (list Z)) : list row := map (map (of_Z A)) L.
   Definition floors (s : Z) (L : list row) : list row := map (map (fun x => shift A x s)) L.
@@ -113,9 +118,36 @@ Section Matrices.
     rewrite (nth_map_lt _ _ _ []) by len. now apply dot_correct; auto.
   Qed.
 
+  Lemma nth_combine {X Y} (l : list X) : forall (k : list Y) j x y, (j < length l)%nat -> (j < length k)%nat ->
+    nth j (combine l k) (x, y) = (nth j l x, nth j k y).
+  Proof.
+    induction l as [|a l IH]; intros [|b k] [|j] x y Hl Hk; cbn in *; try lia; [reflexivity|]. apply IH; lia.
+  Qed.
+
+  Lemma length_columns m L : length (columns m L) = m.
+  Proof.
+    induction L as [|r L IH]; cbn [columns]; [apply repeat_length|]. rewrite map_length, combine_length, IH.
+    destruct (Nat.leb_spec m (length r)); [|rewrite app_length, repeat_length]; lia.
+  Qed.
+
+  Lemma nth_columns m L j : (j < m)%nat -> nth j (columns m L) [] = map (fun r => at_ j r) L.
+  Proof.
+    intros Hj. induction L as [|r L IH]; cbn [columns map].
+    - pose proof (repeat_spec m [] (nth j (repeat ([] : row) m) [])) as H. apply H, nth_In. now rewrite repeat_length.
+    - set (p := if (m <=? length r)%nat then r else _).
+      assert (P : (m <= length p)%nat /\ nth j p (of_Z A 0) = at_ j r).
+      { unfold p. destruct (Nat.leb_spec m (length r)) as [L'|L']; [now split|].
+        rewrite app_length, repeat_length. split; [lia|]. destruct (Nat.lt_ge_cases j (length r)) as [Hr|Hr].
+        - now apply app_nth1.
+        - rewrite app_nth2, (nth_overflow r) by exact Hr. apply nth_repeat. }
+      destruct P as [P1 P2]. pose proof (length_columns m L) as LC. set (C := columns m L) in *.
+      rewrite (nth_map_lt _ _ _ (of_Z A 0, [])) by (rewrite combine_length; lia).
+      rewrite nth_combine by lia. cbn [fst snd]. now rewrite P2, IH.
+  Qed.
+
   Lemma columns_correct n m c L f : mat n m c L f -> mat m n c (columns m L) (fun j i => f i j).
   Proof.
-    intros [HL Hf]. unfold columns. split; [apply length_map_seq|]. intros j Hj. rewrite nth_map_seq by exact Hj.
+    intros [HL Hf]. split; [apply length_columns|]. intros j Hj. rewrite nth_columns by exact Hj.
     split; [now rewrite map_length|]. intros i Hi. rewrite (nth_map_lt _ _ _ []) by len. now apply Hf.
   Qed.
 
@@ -226,10 +258,14 @@ Section OfModel.
   Definition attended_floor (b : Z) (i : nat) : list (list T) :=
     floors A (b - 4 * Z.of_nat (bits D)) (attended_exact i).
 
+  (** The largest score is taken off before the root is multiplied, whose error would grow with it. *)
   Definition weights (tab : tables T) : list (Z * list (list (T * T))) :=
     let r := roots A (Z.of_nat dh) in
     let S := map scores (seq 0 (n_k D)) in
-    map (fun q => weigh A tab (map (fun L => map (arguments A r (4 * Z.of_nat (bits D))) (nth q L [])) S)) (seq 0 v).
+    map (fun q =>
+      let rows := map (fun L => nth q L []) S in
+      let top := match concat rows with [] => of_Z A 0 | a :: l => largest_of A l a end in
+      weigh A tab (map (map (fun x => arguments A r (4 * Z.of_nat (bits D)) (sub A x top))) rows)) (seq 0 v).
 
   Hypothesis Hwf : well_formed D = true.
 
@@ -304,19 +340,30 @@ Section OfModel.
         forall t, (t < v)%nat -> let w := nth t (nth i W []) (of_Z A 0, of_Z A 0) in
           0 <= val A (fst w) <= factor * exp (score M q i t) /\ factor * exp (score M q i t) <= val A (snd w).
   Proof.
-    intros Hq. unfold weights. cbv zeta. rewrite nth_map_seq by exact Hq.
-    apply weigh_correct; [exact law|now rewrite map_length, length_map_seq| |].
+    intros Hq. unfold weights. cbv zeta. rewrite nth_map_seq by exact Hq. rewrite map_map.
+    set (top := match concat _ with [] => _ | a :: l => largest_of A l a end). clearbody top.
+    assert (Hd : (0 < Z.of_nat dh)%Z) by (destruct shapes as (_ & Hd & _); lia).
+    assert (Hs : 0 < sqrt (IZR (Z.of_nat dh))) by (apply sqrt_lt_R0, IZR_lt; exact Hd).
+    set (unit := pow2 (4 * Z.of_nat (bits D)) * sqrt (IZR (Z.of_nat dh))).
+    set (off := IZR (to_Z A top) / unit).
+    destruct (weigh_correct A law (map (fun L => map (fun x => arguments A (roots A (Z.of_nat dh))
+      (4 * Z.of_nat (bits D)) (sub A x top)) (nth q L [])) (map scores (seq 0 (n_k D)))) (n_k D) v
+      (fun i t => score M q i t - off)) as (factor & HF & LW & HW).
+    - now rewrite map_length, length_map_seq.
     - intros i Hi. rewrite (nth_map_lt _ _ _ []) by (rewrite length_map_seq; exact Hi).
       rewrite nth_map_seq by exact Hi. rewrite map_length. apply (scores_correct i Hi). exact Hq.
     - intros i t Hi Ht. cbv zeta. rewrite (nth_map_lt _ _ _ []) by (rewrite length_map_seq; exact Hi).
       rewrite nth_map_seq by exact Hi. destruct (proj2 (scores_correct i Hi) q Hq) as [SL SV].
-      rewrite (nth_map_lt _ _ _ (of_Z A 0)) by len. destruct shapes as (_ & Hd & _).
-      pose proof (arguments_correct A law (Z.of_nat dh) (4 * Z.of_nat (bits D)) (nth t (nth q (scores i) []) (of_Z A 0))
-        ltac:(lia)) as H. specialize (SV t Ht). unfold val in SV. rewrite SV in H.
-      replace (c * c * (c * c) * _ / _) with (score M q i t) in H; [exact H|].
-      unfold score. change (d_head M) with dh. rewrite INR_IZR_INZ.
+      rewrite (nth_map_lt _ _ _ (of_Z A 0)) by len. specialize (SV t Ht). unfold val in SV.
+      pose proof (arguments_correct A law (Z.of_nat dh) (4 * Z.of_nat (bits D))
+        (sub A (nth t (nth q (scores i) []) (of_Z A 0)) top) Hd) as H.
+      rewrite sub_law, minus_IZR, SV in H by exact law. fold unit in H.
+      replace ((_ - IZR (to_Z A top)) / unit) with (score M q i t - off) in H; [exact H|].
+      unfold off, unit, score. change (d_head M) with dh. rewrite INR_IZR_INZ.
       replace (pow2 (4 * Z.of_nat (bits D))) with (c * c * (c * c)) by (unfold c; rewrite <- !pow2_add; f_equal; lia).
-      assert (0 < sqrt (IZR (Z.of_nat dh))) by (apply sqrt_lt_R0, IZR_lt; lia).
       assert (0 < c) by apply pow2_positive. field. split; lra.
+    - exists (factor * exp (- off)). split; [apply Rmult_lt_0_compat; [exact HF|apply exp_pos]|].
+      split; [exact LW|]. intros i Hi. destruct (HW i Hi) as [L H]. split; [exact L|]. intros t Ht. cbv zeta.
+      specialize (H t Ht). cbv zeta in H. rewrite Rmult_assoc, <- exp_plus, Rplus_comm. exact H.
   Qed.
 End OfModel.

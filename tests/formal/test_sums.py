@@ -22,6 +22,7 @@ from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.strategies import ExponentialMoment, GridCount
 from pessimal.strategies.proof import encode
+from reference_checker import wrong
 
 MISSING = missing("CheckSums")
 needs_coq = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -53,7 +54,7 @@ def test_coq_counts_what_the_rule_counts_and_never_more_than_is_true(tmp_path, r
     text, expected, truth = "", [], []
     for seed, (rival, position, kind) in enumerate(product(RIVALS, POSITIONS, KINDS)):
         weights, task, hints = case(seed, rule, rival, position, kind)
-        expected.append(max(0, task.total() - floor(bound(rule, weights, task, "arb", hints).wrong_at_most)))
+        expected.append(max(0, task.total() - wrong(bound(rule, weights, task, "arb", hints))))
         truth.append(true_count(weights))
         one = instance(weights, task, rule, hints, 0, "bound")
         head, body = one[: one.index("Theorem bound")].split("Import ListNotations.\n")
@@ -71,13 +72,16 @@ def test_coq_counts_what_the_rule_counts_and_never_more_than_is_true(tmp_path, r
 @pytest.mark.slow
 @needs_coq
 def test_a_claim_above_the_count_does_not_compile(tmp_path):
-    weights, task, hints = case(0, "exponential-moment", "plain", "each", "searched")
-    count = task.total() - floor(bound("exponential-moment", weights, task, "arb", hints).wrong_at_most)
-    assert 0 < count < task.total()
-    proved = coqc(tmp_path, instance(weights, task, "exponential-moment", hints, count, "bound"))
-    assert proved.returncode == 0, proved.stderr
-    assert "sig_not_dec" in proved.stdout
-    assert "Classical_Prop" not in proved.stdout
+    """The count with bounds rounded down stratum by stratum, which is above that with one floor; both are proved."""
+    weights, task, hints = case(1, "exponential-moment", "joint", "each", "searched")
+    found = bound("exponential-moment", weights, task, "arb", hints)
+    count, before = task.total() - wrong(found), task.total() - floor(found.wrong_at_most)
+    assert 0 < before < count < task.total()
+    for one in (before, count):
+        proved = coqc(tmp_path, instance(weights, task, "exponential-moment", hints, one, "bound"))
+        assert proved.returncode == 0, proved.stderr
+        assert "sig_not_dec" in proved.stdout
+        assert "Classical_Prop" not in proved.stdout
     assert coqc(tmp_path, instance(weights, task, "exponential-moment", hints, count + 1, "bound")).returncode != 0
 
 

@@ -23,7 +23,19 @@ from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.strategies import ExponentialMoment, GridCount
 from pessimal.strategies.proof import SLACK
-from reference_checker import ROOT, RULES, certificate, claiming, comparable, lines, run, split, stored, stored_exactly
+from reference_checker import (
+    ROOT,
+    RULES,
+    certificate,
+    claiming,
+    comparable,
+    lines,
+    run,
+    split,
+    stored,
+    stored_exactly,
+    wrong,
+)
 from sampling import examples
 from tasks import WIDE
 
@@ -79,10 +91,10 @@ def compare(seeds):
             distribution = question.distribution
             found = bound(rule, weights, question.task, "float64", hints, distribution=distribution)
             slack = 1 if found.decided else 1 + SLACK[REAL]
-            correct = max(0, question.total() - floor(found.wrong_at_most * slack))
+            correct = max(0, question.total() - wrong(found, slack))
             # As far above the count as the claim is below, and one more; floats overflow earlier, Arb decides.
             sharp = bound(rule, weights, question.task, "arb", hints, distribution=distribution)
-            above = question.total() - floor(sharp.wrong_at_most * (2 - slack)) + 1
+            above = question.total() - wrong(sharp, 2 - slack) + 1
             data = certificate(weights, question, rule, hints, correct)
             asked.append((seed, rule, weights, question, truth, correct, above))
             pairs.append((stored_exactly(weights), data))
@@ -122,7 +134,7 @@ def test_the_reference_agrees_on_far_tokens():
         question = Question(ps.MaxOfK(3, 6), Uniform())
         hints = ExponentialMoment(rival, position, 1 + seed % 3).hints(weights, question, no_progress)
         found = [bound("exponential-moment", weights, question.task, one, hints) for one in ("float64", "arb")]
-        floats, balls = (216 - floor(one.wrong_at_most) for one in found)
+        floats, balls = (216 - wrong(one) for one in found)
         if floats == balls:
             pairs.append((stored(weights), certificate(weights, question, "exponential-moment", hints, 216)))
             expected.append(f"the rule gives {balls}")
