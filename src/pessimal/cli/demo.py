@@ -13,6 +13,7 @@ from pessimal import api
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
 from pessimal.kernel.rules.interface import kind_of_attention
 from pessimal.runs import RunFolder
+from pessimal.runs.outputs import require_folder
 from pessimal.spec import Weights, WeightsError
 from pessimal.spec.claim import decimal_down
 from pessimal.strategies import STRATEGIES, covering
@@ -39,6 +40,7 @@ class Demo:
         from pessimal.report import render
 
         folder = self.weights or _shipped()
+        require_folder("--out", self.out)
         run = RunFolder(self.out)
         started = time.monotonic()
         done = {row.get("certificate") for row in run.results()}

@@ -6,7 +6,9 @@ from pathlib import Path
 import tyro
 
 from pessimal import api
-from pessimal.cli.terminal import VERIFIED, print_json, say
+from pessimal.cli.files import require_outputs
+from pessimal.cli.terminal import VERIFIED, print_json, say, show
+from pessimal.runs.outputs import PAGE, Output, OutputError
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,9 @@ class Report:
     folder: tyro.conf.Positional[Path]
     """run folder: results.jsonl, or certificates with their weights"""
     out: Path = Path("report.html")
-    """the page"""
+    """the page; `-` is stdout"""
+    force: bool = False
+    """write over a file that holds something else"""
     weights: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """weights file of certificates in the folder; may be repeated"""
     json: bool = False
@@ -26,9 +30,16 @@ class Report:
         """Check what is new, then draw."""
         from pessimal.report import render
 
+        page = Output("--out", self.out, PAGE)
+        aside = require_outputs(self, [page])
         api.collect(self.folder, self.weights, lambda name, verdict: say(f"{name}: {verdict.line()}"))
-        render(self.folder, self.out)
-        print(self.out)
+        try:
+            render(self.folder, self.out)
+        except OSError as error:
+            if error.filename == str(self.out):
+                raise OutputError(f"{page}: {error.strerror}") from None
+            raise
+        show(str(self.out), aside=aside)
         if self.json:
             print_json({"report": str(self.out)})
         return VERIFIED

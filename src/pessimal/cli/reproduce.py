@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
+from pessimal.runs.outputs import require_folder
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Reproduce:
         stem = reproduction.smoke_sweep if self.smoke else reproduction.sweep
         config = self.config or find_config(stem, reproduction.configs)
         out = self.out or Path("reproduce-out") / self.name
+        require_folder("--out", out)
         started = time.monotonic()
         with Watch("proving") as watch:
             paths = reproduce(

@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
+from pessimal.runs.outputs import require_folder
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Sweep:
         """Run what is missing."""
         from pessimal.sweeps import sweep
 
+        require_folder("--out", self.out)
         with Watch("proving") as watch:
             run = sweep(
                 self.config,

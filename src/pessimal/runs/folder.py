@@ -13,44 +13,23 @@ complete, and the next append repairs it. A broken line anywhere else is an erro
 Contents:
     RunFolder — writer and reader.
     RunFolderError — one clear sentence naming the file and line.
-    write_atomic — replace a file in one step.
 """
 
 import contextlib
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
+from pessimal.runs.outputs import write_atomic
 from pessimal.runs.provenance import provenance
 
 
 class RunFolderError(ValueError):
     """A file of the run folder is missing, malformed or misnamed; the message is one sentence."""
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step: a reader sees the old file or the new one, never a part.
-
-    Args:
-        path: where to write; its folder is created if needed.
-        data: the whole file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True)
