@@ -12,6 +12,7 @@ from rich.table import Table
 from pessimal import api
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
 from pessimal.kernel.rules.interface import kind_of_attention
+from pessimal.report.numbers import nearest
 from pessimal.runs import RunFolder
 from pessimal.runs.outputs import require_folder
 from pessimal.spec import Weights, WeightsError
@@ -56,7 +57,7 @@ class Demo:
         console.print(_table(rows))
         page = self.out / "report.html"
         render(self.out, page)
-        print(f"{len(rows)} proofs checked in {time.monotonic() - started:.0f} s; report: {page}")
+        print(f"{len(rows)} proofs checked in {nearest(time.monotonic() - started, '.0f')} s; report: {page}")
         if self.json:
             print_json({"report": str(page), "results": rows})
         return VERIFIED
@@ -90,5 +91,5 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         if row["correct"] is not None:
             bound = decimal_down(Fraction(int(row["correct"]), int(row["total"])))
         flops = "" if row["flops"] is None else f"{row['flops']:,}"
-        table.add_row(row["weights"], row["strategy"], bound, flops, f"{row['seconds']:.2f}")
+        table.add_row(row["weights"], row["strategy"], bound, flops, nearest(row["seconds"], ".2f"))
     return table

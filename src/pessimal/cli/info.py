@@ -10,6 +10,7 @@ from pessimal import api
 from pessimal.cli.files import require_one_stdin
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, print_json, unreadable
+from pessimal.report.numbers import nearest
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Info:
             print(f"  {name:<11} {dtype:<8} {' x '.join(map(str, shape))}")
         print(f"task        {record['task']}, {record['total']} sequences")
         print(
-            f"accuracy    about {record['sampled_accuracy']:.4f} on {record['samples']} random sequences"
+            f"accuracy    about {nearest(record['sampled_accuracy'], '.4f')} on {record['samples']} random sequences"
             " (an estimate, not a proof)"
         )
         if self.json:

@@ -8,13 +8,9 @@ Contents:
     main — run the command line and return the exit code.
 """
 
+import _signal as signal  # the names of `signal` itself take longer to import than all of this
 import os
-import signal
 import sys
-from contextlib import suppress
-from types import FrameType
-
-from pessimal.cli.streams import escaping_streams, fill_descriptors
 
 INTERRUPTED = 130
 STARTING, RUNNING, DONE = range(3)
@@ -32,10 +28,14 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words; left out, those of this process, whose streams and signals are then looked after as well.
     """
     if argv is not None:
+        from pessimal.cli.streams import escaping_streams
+
         with escaping_streams():
             return _run(argv)
     args = sys.argv[1:]
     with _Interrupts(as_json="--json" in args) as interrupts:
+        from pessimal.cli.streams import escaping_streams, fill_descriptors
+
         fill_descriptors()
         from pessimal.cli import commands
 
@@ -75,14 +75,14 @@ class _Interrupts:
         # Kept to the end: the verdict stands, and the interpreter has little left to do.
         self.phase = DONE
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, _number: int, _frame: object) -> None:
         if self.phase == RUNNING:
             raise KeyboardInterrupt
         if self.phase == STARTING:
             # Nothing was begun. Leaving at once is safe, and an exception might be swallowed inside an import.
-            with suppress(OSError):
+            try:
                 os.write(2, b"pessimal: interrupted\n")
-            with suppress(OSError):
                 if self.as_json:
                     os.write(1, b'{"verdict": "ERROR", "reason": "interrupted", "detail": "interrupted"}\n')
-            os._exit(INTERRUPTED)
+            finally:
+                os._exit(INTERRUPTED)

@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
+from pessimal.report.numbers import nearest
 from pessimal.runs.outputs import require_folder
 
 
@@ -60,7 +61,7 @@ class Reproduce:
         for path in paths:
             if path.suffix == ".md":
                 print(path.read_text(encoding="utf-8"))
-        print(f"{len(paths)} files in {out}, {time.monotonic() - started:.0f} s")
+        print(f"{len(paths)} files in {out}, {nearest(time.monotonic() - started, '.0f')} s")
         if self.json:
             print_json({"reproduction": self.name, "files": [str(path) for path in paths]})
         return VERIFIED

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pessimal.kernel.check import Verdict
 from pessimal.kernel.rejection import Reason
+from pessimal.report.numbers import nearest
 from pessimal.spec.claim import decimal_down
 
 VERIFIED, REJECTED, USAGE, RESOURCES, INTERRUPTED = 0, 1, 2, 3, 130
@@ -127,4 +128,4 @@ class Watch:
             self.bar.update(self.task, completed=100.0 * done / total, total=100.0)
         elif time.monotonic() - self.last > PLAIN_INTERVAL:
             self.last = time.monotonic()
-            say(f"{self.label}: {100 * done // total}% after {self.last - self.started:.0f} s")
+            say(f"{self.label}: {100 * done // total}% after {nearest(self.last - self.started, '.0f')} s")

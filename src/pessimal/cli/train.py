@@ -9,6 +9,7 @@ import tyro
 
 from pessimal import api
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.report.numbers import nearest
 from pessimal.runs.outputs import require_folder
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def train_and_save(config: "TrainConfig | ModularConfig", seeds: list[int], out:
         if error.name != "torch":
             raise
         raise ValueError("training needs torch: pip install -c constraints.txt 'pessimal[train]'") from None
-    say(f"{len(paths)} models in {time.monotonic() - started:.1f} s")
+    say(f"{len(paths)} models in {nearest(time.monotonic() - started, '.1f')} s")
     if as_json:
         print_json({"weights": paths, "seconds": round(time.monotonic() - started, 3)})
     return VERIFIED
