@@ -15,6 +15,7 @@ FORBIDDEN_STEMS = {"utils", "misc", "helpers"}
 PRINTING = ("src/pessimal/cli/", "src/pessimal/report/", "src/pessimal/reproductions/", "docs/", "scripts/")
 NUMBERS = "src/pessimal/report/numbers.py"
 ROUNDING = re.compile(r"\.\d+[eEfFgGn%]?$")
+TEMPLATE = re.compile(r"\.\d+[eEfFgGn%](}|$)")
 PERCENT = re.compile(r"%[-+ #0-9]*\.\d+[eEfFgG]")
 SCRIPT = re.compile(r"\.(toFixed|toPrecision)\(")
 BOUND = re.compile(r"bound|certified|proved|accuracy_lower|at_least|correct\b|moment_20|moment_100|box_", re.IGNORECASE)
@@ -50,7 +51,10 @@ def roundings(path: str, text: str) -> list[str]:
     for node in ast.walk(ast.parse(text)):
         where = f"{path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
-            spec = "".join(str(part.value) for part in ast.walk(node.format_spec) if isinstance(part, ast.Constant))
+            spec = "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "0"
+                for part in getattr(node.format_spec, "values", [])
+            )
             if ROUNDING.search(spec):
                 found.append(f"{where}: {spec} rounds to nearest; say what the number is with report.numbers")
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant):
@@ -69,7 +73,8 @@ def _call_complaints(call: ast.Call) -> list[str]:
         return [f"nearest({arguments}) looks like a bound: down or up"]
     if name == "round" and BOUND.search(arguments):
         return [f"round({arguments}) rounds a bound to nearest"]
-    if name == "format" and any(ROUNDING.search(str(getattr(one, "value", ""))) for one in call.args[-1:]):
+    formats = [*call.args[1:2], call.func.value if isinstance(call.func, ast.Attribute) else None]
+    if name == "format" and any(TEMPLATE.search(str(getattr(one, "value", ""))) for one in formats):
         return ["format rounds to nearest; say what the number is with report.numbers"]
     return []
 
