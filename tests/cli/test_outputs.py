@@ -79,6 +79,9 @@ PROVE = "prove m.safetensors --strategy brute-force --json"
         ("train max-of-k --json --out a.cert", "--out a.cert: is a file, not a folder"),
         ("demo --json --out a.cert", "--out a.cert: is a file, not a folder"),
         ("reproduce tasks --smoke --json --out a.cert", "--out a.cert: is a file, not a folder"),
+        ("analyse m.safetensors --json --out dangling", "--out dangling: is a file, not a folder"),
+        ("analyse m.safetensors --json --out mine", "--out mine/provenance.json exists and is not the provenance"),
+        ("frontier m.safetensors --json --out odd", "--out odd/results.jsonl: is a folder"),
         ("frontier m.safetensors --task run/circuits/m.json --out run --json", "would write over the file of --task"),
     ],
 )
@@ -88,8 +91,10 @@ def test_what_would_be_lost_or_cannot_be_written_is_refused_before_the_work(caps
     (here / "hard").hardlink_to(here / "m.safetensors")
     (here / "run" / "circuits").mkdir(parents=True)
     (here / "run" / "circuits" / "m.json").write_text(json.dumps(MACHINE))
-    for folder in ("folder", "x"):
-        (here / folder).mkdir()
+    for folder in ("folder", "x", "mine", "odd/results.jsonl"):
+        (here / folder).mkdir(parents=True)
+    (here / "mine" / "provenance.json").write_text('{"artist": "me"}')
+    (here / "dangling").symlink_to("nowhere")
     monkeypatch.setattr(api, "prove", lambda *_, **__: pytest.fail("the work began"))
     monkeypatch.setattr(api, "within", lambda *_, **__: pytest.fail("the work began"))
     before = names(here)
@@ -247,4 +252,6 @@ def test_outputs_knows_the_files_of_a_run_folder(here, capsys):
     """The names that `require_folder` protects are those that a run writes."""
     assert run(capsys, "frontier m.safetensors --budgets 2^20 --out run")[0] == 0
     written = {path.name for path in (here / "run").iterdir() if path.is_file()}
-    assert {name for name in written if not name.endswith((".cert", ".lock"))} <= set(outputs.RESERVED)
+    assert {name for name in written if not name.endswith((".cert", ".lock"))} <= set(outputs.OWN)
+    for _ in range(2):
+        assert run(capsys, "analyse m.safetensors --out run")[0] == 0

@@ -6,7 +6,7 @@ descriptor (`-`, `/dev/stdout`, `/dev/fd/3`) is written into, because a rename w
 Contents:
     write_atomic — bytes to a path.
     Output — a path with the flag that named it and the kind of file that goes there.
-    Kind, CERTIFICATE, STRATA, PAGE, COQ — how to tell what a file is.
+    Kind, CERTIFICATE, STRATA, PAGE, COQ, OWN — how to tell what a file is.
     require_writable — refuse outputs that are inputs, other files or not writable, before the work starts.
     require_folder — likewise for a folder.
     takes_stdout — whether an output is this process's standard output.
@@ -28,8 +28,6 @@ from pessimal.runs.inputs import STDIN
 STDOUT = "-"
 HEAD = 1 << 16
 MAX_LINKS = 40
-# What a run folder holds beside certificates.
-RESERVED = ("results.jsonl", "provenance.json", "sweep.json")
 
 
 class OutputError(ValueError):
@@ -52,6 +50,14 @@ class Kind:
 CERTIFICATE = Kind("a certificate", lambda head: b'"format":"pessimal-certificate/' in head[8:])
 STRATA = Kind("a table of strata", lambda head: head[:2] in {b"q,", b"[\n", b"[{"} and b"wrong_at_most" in head)
 PAGE = Kind("a report", lambda head: b"<title>Proven accuracy" in head or b"<title>Evidence" in head)
+# What commands write into a folder under names of their own, beside certificates.
+OWN = {
+    "results.jsonl": Kind("a ledger", lambda head: head[:1] == b"{" or not head.strip()),
+    "provenance.json": Kind("the provenance of a run", lambda head: b'"pessimal":' in head),
+    "sweep.json": Kind("the configuration of a sweep", lambda head: b'"format":"pessimal-sweep/' in head),
+    "report.html": PAGE,
+    "results.json": Kind("results of a reproduction", lambda head: b'"reproduction"' in head),
+}
 COQ = Kind("a Coq file of a certificate", lambda head: head.startswith(b"(** A lower bound on the accuracy"))
 
 
@@ -268,14 +274,23 @@ def require_folder(flag: str, folder: Path, inputs: Mapping[str, Path] | None = 
         OutputError: one sentence with the flag and the path.
     """
     try:
-        if folder.exists() and not folder.is_dir():
+        if os.path.lexists(folder) and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder")
         _require_folder_writable(_real(folder))
     except OSError as error:
         raise OutputError(f"{flag} {folder}: {_why(error)}") from None
+    for name, kind in OWN.items():
+        output = Output(flag, folder / name, kind)
+        try:
+            if os.path.lexists(output.path):
+                _require_room(output, force=False)
+        except OSError as error:
+            raise OutputError(f"{output}: {_why(error)}") from None
+        except OutputError:
+            raise OutputError(f"{output} exists and is not {kind.name}; take another folder") from None
     for name, path in (inputs or {}).items():
         status = None if str(path) == STDIN else _quietly(path)
-        own = [folder / one for one in RESERVED] + [folder / "circuits" / path.name]
+        own = [folder / one for one in OWN] + [folder / "circuits" / path.name]
         if any(_same_file(one, status) for one in own):
             raise OutputError(f"{flag} {folder} would write over {name}")
 
