@@ -11,10 +11,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from pessimal.api import (
-        analyse,
         check,
-        collect,
-        frontier,
         info,
         load_distribution,
         load_weights,
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     )
     from pessimal.kernel.check import Asked, Limits, Verdict
     from pessimal.kernel.rejection import Reason, Rejected
+    from pessimal.run_folders import analyse, collect, frontier
     from pessimal.spec import (
         AccuracyClaim,
         DistributionError,
@@ -67,10 +65,7 @@ if TYPE_CHECKING:
 # interrupts before a second of imports.
 _HOMES = {
     "pessimal.api": (
-        "analyse",
         "check",
-        "collect",
-        "frontier",
         "info",
         "load_distribution",
         "load_weights",
@@ -91,6 +86,7 @@ _HOMES = {
         "Reason",
         "Rejected",
     ),
+    "pessimal.run_folders": ("analyse", "collect", "frontier"),
     "pessimal.spec": (
         "AccuracyClaim",
         "DistributionError",

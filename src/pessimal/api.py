@@ -1,4 +1,4 @@
-"""The Python interface: everything the command line does, under the same names.
+"""The Python interface: what the command line does, under the same names; run folders are in `run_folders`.
 
 Contents:
     load_weights — a safetensors file to `Weights`.
@@ -6,19 +6,14 @@ Contents:
     task_of — the task a file says it was trained for.
     read_machine — a task of one's own.
     prove, within, save_certificate, check — the main job.
-    frontier — the best bound at each length, into a run folder.
     write_strata — the bounds by stratum as a table.
     result_row — a proof or verdict as the JSON object of the command line.
     info — what a weights file holds.
     train — models from seeds.
-    analyse — the circuits of a model, or its evidence, for the report.
-    circuits_of — the same without a run folder.
-    collect — check every certificate of a folder into its ledger.
 """
 
 import json
 import math
-import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
@@ -26,14 +21,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pessimal.analysis import circuit_record, evidence, sampled_accuracy
+from pessimal.analysis import sampled_accuracy
 from pessimal.kernel.certificate import MAX_HEADER_BYTES
 from pessimal.kernel.check import Asked, Limits, Verdict
 from pessimal.kernel.check import check as kernel_check
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
-from pessimal.runs import RunFolder, write_atomic
+from pessimal.runs import write_atomic
 from pessimal.runs.inputs import STDIN, TooLargeError, read_at_most, read_text, read_whole, shown
+from pessimal.runs.notices import notice
+from pessimal.runs.training import TrainingLog
 from pessimal.spec import (
     TASKS,
     AbstractDistribution,
@@ -50,25 +47,21 @@ from pessimal.spec import (
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import PREFIX, distribution_from, usual_distribution
 from pessimal.spec.semantics import assumptions as semantics_assumptions
-from pessimal.spec.tasks import CustomTask, ModularAddition, ModularAdditionEquals, task_from_record
-from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
+from pessimal.spec.tasks import CustomTask, task_from_record
+from pessimal.strategies import BUDGETS, Proof, prove, within
 
 if TYPE_CHECKING:
     from pessimal.train import ModularConfig, TrainConfig
 
 __all__ = [
     "BUDGETS",
-    "analyse",
     "check",
-    "circuits_of",
-    "collect",
-    "frontier",
     "info",
     "load_distribution",
     "load_weights",
     "prove",
+    "read_certificate",
     "read_machine",
-    "record",
     "refused_row",
     "result_row",
     "save_certificate",
@@ -243,8 +236,17 @@ def check(
     elif isinstance(certificate, bytes):
         data = certificate
     else:
-        data = read_at_most(Path(certificate), limits.max_bytes + 1, _may_be_certificate)
+        data = read_certificate(Path(certificate), limits)
     return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, asked=asked, progress=progress)
+
+
+def read_certificate(path: Path, limits: Limits | None = None) -> bytes:
+    """The bytes of a certificate, at most one more than may be checked.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return read_at_most(path, (limits or Limits()).max_bytes + 1, _may_be_certificate)
 
 
 def _may_be_certificate(head: bytes) -> bool:
@@ -326,13 +328,6 @@ def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: 
     return {**result_row(weights, verdict, seconds=seconds), "strategy": strategy}
 
 
-def _is_accuracy(row: dict[str, Any], distribution: AbstractDistribution) -> bool:
-    """Whether a row is a verified accuracy under a distribution, so that two of them compare."""
-    digest = distribution.sha256 if distribution.arrays() else None
-    alike = row["distribution"] == distribution.name and row.get("distribution_sha256") == digest
-    return alike and row["accuracy_lower_bound"] is not None and row["verdict"] == "VERIFIED"
-
-
 def float_down(value: Fraction) -> float:
     """The largest float64 not above a fraction."""
     nearest = value.numerator / value.denominator
@@ -364,122 +359,34 @@ def train(
     out: Path | str,
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> Iterator[Path]:
-    """Train one model per seed and yield each file as it is written. Needs torch (extra `train`)."""
+    """Train one model per seed and yield each file: first those that are there, then each as it is written.
+
+    Run again to resume: files that the same configuration wrote are kept. Needs torch (extra `train`).
+
+    Raises:
+        RunFolderError: a file is in the way that was trained otherwise, or nothing says how.
+    """
     from pessimal.train import ModularConfig, save_models, train_in_stacks, train_modular
+    from pessimal.train.save import file_digest, files_of, training_record
 
+    log = TrainingLog(Path(out))
+    there: list[Path] = []
+    left = []
+    for seed in seeds:
+        asked = files_of(config, seed)
+        found = [path for name, record in asked.items() if (path := log.finished(name, record)) is not None]
+        if len(found) < len(asked):
+            left.append(seed)
+        else:
+            there += found
+    if there:
+        notice(f"{len(there)} files are there already, trained as asked; they are kept")
+    yield from there
+    if not left:
+        return
     train = train_modular if isinstance(config, ModularConfig) else train_in_stacks
-    for models in train(config, list(seeds), on_step):
-        yield from save_models(models, Path(out))
-
-
-def analyse(weights: Weights, out: Path | str, stem: str) -> Path:
-    """Write the circuits of a model into a run folder, for its report; of modular addition the evidence.
-
-    Raises:
-        ModularError: the file states modular addition, and the model is none that can be analysed.
-    """
-    run = RunFolder(Path(out))
-    path = run.write_circuits(stem, circuits_of(weights))
-    run.write_provenance()
-    return path
-
-
-def circuits_of(weights: Weights) -> dict[str, Any]:
-    """What `analyse` writes: `analysis.evidence` if the file states modular addition, else `analysis.circuit_record`.
-
-    Raises:
-        ModularError: see `analyse`.
-    """
-    return evidence(weights) if _adds(weights) else circuit_record(weights)
-
-
-def _adds(weights: Weights) -> bool:
-    """Whether the file states modular addition."""
-    return weights.metadata.get("task", "").replace("_", "-") in {ModularAddition.name, ModularAdditionEquals.name}
-
-
-def collect(
-    folder: Path | str,
-    weights_files: Sequence[Path] = (),
-    on_result: Callable[[str, Verdict], None] | None = None,
-) -> int:
-    """Check every certificate of a folder that its ledger does not list yet; returns how many.
-
-    Args:
-        folder: holds `*.cert` files, and weights unless given.
-        weights_files: models the certificates may be about, matched by digest.
-        on_result: called with the file name and verdict of each.
-
-    Raises:
-        WeightsError: a certificate's weights are not among the files.
-    """
-    run = RunFolder(Path(folder))
-    listed = {row.get("certificate") for row in run.results()}
-    pending = [path for path in sorted(Path(folder).glob("*.cert")) if path.name not in listed]
-    if not pending:
-        return 0
-    models = {path: load_weights(path) for path in [*weights_files, *sorted(Path(folder).glob("*.safetensors"))]}
-    if not models:
-        raise WeightsError(f"{Path(folder).name}: no weights to check {pending[0].name} against")
-    for path in pending:
-        data = path.read_bytes()
-        about = [f for f, w in models.items() if w.sha256.encode() in data[: 1 << 16]] or list(models)[:1]
-        started = time.monotonic()
-        verdict = check(data, models[about[0]])
-        record(run, about[0].stem, models[about[0]], path.name, verdict, time.monotonic() - started)
-        if on_result is not None:
-            on_result(path.name, verdict)
-    return len(pending)
-
-
-def frontier(
-    weights: Weights,
-    task: AbstractTask,
-    out: Path | str,
-    stem: str,
-    budgets: Sequence[int] = BUDGETS,
-    *,
-    progress: Progress = no_progress,
-) -> list[dict[str, Any]]:
-    """Prove the best bound within each budget into a run folder; returns the rows that no shorter proof matches.
-
-    What the folder holds already is not proved again.
-
-    Raises:
-        Rejected: no budget allows a proof.
-    """
-    run, search = RunFolder(Path(out)), Frontier(weights, task)
-    refusal: Rejected | None = None
-    for done, budget in enumerate(sorted(set(budgets))):
-        name = f"{stem}.{budget}.cert"
-        if all(row.get("certificate") != name for row in run.results()):
-            started = time.monotonic()
-            try:
-                proof = search.within(budget)
-            except Rejected as refused:
-                refusal = refused
-                continue
-            path = save_certificate(proof, run.path / name)
-            verdict = check(path, weights)
-            record(run, stem, weights, name, verdict, time.monotonic() - started)
-        progress(done + 1, len(budgets))
-    usual = usual_distribution(task)
-    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and _is_accuracy(row, usual)]
-    kept: list[dict[str, Any]] = []
-    for row in sorted(mine, key=lambda one: (one["flops"], -int(one["correct"]))):
-        if not kept or int(row["correct"]) > int(kept[-1]["correct"]):
-            kept.append(row)
-    if not kept and refusal is not None:
-        raise refusal
-    return kept
-
-
-def record(run: RunFolder, stem: str, weights: Weights, certificate: str, verdict: Verdict, seconds: float) -> None:
-    """Append a verdict to a run's ledger, and the model's circuits if they are not there yet.
-
-    The evidence of modular addition takes seconds and can be refused: `analyse` writes it.
-    """
-    run.append({**result_row(weights, verdict, seconds=seconds), "certificate": certificate, "weights": stem})
-    if stem not in run.circuit_stems() and not _adds(weights):
-        run.write_circuits(stem, circuit_record(weights))
-    run.write_provenance()
+    for models in train(config, left, on_step):
+        for model in models:
+            # The note first: a file without one is nobody's.
+            log.note(*file_digest(model), training_record(model))
+            yield from save_models([model], Path(out))

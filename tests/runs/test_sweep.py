@@ -1,9 +1,7 @@
 """Sweeps: the same results for any number of workers and on a Dask cluster; nothing lost; refusals before any work."""
 
 import json
-import os
 import sqlite3
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,38 +73,15 @@ def test_a_finished_sweep_runs_nothing(config, tmp_path):
     assert (run.path / "results.jsonl").read_bytes() == before
 
 
-def die_once(folder: str) -> int:
-    """Kills its worker the first time."""
-    marker = Path(folder) / "died"
-    if not marker.exists():
-        marker.touch()
-        os._exit(9)
-    return len(folder)
-
-
-def die(folder: str) -> int:
-    """Kills its worker every time."""
-    os._exit(9)
-
-
-def test_a_killed_worker_loses_nothing(tmp_path):
-    assert list(run_units(die_once, [str(tmp_path)], workers=1)) == [(str(tmp_path), len(str(tmp_path)))]
-
-
-def test_a_unit_that_always_kills_its_worker_is_named(tmp_path):
-    with pytest.raises(EngineError, match="died 3 times"):
-        list(run_units(die, [str(tmp_path)], workers=1))
-
-
 @pytest.mark.parametrize("engine", ["slurm", ""])
 def test_unknown_engines_are_refused(engine):
     with pytest.raises(EngineError, match="local, dask"):
-        list(run_units(die, ["x"], engine=engine))
+        list(run_units(iter, ["x"], engine=engine))
 
 
 def test_a_scheduler_without_dask_is_refused():
     with pytest.raises(EngineError):
-        list(run_units(die, ["x"], scheduler="tcp://127.0.0.1:1"))
+        list(run_units(iter, ["x"], scheduler="tcp://127.0.0.1:1"))
 
 
 def test_the_index_answers_queries(config, tmp_path):

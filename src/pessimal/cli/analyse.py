@@ -9,11 +9,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from pessimal import api
 from pessimal.cli.files import inputs_of
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, print_json
 from pessimal.report.results import Number, short
+from pessimal.run_folders import analyse
 from pessimal.runs.inputs import stem_of
 from pessimal.runs.outputs import require_folder
 
@@ -78,7 +78,7 @@ class Analyse:
     def run(self) -> int:
         """Write them."""
         require_folder("--out", self.out, inputs_of(self))
-        path = api.analyse(read_model(self.weights, self.model), self.out, stem_of(self.weights))
+        path = analyse(read_model(self.weights, self.model), self.out, stem_of(self.weights))
         record = json.loads(path.read_bytes())
         numbers = {name: value for name, value in record.items() if name != "drawn"}
         modular = "key_frequencies" in record

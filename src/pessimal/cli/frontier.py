@@ -12,6 +12,7 @@ from pessimal import api
 from pessimal.cli.files import inputs_of, require_one_stdin
 from pessimal.cli.model_flags import ModelFlags, read_model, read_task
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.run_folders import frontier
 from pessimal.runs.inputs import stem_of
 from pessimal.runs.outputs import require_folder
 from pessimal.spec.claim import decimal_down
@@ -44,7 +45,7 @@ class Frontier:
         for line in assumed:
             say(f"pessimal: assumed {line}")
         with Watch("proving") as watch:
-            rows = api.frontier(weights, task, self.out, stem_of(self.weights), budgets, progress=watch)
+            rows = frontier(weights, task, self.out, stem_of(self.weights), budgets, progress=watch)
         table = Table(box=None, pad_edge=False)
         for heading in ("flops", "accuracy >=", "strategy", "bytes", "certificate"):
             table.add_column(heading, no_wrap=True)

@@ -53,7 +53,7 @@ PAGE = Kind("a report", lambda head: b"<title>Proven accuracy" in head or b"<tit
 # What commands write into a folder under names of their own, beside certificates.
 OWN = {
     "results.jsonl": Kind("a ledger", lambda head: head[:1] == b"{" or not head.strip()),
-    "provenance.json": Kind("the provenance of a run", lambda head: b'"pessimal":' in head),
+    "provenance.json": Kind("the provenance of a run", lambda head: b'"pessimal":' in head or head.strip() == b"{}"),
     "sweep.json": Kind("the configuration of a sweep", lambda head: b'"format":"pessimal-sweep/' in head),
     "report.html": PAGE,
     "results.json": Kind("results of a reproduction", lambda head: b'"reproduction"' in head),
