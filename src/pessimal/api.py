@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pessimal.analysis import sampled_accuracy
+from pessimal.kernel.certificate import MAX_HEADER_BYTES
 from pessimal.kernel.check import Asked, Limits, Verdict
 from pessimal.kernel.check import check as kernel_check
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.runs import write_atomic
+from pessimal.runs.inputs import STDIN, TooLargeError, read_at_most, read_text, read_whole, shown
 from pessimal.runs.notices import notice
 from pessimal.runs.training import TrainingLog
 from pessimal.spec import (
@@ -58,10 +60,12 @@ __all__ = [
     "load_distribution",
     "load_weights",
     "prove",
+    "read_certificate",
     "read_machine",
     "refused_row",
     "result_row",
     "save_certificate",
+    "strata_bytes",
     "task_of",
     "train",
     "within",
@@ -76,7 +80,7 @@ def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weight
     """Read a model.
 
     Args:
-        path: a safetensors file with short or TransformerLens names.
+        path: a safetensors file with short or TransformerLens names; `-` is standard input.
         overrides: architecture values that the file does not state, or that win over it.
 
     Raises:
@@ -84,13 +88,11 @@ def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weight
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_WEIGHT_BYTES:
-            raise WeightsError(f"larger than {MAX_WEIGHT_BYTES} bytes")
-        return read_weights(path.read_bytes(), overrides)
+        return read_weights(read_whole(path, MAX_WEIGHT_BYTES), overrides)
     except OSError as error:
-        raise WeightsError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
-    except WeightsError as error:
-        raise WeightsError(f"{path.name}: {error}") from None
+        raise WeightsError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
+    except (TooLargeError, WeightsError) as error:
+        raise WeightsError(f"{shown(path)}: {error}") from None
 
 
 def load_distribution(path: Path | str) -> AbstractDistribution:
@@ -106,19 +108,21 @@ def load_distribution(path: Path | str) -> AbstractDistribution:
         return Uniform()
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         record = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
-        raise DistributionError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
+        raise DistributionError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
+    except TooLargeError as error:
+        raise DistributionError(f"{shown(path)}: {error}") from None
     except (ValueError, RecursionError):
-        raise DistributionError(f"{path.name} is not a JSON or TOML file") from None
+        raise DistributionError(f"{shown(path)} is not a JSON or TOML file") from None
     fields = dict(record) if isinstance(record, dict) else {}
     name = fields.pop("name", None)
     arrays = {f"{PREFIX}{key}": value for key, value in fields.items()}
     try:
         return distribution_from({"name": name}, arrays)
     except DistributionError as error:
-        raise DistributionError(f"{path.name}: {error}") from None
+        raise DistributionError(f"{shown(path)}: {error}") from None
 
 
 def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, list[str]]:
@@ -132,7 +136,7 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
     Raises:
         TaskError: unknown task, a parameter that nobody states, or a task that does not fit.
     """
-    if name is not None and name.endswith(".json"):
+    if name is not None and is_file_name(name):
         return read_machine(Path(name), weights), []
     stated = name or weights.metadata.get("task")
     assumed = [] if stated else [f"task={MaxOfK.name} (not stated in the file)"]
@@ -144,6 +148,11 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
     task = TASKS[known](k=shape.k, d_vocab=shape.d_vocab, **_own_parameters(known, words, weights))
     task.require_fits(weights.architecture)
     return task, assumed
+
+
+def is_file_name(task: str) -> bool:
+    """Whether the word for a task is that of a file: it ends in `.json`, has a slash, or is `-`."""
+    return task.endswith(".json") or "/" in task or task == STDIN
 
 
 def _own_parameters(known: str, words: str, weights: Weights) -> dict[str, int]:
@@ -171,9 +180,13 @@ def read_machine(path: Path, weights: Weights | None = None) -> CustomTask:
         TaskError: not such a file, or a machine that does not fit the model.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise TaskError(f"{path.name}: not a JSON file") from None
+        record = json.loads(read_text(path))
+    except OSError as error:
+        raise TaskError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
+    except TooLargeError as error:
+        raise TaskError(f"{shown(path)}: {error}") from None
+    except (ValueError, RecursionError):
+        raise TaskError(f"{shown(path)}: not a JSON file") from None
     try:
         task = task_from_record({"name": CustomTask.name, **record} if isinstance(record, dict) else record)
         if not isinstance(task, CustomTask):
@@ -181,12 +194,15 @@ def read_machine(path: Path, weights: Weights | None = None) -> CustomTask:
         if weights is not None:
             task.require_fits(weights.architecture)
     except TaskError as error:
-        raise TaskError(f"{path.name}: {error}") from None
+        raise TaskError(f"{shown(path)}: {error}") from None
     return task
 
 
 def save_certificate(proof: Proof, path: Path | str) -> Path:
-    """Write a certificate in one step: an interrupt leaves the old file or none, never a part."""
+    """Write a certificate in one step: an interrupt leaves the old file or none, never a part.
+
+    Devices and pipes are written into, and links followed; see `runs.outputs`.
+    """
     path = Path(path)
     write_atomic(path, proof.data)
     return path
@@ -220,9 +236,22 @@ def check(
     elif isinstance(certificate, bytes):
         data = certificate
     else:
-        with Path(certificate).open("rb") as file:
-            data = file.read(limits.max_bytes + 1)
+        data = read_certificate(Path(certificate), limits)
     return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, asked=asked, progress=progress)
+
+
+def read_certificate(path: Path, limits: Limits | None = None) -> bytes:
+    """The bytes of a certificate, at most one more than may be checked.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return read_at_most(path, (limits or Limits()).max_bytes + 1, _may_be_certificate)
+
+
+def _may_be_certificate(head: bytes) -> bool:
+    """Whether a file may be a certificate by its first bytes; an endless device is not read to the limit."""
+    return int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES and head[8:9] in {b"{", b""}
 
 
 def write_strata(verdict: Verdict, path: Path | str) -> Path:
@@ -233,16 +262,21 @@ def write_strata(verdict: Verdict, path: Path | str) -> Path:
     Raises:
         ValueError: the certificate was rejected, or its rule gives no bounds by stratum.
     """
+    path = Path(path)
+    write_atomic(path, strata_bytes(verdict, as_json=path.suffix == ".json"))
+    return path
+
+
+def strata_bytes(verdict: Verdict, *, as_json: bool) -> bytes:
+    """What `write_strata` writes; raises likewise."""
     if not verdict.strata:
         raise ValueError("there are no bounds by stratum to write")
-    path = Path(path)
     rows = [(one.q, one.y, str(one.total), str(one.wrong_at_most)) for one in verdict.strata]
-    if path.suffix == ".json":
+    if as_json:
         text = json.dumps([dict(zip(STRATA_COLUMNS, row, strict=True)) for row in rows], indent=0)
     else:
         text = "\n".join(",".join(map(str, row)) for row in [STRATA_COLUMNS, *rows])
-    write_atomic(path, f"{text}\n".encode())
-    return path
+    return f"{text}\n".encode()
 
 
 def result_row(

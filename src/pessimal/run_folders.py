@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pessimal.analysis import circuit_record, evidence
-from pessimal.api import check, load_weights, result_row, save_certificate
+from pessimal.api import check, load_weights, read_certificate, result_row, save_certificate
 from pessimal.kernel.check import Limits, Verdict
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
@@ -75,7 +75,7 @@ def collect(
         if not models:
             raise WeightsError(f"{run.path.name}: no weights to check {pending[0].name} against")
         for path in pending:
-            data = _certificate(path)
+            data = read_certificate(path)
             about = [f for f, w in models.items() if is_about(data, w)] or list(models)[:1]
             started = time.monotonic()
             verdict = check(data, models[about[0]])
@@ -94,12 +94,6 @@ def pending_certificates(run: RunFolder) -> list[Path]:
 def _files(folder: Path, pattern: str) -> list[Path]:
     """Files of a folder; nothing that could be a pipe or a device."""
     return [path for path in sorted(folder.glob(pattern)) if path.is_file()]
-
-
-def _certificate(path: Path) -> bytes:
-    """A certificate, or enough of it to be refused for its size."""
-    with path.open("rb") as file:
-        return file.read(Limits().max_bytes + 1)
 
 
 def is_about(certificate: bytes, weights: Weights) -> bool:
@@ -246,7 +240,7 @@ def recheck(
         if row["certificate"] in fresh:
             found[line] = row
             continue
-        data = _certificate(path)
+        data = read_certificate(path)
         about = next((one for one in models if is_about(data, one)), None)
         if about is None:
             continue

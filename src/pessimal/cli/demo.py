@@ -12,8 +12,10 @@ from rich.table import Table
 from pessimal import api
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
 from pessimal.kernel.rules.interface import kind_of_attention
+from pessimal.report.numbers import nearest
 from pessimal.run_folders import recheck, record
 from pessimal.runs import RunFolder, one_writer
+from pessimal.runs.outputs import require_folder
 from pessimal.spec import Weights, WeightsError
 from pessimal.spec.claim import decimal_down
 from pessimal.strategies import STRATEGIES, covering
@@ -40,6 +42,7 @@ class Demo:
         from pessimal.report import render
 
         folder = self.weights or _shipped()
+        require_folder("--out", self.out)
         run = RunFolder(self.out)
         started = time.monotonic()
         with one_writer(self.out, "pessimal demo", wait=True):
@@ -53,7 +56,7 @@ class Demo:
         for sentence in again.differing:
             say(f"pessimal: {sentence}; the page shows what was checked")
         render(self.out, page, again.rows)
-        print(f"{len(rows)} proofs checked in {time.monotonic() - started:.0f} s; report: {page}")
+        print(f"{len(rows)} proofs checked in {nearest(time.monotonic() - started, '.0f')} s; report: {page}")
         if self.json:
             print_json({"report": str(page), "results": rows})
         return VERIFIED
@@ -101,6 +104,6 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         if row["correct"] is not None:
             bound = decimal_down(Fraction(int(row["correct"]), int(row["total"])))
         flops = "" if row["flops"] is None else f"{row['flops']:,}"
-        seconds = "" if row["seconds"] is None else f"{row['seconds']:.2f}"
+        seconds = "" if row["seconds"] is None else nearest(row["seconds"], ".2f")
         table.add_row(row["weights"], row["strategy"], bound, flops, seconds)
     return table

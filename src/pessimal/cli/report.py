@@ -5,9 +5,11 @@ from pathlib import Path
 
 import tyro
 
-from pessimal.cli.terminal import VERIFIED, print_json, say
+from pessimal.cli.files import require_outputs
+from pessimal.cli.terminal import VERIFIED, print_json, say, show
 from pessimal.kernel.check import Verdict
 from pessimal.run_folders import RECHECK_OPS, collect, recheck
+from pessimal.runs.outputs import PAGE, Output, OutputError
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,9 @@ class Report:
     folder: tyro.conf.Positional[Path]
     """run folder: results.jsonl, or certificates with their weights"""
     out: Path = Path("report.html")
-    """the page"""
+    """the page; `-` is stdout"""
+    force: bool = False
+    """write over a file that holds something else"""
     weights: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """weights file of certificates in the folder; may be repeated"""
     recheck_ops: int = RECHECK_OPS
@@ -29,6 +33,8 @@ class Report:
         """Check what is new, then draw."""
         from pessimal.report import render
 
+        page = Output("--out", self.out, PAGE)
+        aside = require_outputs(self, [page])
         fresh: set[str] = set()
 
         def tell(name: str, verdict: Verdict) -> None:
@@ -39,9 +45,14 @@ class Report:
         again = recheck(self.folder, self.weights, fresh=fresh, max_ops=self.recheck_ops)
         for sentence in again.differing:
             say(f"pessimal: {sentence}; the page shows what was checked")
-        render(self.folder, self.out, again.rows)
-        print(self.out)
-        print(f"{len(again.rows)} proofs re-checked, {again.recorded} recorded, not re-checked")
+        try:
+            render(self.folder, self.out, again.rows)
+        except OSError as error:
+            if error.filename == str(self.out):
+                raise OutputError(f"{page}: {error.strerror}") from None
+            raise
+        show(str(self.out), aside=aside)
+        show(f"{len(again.rows)} proofs re-checked, {again.recorded} recorded, not re-checked", aside=aside)
         if self.json:
             counts = {"rechecked": len(again.rows), "recorded": again.recorded, "differing": len(again.differing)}
             print_json({"report": str(self.out), **counts})

@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
+from pessimal.runs.outputs import require_folder
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Sweep:
         from pessimal.sweeps import rows_of, strategy_names, sweep
         from pessimal.train.seeds import parse_seeds
 
+        require_folder("--out", self.out)
         with Watch("proving") as watch:
             run = sweep(
                 self.config,

@@ -18,9 +18,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from pessimal.report.numbers import nearest, up_significant
+
 # As JSON has them.
 Number = int | float
 MAX_PERCENT_DIGITS = 12
+# Of the evidence of modular addition: bounds of the errors of quadratures.
+UPPER_BOUNDS = {"box_abs", "box_identity", "angle", "moment_20", "moment_100"}
 # A short exponent: Fraction would spell out a long one.
 DECIMAL = re.compile(r"[0-9]{1,400}(\.[0-9]{1,400})?(e-[0-9]{1,3})?")
 
@@ -205,7 +209,7 @@ def grouped(number: int | None) -> str:
 
 def power_of_two(number: int | None) -> str | None:
     """Two decimals of the binary logarithm of a positive integer, to nearest; None otherwise."""
-    return None if number is None or number <= 0 else f"{math.log2(number):.2f}"
+    return None if number is None or number <= 0 else nearest(math.log2(number), ".2f")
 
 
 def _on_frontier(result: Result, others: Sequence[Result]) -> bool:
@@ -293,6 +297,10 @@ def _sentences(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     raise ReportError(f"{where}: assumptions is not a list of strings")
 
 
-def short(value: Number | None) -> str:
-    """A number of the evidence as it stands in its file, or a dash."""
-    return "\u2013" if value is None else f"{value:.4g}"
+def short(value: Number | None, name: str = "") -> str:
+    """A number of the evidence under its name in the file, or a dash; upper bounds are rounded up."""
+    if value is None:
+        return "\u2013"
+    if isinstance(value, int):
+        return str(value)
+    return up_significant(value) if name in UPPER_BOUNDS else nearest(value, ".4g")

@@ -11,38 +11,16 @@ one write. Whoever writes holds the folder's lock (`lock.py`).
 
 Contents:
     RunFolder — writer and reader.
-    write_atomic — replace a file in one step.
 """
 
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pessimal.runs.ledger import Ledger, RunFolderError, append_row, dumps, read_ledger, read_object, repair_ledger
+from pessimal.runs.outputs import write_atomic
 from pessimal.runs.provenance import provenance
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step: a reader sees the old file or the new one, never a part.
-
-    Args:
-        path: where to write; its folder is created if needed.
-        data: the whole file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from pessimal.runs.folder import RunFolder, write_atomic
+from pessimal.runs.folder import RunFolder
 from pessimal.runs.ledger import RunFolderError
+from pessimal.runs.outputs import write_atomic
 
 NAME = "index.sqlite"
 # Below what SQLite allows.

@@ -144,7 +144,7 @@
       "K = " + k + ", d_vocab = " + v + ", d_model = " + d + ", d_head = " + h +
       (item.head === null ? "" : ", head " + item.head) + (item.layer_norm ? "; this model has LayerNorms, which the maps leave out" : "");
     document.getElementById("ratio").textContent =
-      item.ratio === null ? "" : "The first is " + item.ratio.toPrecision(3) + " times the second.";
+      item.ratio === null ? "" : "The first is " + item.ratio.toPrecision(3) + " times the second."; // no bound
     const blocks = Math.max(...Object.values(item.maps).flatMap((map) => map.step));
     document.getElementById("map-blocks").textContent =
       blocks > 1 ? " Long axes are averaged over blocks of up to " + blocks + " tokens." : "";
