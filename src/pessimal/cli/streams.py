@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import Any
 
 
 class EscapingStream:
@@ -21,7 +21,7 @@ class EscapingStream:
         error: the first error of writing, or None.
     """
 
-    def __init__(self, inner: TextIO | None) -> None:
+    def __init__(self, inner: Any) -> None:
         self._inner = inner
         self.error: Exception | None = None
 
@@ -53,7 +53,7 @@ class EscapingStream:
         return getattr(self._inner, name)
 
     @staticmethod
-    def _write(inner: TextIO, text: str) -> None:
+    def _write(inner: Any, text: str) -> None:
         try:
             inner.write(text)
         except UnicodeEncodeError:
@@ -64,7 +64,7 @@ class EscapingStream:
         self.error = error
         # The interpreter writes what is still held back when it ends, and would change the exit code for an error.
         with suppress(OSError, ValueError, AttributeError):
-            number = self._inner.fileno()  # type: ignore[union-attr]
+            number = self._inner.fileno()
             if number in {1, 2}:
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, number)
