@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import pessimal as ps
+from pessimal.report.numbers import nearest
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PICTURE = HERE / "frontier.json", HERE / "frontier.svg"
@@ -49,6 +50,11 @@ def compute() -> None:
     RESULTS.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n", encoding="utf-8")
 
 
+def px(pixels: float) -> str:
+    """A coordinate."""
+    return nearest(pixels, ".1f")
+
+
 def x_of(flops: float) -> float:
     """Pixels of a number of flops."""
     low, high = X_RANGE
@@ -63,7 +69,7 @@ def y_of(bound: float) -> float:
 
 def text(x: float, y: float, words: str, *, anchor: str = "middle", extra: str = "") -> str:
     """One label."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {extra}>{words}</text>'
+    return f'<text x="{px(x)}" y="{px(y)}" text-anchor="{anchor}" {extra}>{words}</text>'
 
 
 def axes() -> list[str]:
@@ -72,15 +78,15 @@ def axes() -> list[str]:
     out = []
     for power in X_TICKS:
         x = x_of(2.0**power)
-        out.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{bottom}" class="grid"/>')
+        out.append(f'<line x1="{px(x)}" y1="{TOP}" x2="{px(x)}" y2="{bottom}" class="grid"/>')
         out.append(text(x, bottom + 17, f'2<tspan dy="-5" font-size="9">{power}</tspan>'))
     for tick in Y_TICKS:
         y = y_of(float(tick))
-        out.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" class="grid"/>')
+        out.append(f'<line x1="{LEFT}" y1="{px(y)}" x2="{right}" y2="{px(y)}" class="grid"/>')
         out.append(text(LEFT - 8, y + 4, tick, anchor="end"))
     out.append(text((LEFT + right) / 2, HEIGHT - 8, "proof length (flops)"))
     middle = (TOP + bottom) / 2
-    out.append(text(15, middle, "certified accuracy", extra=f'transform="rotate(-90 15 {middle:.1f})"'))
+    out.append(text(15, middle, "certified accuracy", extra=f'transform="rotate(-90 15 {px(middle)})"'))
     return out
 
 
@@ -95,15 +101,15 @@ def series(name: str, rows: list[dict[str, str | int]]) -> list[str]:
     out, middles = [], []
     for _, points in sorted(groups.items()):
         out += [
-            f'<circle cx="{x_of(flops):.1f}" cy="{y_of(bound):.1f}" r="3" fill="{colour}" opacity="0.3"/>'
+            f'<circle cx="{px(x_of(flops))}" cy="{px(y_of(bound))}" r="3" fill="{colour}" opacity="0.3"/>'
             for flops, bound in points
         ]
         flops, bound = (median(values) for values in zip(*points, strict=True))
         middles.append((x_of(flops), y_of(bound)))
     if len(middles) > 1:
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in middles)
+        path = " ".join(f"{px(x)},{px(y)}" for x, y in middles)
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-    out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>' for x, y in middles]
+    out += [f'<circle cx="{px(x)}" cy="{px(y)}" r="5" fill="{colour}"/>' for x, y in middles]
     x, y = middles[-1]
     anchor, dx, dy = {"brute-force": ("end", -10, 4), "cubic": ("middle", 0, 24), "band": ("end", -12, -6)}.get(
         name, ("start", 10, 4)

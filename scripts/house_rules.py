@@ -1,12 +1,24 @@
-"""Rules of the house that no linter knows: file and function lengths, names, no assert in trusted code, no litter."""
+"""Rules of the house that no linter knows: lengths, names, no assert in trusted code, no litter, bounds rounded down.
+
+A number is rounded for print in one module alone, `report/numbers.py`, whose functions say what the number is: `down`
+and `up` for bounds, `nearest` for what is none. The last is refused anything that is called a bound.
+"""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_BYTES = 500, 60, 200_000
 FORBIDDEN_STEMS = {"utils", "misc", "helpers"}
+PRINTING = ("src/pessimal/cli/", "src/pessimal/report/", "src/pessimal/reproductions/", "docs/", "scripts/")
+NUMBERS = "src/pessimal/report/numbers.py"
+ROUNDING = re.compile(r"\.\d+[eEfFgGn%]?$")
+TEMPLATE = re.compile(r"\.\d+[eEfFgGn%](}|$)")
+PERCENT = re.compile(r"%[-+ #0-9]*\.\d+[eEfFgG]")
+SCRIPT = re.compile(r"\.(toFixed|toPrecision)\(")
+BOUND = re.compile(r"bound|certified|proved|accuracy_lower|at_least|correct\b|moment_20|moment_100|box_", re.IGNORECASE)
 TRUSTED = ("src/pessimal/spec/", "src/pessimal/kernel/", "reference/")
 
 
@@ -27,6 +39,46 @@ def complaints_about(path: str, text: str) -> list[str]:
     return found
 
 
+def roundings(path: str, text: str) -> list[str]:
+    """Where a file that prints numbers rounds one itself, or rounds a bound to nearest."""
+    if not path.startswith(PRINTING) or path == NUMBERS:
+        return []
+    if path.endswith(".js"):
+        lines = enumerate(text.splitlines(), 1)
+        return [f"{path}:{n}: rounds, and does not say `no bound`" for n, line in lines
+                if SCRIPT.search(line) and "no bound" not in line]  # fmt: skip
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        where = f"{path}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+            spec = "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "0"
+                for part in getattr(node.format_spec, "values", [])
+            )
+            if ROUNDING.search(spec):
+                found.append(f"{where}: {spec} rounds to nearest; say what the number is with report.numbers")
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant):
+            if PERCENT.search(str(node.left.value)):
+                found.append(f"{where}: % rounds to nearest; say what the number is with report.numbers")
+        elif isinstance(node, ast.Call):
+            found += [f"{where}: {words}" for words in _call_complaints(node)]
+    return found
+
+
+def _call_complaints(call: ast.Call) -> list[str]:
+    """What is wrong with one call."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    arguments = " ".join(ast.unparse(argument) for argument in call.args[:1])
+    if name == "nearest" and BOUND.search(arguments):
+        return [f"nearest({arguments}) looks like a bound: down or up"]
+    if name == "round" and BOUND.search(arguments):
+        return [f"round({arguments}) rounds a bound to nearest"]
+    formats = [*call.args[1:2], call.func.value if isinstance(call.func, ast.Attribute) else None]
+    if name == "format" and any(TEMPLATE.search(str(getattr(one, "value", ""))) for one in formats):
+        return ["format rounds to nearest; say what the number is with report.numbers"]
+    return []
+
+
 def main() -> int:
     """Print every complaint; the exit code is whether there was one."""
     listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=False).stdout.split()
@@ -42,6 +94,8 @@ def main() -> int:
             found.append(f"{name}: more than {MAX_FILE_LINES} lines")
         if name.startswith(("src/", "reference/")) and path.suffix == ".py":
             found += complaints_about(name, path.read_text())
+        if path.suffix in {".py", ".js"}:
+            found += roundings(name, path.read_text())
     print("\n".join(found) or f"house rules hold for {len(listed)} files")
     return 1 if found else 0
 

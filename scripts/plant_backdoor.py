@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import pessimal as ps
+from pessimal.report.numbers import nearest
 
 ROOT = Path(__file__).parent.parent
 START, FOLDER = ROOT / "weights" / "max4_v64_seed104.safetensors", ROOT / "experiments" / "backdoor"
@@ -70,7 +71,7 @@ def train(t: Tensors, steps: int, *, plant: bool) -> None:
         loss.backward()
         optimiser.step()
         schedule.step()
-    print(f"loss {loss.item():.2e}")
+    print(f"loss {nearest(loss.item(), '.2e')}")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ python scripts/ship_certificates.py
 from pathlib import Path
 
 import pessimal as ps
+from pessimal.spec.claim import decimal_down
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = "max*_v64_seed*.safetensors"
@@ -55,7 +56,7 @@ def ship(stem: str, name: str, options: dict[str, str | int]) -> None:
     weights = ps.load_weights(ROOT / "weights" / f"{stem}.safetensors")
     proof = ps.prove(weights, ps.task_of(weights)[0], ps.STRATEGIES[name](**options))
     ps.save_certificate(proof, ROOT / "certificates" / f"{stem}.{name}.cert")
-    print(stem, name, float(proof.claim.accuracy))
+    print(stem, name, decimal_down(proof.claim.accuracy))
 
 
 if __name__ == "__main__":

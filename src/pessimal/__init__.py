@@ -6,59 +6,122 @@ proof = ps.prove(w, ps.MaxOfK(k=4, d_vocab=64), ps.ExponentialMoment())
 print(ps.check(proof, w).line())
 """
 
-from pessimal.api import (
-    analyse,
-    check,
-    collect,
-    frontier,
-    info,
-    load_distribution,
-    load_weights,
-    prove,
-    result_row,
-    save_certificate,
-    task_of,
-    train,
-    within,
-    write_strata,
-)
-from pessimal.kernel.check import Asked, Limits, Verdict
-from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.spec import (
-    AccuracyClaim,
-    DistributionError,
-    LossClaim,
-    Markov,
-    MaxOfK,
-    MeanProbabilityClaim,
-    ModularAddition,
-    ModularAdditionEquals,
-    Overrides,
-    ProbabilityClaim,
-    Product,
-    TaskError,
-    Uniform,
-    Weights,
-    WeightsError,
-)
-from pessimal.strategies import (
-    PUBLISHED,
-    STRATEGIES,
-    Band,
-    BruteForce,
-    Cubic,
-    Exact,
-    ExponentialMoment,
-    GridCount,
-    KeyFrequency,
-    LayerCake,
-    PositionMinima,
-    Proof,
-    SparseOutput,
-    StrategyError,
-)
-from pessimal.sweeps import sweep
+# As of `typing`, which takes longer to import than all of this.
+TYPE_CHECKING = False
 
+if TYPE_CHECKING:
+    from pessimal.api import (
+        check,
+        info,
+        load_distribution,
+        load_weights,
+        prove,
+        result_row,
+        save_certificate,
+        task_of,
+        train,
+        within,
+        write_strata,
+    )
+    from pessimal.kernel.check import Asked, Limits, Verdict
+    from pessimal.kernel.rejection import Reason, Rejected
+    from pessimal.run_folders import analyse, collect, frontier
+    from pessimal.spec import (
+        AccuracyClaim,
+        DistributionError,
+        LossClaim,
+        Markov,
+        MaxOfK,
+        MeanProbabilityClaim,
+        ModularAddition,
+        ModularAdditionEquals,
+        Overrides,
+        ProbabilityClaim,
+        Product,
+        TaskError,
+        Uniform,
+        Weights,
+        WeightsError,
+    )
+    from pessimal.strategies import (
+        PUBLISHED,
+        STRATEGIES,
+        Band,
+        BruteForce,
+        Cubic,
+        Exact,
+        ExponentialMoment,
+        GridCount,
+        KeyFrequency,
+        LayerCake,
+        PositionMinima,
+        Proof,
+        SparseOutput,
+        StrategyError,
+    )
+    from pessimal.sweeps import sweep
+
+# Where the names below are defined. They are imported when one is first used, so that the command line can look after
+# interrupts before a second of imports.
+_HOMES = {
+    "pessimal.api": (
+        "check",
+        "info",
+        "load_distribution",
+        "load_weights",
+        "prove",
+        "result_row",
+        "save_certificate",
+        "task_of",
+        "train",
+        "within",
+        "write_strata",
+    ),
+    "pessimal.kernel.check": (
+        "Asked",
+        "Limits",
+        "Verdict",
+    ),
+    "pessimal.kernel.rejection": (
+        "Reason",
+        "Rejected",
+    ),
+    "pessimal.run_folders": ("analyse", "collect", "frontier"),
+    "pessimal.spec": (
+        "AccuracyClaim",
+        "DistributionError",
+        "LossClaim",
+        "Markov",
+        "MaxOfK",
+        "MeanProbabilityClaim",
+        "ModularAddition",
+        "ModularAdditionEquals",
+        "Overrides",
+        "ProbabilityClaim",
+        "Product",
+        "TaskError",
+        "Uniform",
+        "Weights",
+        "WeightsError",
+    ),
+    "pessimal.strategies": (
+        "PUBLISHED",
+        "STRATEGIES",
+        "Band",
+        "BruteForce",
+        "Cubic",
+        "Exact",
+        "ExponentialMoment",
+        "GridCount",
+        "KeyFrequency",
+        "LayerCake",
+        "PositionMinima",
+        "Proof",
+        "SparseOutput",
+        "StrategyError",
+    ),
+    "pessimal.sweeps": ("sweep",),
+}
 __version__ = "0.1.0"
 
 __all__ = [
@@ -112,3 +175,20 @@ __all__ = [
     "within",
     "write_strata",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import all names when one of them is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - likewise
+
+    homes = {module: import_module(module) for module in _HOMES}
+    for module, names in _HOMES.items():
+        globals().update({one: getattr(homes[module], one) for one in names})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    """The names, imported or not."""
+    return sorted({*globals(), *__all__})

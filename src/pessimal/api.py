@@ -1,4 +1,4 @@
-"""The Python interface: everything the command line does, under the same names.
+"""The Python interface: what the command line does, under the same names; run folders are in `run_folders`.
 
 Contents:
     load_weights — a safetensors file to `Weights`.
@@ -6,19 +6,14 @@ Contents:
     task_of — the task a file says it was trained for.
     read_machine — a task of one's own.
     prove, within, save_certificate, check — the main job.
-    frontier — the best bound at each length, into a run folder.
     write_strata — the bounds by stratum as a table.
     result_row — a proof or verdict as the JSON object of the command line.
     info — what a weights file holds.
     train — models from seeds.
-    analyse — the circuits of a model, or its evidence, for the report.
-    circuits_of — the same without a run folder.
-    collect — check every certificate of a folder into its ledger.
 """
 
 import json
 import math
-import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
@@ -26,12 +21,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pessimal.analysis import circuit_record, evidence, sampled_accuracy
+from pessimal.analysis import sampled_accuracy
+from pessimal.kernel.certificate import MAX_HEADER_BYTES
 from pessimal.kernel.check import Asked, Limits, Verdict
 from pessimal.kernel.check import check as kernel_check
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
-from pessimal.runs import RunFolder, write_atomic
+from pessimal.runs import write_atomic
+from pessimal.runs.inputs import STDIN, TooLargeError, read_at_most, read_text, read_whole, shown
+from pessimal.runs.notices import notice
+from pessimal.runs.training import TrainingLog
 from pessimal.spec import (
     TASKS,
     AbstractDistribution,
@@ -48,28 +47,25 @@ from pessimal.spec import (
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
 from pessimal.spec.distribution import PREFIX, distribution_from, usual_distribution
 from pessimal.spec.semantics import assumptions as semantics_assumptions
-from pessimal.spec.tasks import CustomTask, ModularAddition, ModularAdditionEquals, task_from_record
-from pessimal.strategies import BUDGETS, Frontier, Proof, prove, within
+from pessimal.spec.tasks import CustomTask, task_from_record
+from pessimal.strategies import BUDGETS, Proof, prove, within
 
 if TYPE_CHECKING:
     from pessimal.train import ModularConfig, TrainConfig
 
 __all__ = [
     "BUDGETS",
-    "analyse",
     "check",
-    "circuits_of",
-    "collect",
-    "frontier",
     "info",
     "load_distribution",
     "load_weights",
     "prove",
+    "read_certificate",
     "read_machine",
-    "record",
     "refused_row",
     "result_row",
     "save_certificate",
+    "strata_bytes",
     "task_of",
     "train",
     "within",
@@ -84,7 +80,7 @@ def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weight
     """Read a model.
 
     Args:
-        path: a safetensors file with short or TransformerLens names.
+        path: a safetensors file with short or TransformerLens names; `-` is standard input.
         overrides: architecture values that the file does not state, or that win over it.
 
     Raises:
@@ -92,13 +88,11 @@ def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weight
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_WEIGHT_BYTES:
-            raise WeightsError(f"larger than {MAX_WEIGHT_BYTES} bytes")
-        return read_weights(path.read_bytes(), overrides)
+        return read_weights(read_whole(path, MAX_WEIGHT_BYTES), overrides)
     except OSError as error:
-        raise WeightsError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
-    except WeightsError as error:
-        raise WeightsError(f"{path.name}: {error}") from None
+        raise WeightsError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
+    except (TooLargeError, WeightsError) as error:
+        raise WeightsError(f"{shown(path)}: {error}") from None
 
 
 def load_distribution(path: Path | str) -> AbstractDistribution:
@@ -114,19 +108,21 @@ def load_distribution(path: Path | str) -> AbstractDistribution:
         return Uniform()
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         record = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
-        raise DistributionError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
+        raise DistributionError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
+    except TooLargeError as error:
+        raise DistributionError(f"{shown(path)}: {error}") from None
     except (ValueError, RecursionError):
-        raise DistributionError(f"{path.name} is not a JSON or TOML file") from None
+        raise DistributionError(f"{shown(path)} is not a JSON or TOML file") from None
     fields = dict(record) if isinstance(record, dict) else {}
     name = fields.pop("name", None)
     arrays = {f"{PREFIX}{key}": value for key, value in fields.items()}
     try:
         return distribution_from({"name": name}, arrays)
     except DistributionError as error:
-        raise DistributionError(f"{path.name}: {error}") from None
+        raise DistributionError(f"{shown(path)}: {error}") from None
 
 
 def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, list[str]]:
@@ -140,7 +136,7 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
     Raises:
         TaskError: unknown task, a parameter that nobody states, or a task that does not fit.
     """
-    if name is not None and name.endswith(".json"):
+    if name is not None and is_file_name(name):
         return read_machine(Path(name), weights), []
     stated = name or weights.metadata.get("task")
     assumed = [] if stated else [f"task={MaxOfK.name} (not stated in the file)"]
@@ -152,6 +148,11 @@ def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, li
     task = TASKS[known](k=shape.k, d_vocab=shape.d_vocab, **_own_parameters(known, words, weights))
     task.require_fits(weights.architecture)
     return task, assumed
+
+
+def is_file_name(task: str) -> bool:
+    """Whether the word for a task is that of a file: it ends in `.json`, has a slash, or is `-`."""
+    return task.endswith(".json") or "/" in task or task == STDIN
 
 
 def _own_parameters(known: str, words: str, weights: Weights) -> dict[str, int]:
@@ -179,9 +180,13 @@ def read_machine(path: Path, weights: Weights | None = None) -> CustomTask:
         TaskError: not such a file, or a machine that does not fit the model.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise TaskError(f"{path.name}: not a JSON file") from None
+        record = json.loads(read_text(path))
+    except OSError as error:
+        raise TaskError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
+    except TooLargeError as error:
+        raise TaskError(f"{shown(path)}: {error}") from None
+    except (ValueError, RecursionError):
+        raise TaskError(f"{shown(path)}: not a JSON file") from None
     try:
         task = task_from_record({"name": CustomTask.name, **record} if isinstance(record, dict) else record)
         if not isinstance(task, CustomTask):
@@ -189,12 +194,15 @@ def read_machine(path: Path, weights: Weights | None = None) -> CustomTask:
         if weights is not None:
             task.require_fits(weights.architecture)
     except TaskError as error:
-        raise TaskError(f"{path.name}: {error}") from None
+        raise TaskError(f"{shown(path)}: {error}") from None
     return task
 
 
 def save_certificate(proof: Proof, path: Path | str) -> Path:
-    """Write a certificate in one step: an interrupt leaves the old file or none, never a part."""
+    """Write a certificate in one step: an interrupt leaves the old file or none, never a part.
+
+    Devices and pipes are written into, and links followed; see `runs.outputs`.
+    """
     path = Path(path)
     write_atomic(path, proof.data)
     return path
@@ -228,9 +236,22 @@ def check(
     elif isinstance(certificate, bytes):
         data = certificate
     else:
-        with Path(certificate).open("rb") as file:
-            data = file.read(limits.max_bytes + 1)
+        data = read_certificate(Path(certificate), limits)
     return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, asked=asked, progress=progress)
+
+
+def read_certificate(path: Path, limits: Limits | None = None) -> bytes:
+    """The bytes of a certificate, at most one more than may be checked.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return read_at_most(path, (limits or Limits()).max_bytes + 1, _may_be_certificate)
+
+
+def _may_be_certificate(head: bytes) -> bool:
+    """Whether a file may be a certificate by its first bytes; an endless device is not read to the limit."""
+    return int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES and head[8:9] in {b"{", b""}
 
 
 def write_strata(verdict: Verdict, path: Path | str) -> Path:
@@ -241,16 +262,21 @@ def write_strata(verdict: Verdict, path: Path | str) -> Path:
     Raises:
         ValueError: the certificate was rejected, or its rule gives no bounds by stratum.
     """
+    path = Path(path)
+    write_atomic(path, strata_bytes(verdict, as_json=path.suffix == ".json"))
+    return path
+
+
+def strata_bytes(verdict: Verdict, *, as_json: bool) -> bytes:
+    """What `write_strata` writes; raises likewise."""
     if not verdict.strata:
         raise ValueError("there are no bounds by stratum to write")
-    path = Path(path)
     rows = [(one.q, one.y, str(one.total), str(one.wrong_at_most)) for one in verdict.strata]
-    if path.suffix == ".json":
+    if as_json:
         text = json.dumps([dict(zip(STRATA_COLUMNS, row, strict=True)) for row in rows], indent=0)
     else:
         text = "\n".join(",".join(map(str, row)) for row in [STRATA_COLUMNS, *rows])
-    write_atomic(path, f"{text}\n".encode())
-    return path
+    return f"{text}\n".encode()
 
 
 def result_row(
@@ -302,13 +328,6 @@ def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: 
     return {**result_row(weights, verdict, seconds=seconds), "strategy": strategy}
 
 
-def _is_accuracy(row: dict[str, Any], distribution: AbstractDistribution) -> bool:
-    """Whether a row is a verified accuracy under a distribution, so that two of them compare."""
-    digest = distribution.sha256 if distribution.arrays() else None
-    alike = row["distribution"] == distribution.name and row.get("distribution_sha256") == digest
-    return alike and row["accuracy_lower_bound"] is not None and row["verdict"] == "VERIFIED"
-
-
 def float_down(value: Fraction) -> float:
     """The largest float64 not above a fraction."""
     nearest = value.numerator / value.denominator
@@ -340,122 +359,34 @@ def train(
     out: Path | str,
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> Iterator[Path]:
-    """Train one model per seed and yield each file as it is written. Needs torch (extra `train`)."""
+    """Train one model per seed and yield each file: first those that are there, then each as it is written.
+
+    Run again to resume: files that the same configuration wrote are kept. Needs torch (extra `train`).
+
+    Raises:
+        RunFolderError: a file is in the way that was trained otherwise, or nothing says how.
+    """
     from pessimal.train import ModularConfig, save_models, train_in_stacks, train_modular
+    from pessimal.train.save import file_digest, files_of, training_record
 
+    log = TrainingLog(Path(out))
+    there: list[Path] = []
+    left = []
+    for seed in seeds:
+        asked = files_of(config, seed)
+        found = [path for name, record in asked.items() if (path := log.finished(name, record)) is not None]
+        if len(found) < len(asked):
+            left.append(seed)
+        else:
+            there += found
+    if there:
+        notice(f"{len(there)} files are there already, trained as asked; they are kept")
+    yield from there
+    if not left:
+        return
     train = train_modular if isinstance(config, ModularConfig) else train_in_stacks
-    for models in train(config, list(seeds), on_step):
-        yield from save_models(models, Path(out))
-
-
-def analyse(weights: Weights, out: Path | str, stem: str) -> Path:
-    """Write the circuits of a model into a run folder, for its report; of modular addition the evidence.
-
-    Raises:
-        ModularError: the file states modular addition, and the model is none that can be analysed.
-    """
-    run = RunFolder(Path(out))
-    path = run.write_circuits(stem, circuits_of(weights))
-    run.write_provenance()
-    return path
-
-
-def circuits_of(weights: Weights) -> dict[str, Any]:
-    """What `analyse` writes: `analysis.evidence` if the file states modular addition, else `analysis.circuit_record`.
-
-    Raises:
-        ModularError: see `analyse`.
-    """
-    return evidence(weights) if _adds(weights) else circuit_record(weights)
-
-
-def _adds(weights: Weights) -> bool:
-    """Whether the file states modular addition."""
-    return weights.metadata.get("task", "").replace("_", "-") in {ModularAddition.name, ModularAdditionEquals.name}
-
-
-def collect(
-    folder: Path | str,
-    weights_files: Sequence[Path] = (),
-    on_result: Callable[[str, Verdict], None] | None = None,
-) -> int:
-    """Check every certificate of a folder that its ledger does not list yet; returns how many.
-
-    Args:
-        folder: holds `*.cert` files, and weights unless given.
-        weights_files: models the certificates may be about, matched by digest.
-        on_result: called with the file name and verdict of each.
-
-    Raises:
-        WeightsError: a certificate's weights are not among the files.
-    """
-    run = RunFolder(Path(folder))
-    listed = {row.get("certificate") for row in run.results()}
-    pending = [path for path in sorted(Path(folder).glob("*.cert")) if path.name not in listed]
-    if not pending:
-        return 0
-    models = {path: load_weights(path) for path in [*weights_files, *sorted(Path(folder).glob("*.safetensors"))]}
-    if not models:
-        raise WeightsError(f"{Path(folder).name}: no weights to check {pending[0].name} against")
-    for path in pending:
-        data = path.read_bytes()
-        about = [f for f, w in models.items() if w.sha256.encode() in data[: 1 << 16]] or list(models)[:1]
-        started = time.monotonic()
-        verdict = check(data, models[about[0]])
-        record(run, about[0].stem, models[about[0]], path.name, verdict, time.monotonic() - started)
-        if on_result is not None:
-            on_result(path.name, verdict)
-    return len(pending)
-
-
-def frontier(
-    weights: Weights,
-    task: AbstractTask,
-    out: Path | str,
-    stem: str,
-    budgets: Sequence[int] = BUDGETS,
-    *,
-    progress: Progress = no_progress,
-) -> list[dict[str, Any]]:
-    """Prove the best bound within each budget into a run folder; returns the rows that no shorter proof matches.
-
-    What the folder holds already is not proved again.
-
-    Raises:
-        Rejected: no budget allows a proof.
-    """
-    run, search = RunFolder(Path(out)), Frontier(weights, task)
-    refusal: Rejected | None = None
-    for done, budget in enumerate(sorted(set(budgets))):
-        name = f"{stem}.{budget}.cert"
-        if all(row.get("certificate") != name for row in run.results()):
-            started = time.monotonic()
-            try:
-                proof = search.within(budget)
-            except Rejected as refused:
-                refusal = refused
-                continue
-            path = save_certificate(proof, run.path / name)
-            verdict = check(path, weights)
-            record(run, stem, weights, name, verdict, time.monotonic() - started)
-        progress(done + 1, len(budgets))
-    usual = usual_distribution(task)
-    mine = [row for row in run.results() if row["weights_sha256"] == weights.sha256 and _is_accuracy(row, usual)]
-    kept: list[dict[str, Any]] = []
-    for row in sorted(mine, key=lambda one: (one["flops"], -int(one["correct"]))):
-        if not kept or int(row["correct"]) > int(kept[-1]["correct"]):
-            kept.append(row)
-    if not kept and refusal is not None:
-        raise refusal
-    return kept
-
-
-def record(run: RunFolder, stem: str, weights: Weights, certificate: str, verdict: Verdict, seconds: float) -> None:
-    """Append a verdict to a run's ledger, and the model's circuits if they are not there yet.
-
-    The evidence of modular addition takes seconds and can be refused: `analyse` writes it.
-    """
-    run.append({**result_row(weights, verdict, seconds=seconds), "certificate": certificate, "weights": stem})
-    if stem not in run.circuit_stems() and not _adds(weights):
-        run.write_circuits(stem, circuit_record(weights))
-    run.write_provenance()
+    for models in train(config, left, on_step):
+        for model in models:
+            # The note first: a file without one is nobody's.
+            log.note(*file_digest(model), training_record(model))
+            yield from save_models([model], Path(out))

@@ -2,17 +2,21 @@
 
 A unit of work is one model: its strategies share tables, error bounds and attention extremes. The parent process alone
 writes the ledger, one line per proof; a line is written once, whatever the number of workers, so the results do not
-depend on it.
+depend on it. The first line of a model carries what is recorded about it, so that no kill comes between the two; the
+files in `models/` are copies.
 
 Contents:
     SweepUnit — one model and what is still to be proved about it.
-    plan — configuration to units; everything that can be refused is refused here.
+    plan — configuration to models; everything that can be refused is refused here.
     checkpoint_paths — the files of its models.
     sweep — run what is missing.
+    rows_of — the rows that a configuration asks for.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +24,14 @@ from pessimal import api
 from pessimal.analysis.as_published import count_as_published
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
-from pessimal.runs import RunFolder
+from pessimal.runs import RunFolder, RunFolderError, one_writer
 from pessimal.runs.config import Complaints, SweepConfig, read_config, same_config
 from pessimal.runs.executors import run_units
-from pessimal.runs.folder import RunFolderError
 from pessimal.runs.index import build_index
-from pessimal.spec import MaxOfK, Overrides, TaskError, Weights
+from pessimal.runs.ledger import MODEL_RECORD, Ledger
+from pessimal.runs.notices import notice
+from pessimal.runs.rows import other_question
+from pessimal.spec import AbstractTask, MaxOfK, Overrides, TaskError, Weights
 from pessimal.strategies import PUBLISHED, STRATEGIES, StrategyError, SubCubic, known_strategies
 from pessimal.strategies.sub_cubic import workbench
 from pessimal.strategies.words import make_strategy
@@ -33,6 +39,13 @@ from pessimal.train.seeds import parse_seeds
 
 CONFIG = "sweep.json"
 MODELS = "models"
+CERTIFICATES = "certificates"
+
+
+# What readers of a sweep's rows look up beside what every row holds.
+OWN_KEYS = ("options", "prove_seconds")
+PUBLISHED_KEYS = ("direct", "attention", "attention_error")
+DIGITS_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -41,23 +54,42 @@ class SweepUnit:
 
     Attributes:
         path: its checkpoint.
+        sha256: digest that the checkpoint had when the sweep was planned.
         strategies: names still to be proved.
         config: the sweep.
         out: folder for certificates.
+        recorded: whether the record of the model is in the ledger; its first row carries it otherwise.
     """
 
     path: Path
+    sha256: str
     strategies: tuple[str, ...]
     config: SweepConfig
     out: Path
+    recorded: bool = False
 
     def __str__(self) -> str:
-        """The model's name."""
-        return self.path.stem
+        """The model's name, and what is next."""
+        return f"{self.path.stem} ({self.strategies[0]})" if self.strategies else self.path.stem
 
 
-def plan(config_file: Path) -> tuple[SweepConfig, list[tuple[Path, tuple[str, ...]]]]:
-    """Checkpoints and strategies of a configuration.
+@dataclass(frozen=True)
+class Planned:
+    """One model of a configuration.
+
+    Attributes:
+        path: its checkpoint.
+        sha256: digest of its weights now.
+        task: what is proved about it.
+    """
+
+    path: Path
+    sha256: str
+    task: AbstractTask
+
+
+def plan(config_file: Path) -> tuple[SweepConfig, list[Planned]]:
+    """A configuration and its models.
 
     Raises:
         ConfigError: with the line, before anything is computed.
@@ -83,16 +115,18 @@ def plan(config_file: Path) -> tuple[SweepConfig, list[tuple[Path, tuple[str, ..
             f" pessimal train {config.task or f'{MaxOfK.name} --k {config.k} --d-vocab {config.d_vocab}'}"
             f" --seeds {config.seeds} --out FOLDER",
         )
+    models = []
     for path in paths:
         weights = api.load_weights(path, Overrides())
         shape = weights.architecture.shape
         if (shape.k, shape.d_vocab) != (config.k, config.d_vocab):
             raise complain("k", f"{path.name} has k={shape.k}, d_vocab={shape.d_vocab}")
         try:
-            api.task_of(weights, config.task or None)
+            task, _ = api.task_of(weights, config.task or None)
         except TaskError as error:
             raise complain("task", f"{path.name}: {error}") from None
-    return config, [(path, tuple(strategy_names(config))) for path in paths]
+        models.append(Planned(path, weights.sha256, task))
+    return config, models
 
 
 def checkpoint_paths(config: SweepConfig, config_file: Path) -> list[Path]:
@@ -127,20 +161,41 @@ def _require_options(config: SweepConfig) -> None:
             PUBLISHED[name](**config.options)
 
 
-def prove_unit(unit: SweepUnit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of one model, and its record; runs in a worker."""
+def prove_unit(unit: SweepUnit) -> Iterator[dict[str, Any]]:
+    """Rows of one model, the first with its record unless the ledger has it; runs in a worker."""
+    weights = _planned_weights(unit)
+    extra = {} if unit.recorded else {MODEL_RECORD: model_record(weights, unit.path.stem, unit.config)}
+    for name in unit.strategies:
+        yield {**_row(unit, weights, name), **extra}
+        extra = {}
+
+
+def record_unit(unit: SweepUnit) -> Iterator[dict[str, Any]]:
+    """The record of a model whose rows are older than records in the ledger; runs in a worker."""
+    yield model_record(_planned_weights(unit), unit.path.stem, unit.config)
+
+
+def _planned_weights(unit: SweepUnit) -> Weights:
     weights = api.load_weights(unit.path)
-    rows = [_row(unit, weights, name) for name in unit.strategies]
+    if weights.sha256 != unit.sha256:
+        raise RunFolderError(
+            f"{unit.path.name} was replaced during the sweep: its digest was {unit.sha256[:DIGITS_SHOWN]} and is"
+            f" {weights.sha256[:DIGITS_SHOWN]}; nothing was proved about the new file"
+        )
+    return weights
+
+
+def model_record(weights: Weights, stem: str, config: SweepConfig) -> dict[str, Any]:
+    """What a sweep records about a model, whichever of its strategies are still to be proved."""
     values: list[float] = []
-    if PUBLISHED.keys() & set(unit.strategies):
+    if PUBLISHED.keys() & set(strategy_names(config)):
         values = workbench(weights).eqke_singular_values().tolist()
-    record = {
-        "weights": unit.path.stem,
+    return {
+        "weights": stem,
         "weights_sha256": weights.sha256,
         "eqke_singular_values": values[:8],
         "metadata": dict(weights.metadata),
     }
-    return rows, record
 
 
 def _row(unit: SweepUnit, weights: Weights, asked: str) -> dict[str, Any]:
@@ -169,28 +224,69 @@ def _row(unit: SweepUnit, weights: Weights, asked: str) -> dict[str, Any]:
     checked = time.monotonic()
     if config.certificates:
         stem = ".".join([unit.path.stem, name, *(word.replace("=", "-").replace("^", "-") for word in words)])
-        api.save_certificate(proof, unit.out / "certificates" / f"{stem}.cert")
+        extra["certificate"] = f"{CERTIFICATES}/{stem}.cert"
+        api.save_certificate(proof, unit.out / extra["certificate"])
     row = api.result_row(weights, verdict, seconds=checked - proved)
     return {**row, **extra, "prove_seconds": round(proved - begun, 3)}
 
 
-def open_run(config: SweepConfig, out: Path) -> tuple[RunFolder, set[tuple[str, str]]]:
-    """The folder of a sweep and the (model, strategy) pairs it already holds.
+def open_run(config: SweepConfig, models: Sequence[Planned], out: Path) -> tuple[RunFolder, Ledger]:
+    """The folder of a sweep and what its ledger holds.
 
     Raises:
-        RunFolderError: the folder belongs to another sweep, another version, or something else.
+        RunFolderError: the folder belongs to another sweep, another version, other weights, or something else.
     """
     run = RunFolder(out)
-    stored = run.whole_file(CONFIG)
+    stored, ledger = run.whole_file(CONFIG), run.ledger()
     if stored is None:
-        if run.results():
-            raise RunFolderError(f"{out.name} holds results that no sweep of this version wrote; choose another folder")
+        if ledger.rows:
+            raise RunFolderError(f"{out} holds results that no sweep of this version wrote; choose another folder")
         run.write_whole_file(CONFIG, config.record())
-        return run, set()
+        return run, ledger
     reason = same_config(stored, config)
     if reason is not None:
-        raise RunFolderError(f"{out.name} holds a sweep {reason}; choose another folder")
-    return run, {(row["weights"], row.get("asked", row["strategy"])) for row in run.results()}
+        raise RunFolderError(f"{out} holds a sweep {reason}; choose another folder")
+    now = {model.path.stem: model for model in models}
+    for row, line in zip(ledger.rows, ledger.lines, strict=True):
+        model = now.get(row["weights"])
+        if model is not None and model.sha256 != row["weights_sha256"]:
+            raise RunFolderError(
+                f"{model.path.name} has the digest {model.sha256[:DIGITS_SHOWN]}, but {run.LEDGER} line {line} is about"
+                f" {row['weights_sha256'][:DIGITS_SHOWN]} under that name: put the old file back, or choose another"
+                " folder"
+            )
+        if model is not None and other_question(row, model.task.name, model.task.record()):
+            raise RunFolderError(
+                f"{model.path.name} is now about another task ({model.task.name}) than {run.LEDGER} line {line}; choose"
+                " another folder"
+            )
+    rows_of(config, ledger, run.LEDGER)
+    run.repair()
+    return run, ledger
+
+
+def rows_of(config: SweepConfig, ledger: Ledger, name: str = RunFolder.LEDGER) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rows that a configuration asks for, by model and strategy.
+
+    Raises:
+        RunFolderError: two rows say different things about one proof, or a row lacks what a sweep writes.
+    """
+    asked = set(strategy_names(config))
+    stems = {path.stem for path in checkpoint_paths(config, Path("sweep.toml"))}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    lines: dict[tuple[str, str], int] = {}
+    for row, line in zip(ledger.rows, ledger.lines, strict=True):
+        key = row["weights"], str(row.get("asked") or row["strategy"])
+        if key[0] not in stems or key[1] not in asked:
+            continue
+        if key in found:
+            raise RunFolderError(f"{name} lines {lines[key]} and {line} contradict each other ({key[1]} on {key[0]})")
+        published = PUBLISHED_KEYS + ("correct_as_published",) * config.as_published if key[1] in PUBLISHED else ()
+        missing = [one for one in OWN_KEYS + published if row.get(one) is None]
+        if missing:
+            raise RunFolderError(f"{name} line {line} lacks {', '.join(missing)}, which a sweep writes")
+        found[key], lines[key] = row, line
+    return found
 
 
 def sweep(
@@ -214,26 +310,80 @@ def sweep(
 
     Raises:
         ConfigError: the configuration cannot be run.
-        RunFolderError: the folder belongs to something else.
-        EngineError: the engine cannot be used.
+        RunFolderError: the folder belongs to something else, or is malformed.
+        FolderInUseError: another process writes in the folder.
+        EngineError: the engine cannot be used, or a unit fails for good; all others are finished then.
+        KeyboardInterrupt: interrupted; what had arrived is in the ledger.
     """
     out = Path(out)
     config, models = plan(Path(config_file))
-    run, done = open_run(config, out)
-    total = sum(len(names) for _, names in models)
-    units = []
-    for path, names in models:
-        left = tuple(name for name in names if (path.stem, name) not in done)
-        if left:
-            units.append(SweepUnit(path, left, config, out))
-    finished = total - sum(len(unit.strategies) for unit in units)
-    progress(finished, total)
-    for _, (rows, record) in run_units(prove_unit, units, engine=engine, workers=workers, scheduler=scheduler):
-        for row in rows:
-            run.append(row)
-        run.write_whole_file(f"{MODELS}/{record['weights']}.json", record)
-        finished += len(rows)
+    with one_writer(out, "pessimal sweep", wait=False):
+        run, ledger = open_run(config, models, out)
+        names = strategy_names(config)
+        found = rows_of(config, ledger)
+        finished, total = len(found), len(models) * len(names)
         progress(finished, total)
-    run.write_provenance()
-    build_index(run)
+        units = []
+        for model in models:
+            left = tuple(name for name in names if (model.path.stem, name) not in found)
+            if left:
+                units.append(SweepUnit(model.path, model.sha256, left, config, out, model.path.stem in ledger.models))
+        engines: dict[str, Any] = {"engine": engine, "workers": workers, "scheduler": scheduler}
+        with closing(run_units(prove_unit, units, rest=_rest, **engines)) as results:
+            for _, row in results:
+                run.append(row)
+                finished += 1
+                progress(finished, total)
+        _write_models(run, config, models, engines)
+        run.write_provenance()
+        build_index(run)
     return run
+
+
+def _rest(unit: SweepUnit, row: dict[str, Any]) -> SweepUnit:
+    """What is left of a unit once a row has arrived."""
+    done = row.get("asked", row["strategy"])
+    return replace(unit, strategies=tuple(name for name in unit.strategies if name != done), recorded=True)
+
+
+def _write_models(run: RunFolder, config: SweepConfig, models: Sequence[Planned], engines: dict[str, Any]) -> None:
+    """The files in `models/`, from the ledger; of models whose rows are older than records, from the weights."""
+    recorded = run.ledger().models
+    lost = []
+    for model in models:
+        stem = model.path.stem
+        name = f"{MODELS}/{stem}.json"
+        stored = _stored(run, name)
+        record = recorded.get(stem)
+        if record is not None and _is_complete(record, model, config):
+            if stored != record:
+                run.write_whole_file(name, record)
+        elif stored is None or not _is_complete(stored, model, config):
+            lost.append(SweepUnit(model.path, model.sha256, (), config, run.path))
+    if lost:
+        notice(f"{len(lost)} files in {MODELS}/ are missing or incomplete, first that of {lost[0]}; made again")
+    with closing(run_units(record_unit, lost, **engines)) as results:
+        for unit, record in results:
+            run.write_whole_file(f"{MODELS}/{unit.path.stem}.json", record)
+
+
+def _stored(run: RunFolder, name: str) -> dict[str, Any] | None:
+    """A file in `models/`; None where there is none or it cannot be read, as it is only a copy."""
+    try:
+        return run.whole_file(name)
+    except RunFolderError:
+        return None
+
+
+def _is_complete(record: dict[str, Any], model: Planned, config: SweepConfig) -> bool:
+    """Whether a file in `models/` of an earlier version says everything about this model."""
+    values = record.get("eqke_singular_values")
+    asked = bool(PUBLISHED.keys() & set(strategy_names(config)))
+    return (
+        record.get("weights") == model.path.stem
+        and record.get("weights_sha256") == model.sha256
+        and isinstance(record.get("metadata"), dict)
+        and isinstance(values, list)
+        and all(isinstance(one, float) for one in values)
+        and bool(values) == asked
+    )

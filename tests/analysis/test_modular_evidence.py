@@ -19,9 +19,9 @@ from pessimal.analysis.modular.quadrature import (
     sup_error,
 )
 from pessimal.analysis.modular.symmetry import circularity, gradient_symmetricity
-from pessimal.api import circuits_of
 from pessimal.circuits.fourier import ModularError
 from pessimal.circuits.modular import neurons_of
+from pessimal.run_folders import circuits_of
 from waves import wave_modular
 
 P = 11

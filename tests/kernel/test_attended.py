@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pessimal as ps
 from bounds import bound
 from distributions import KINDS, chance, some_distribution
 from modular import ALL_BIASES, ATTENDED, ATTENDED_SIZES, ModularSizes, attended_adder, modular_weights, random_modular
@@ -266,5 +267,5 @@ def test_what_a_file_says_of_the_task_can_be_overruled(tmp_path):
     assert (said["total"], said["distribution"], said["sampled_accuracy"]) == ("25", "product", 1.0)
     assert sampled_accuracy(modular_weights(attended_adder(5, 3.0), ATTENDED), task, 100) < 1
     assert within(weights, task, 10**6).claim.correct == 25
-    rows = api.frontier(weights, task, tmp_path, "adder", [2**20])
+    rows = ps.frontier(weights, task, tmp_path, "adder", [2**20])
     assert [row["correct"] for row in rows] == ["25"]

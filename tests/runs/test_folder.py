@@ -2,19 +2,26 @@
 
 import getpass
 import json
+import os
 import platform
+import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from ledgers import TESTS_ENVIRONMENT, row
+from pessimal.report import ReportError, render
 from pessimal.runs import RunFolder, RunFolderError, write_atomic
+from pessimal.runs.index import build_index
 
 ROWS = [
-    {"strategy": "cubic", "correct": str(64**20), "seconds": 0.5},
-    {"strategy": "\u03c1-sets", "reason": None},
+    row("m", strategy="cubic", correct=str(64**20 - 1), total=str(64**20), seconds=0.5),
+    row("m", strategy="\u03c1-sets", verdict="REJECTED", reason="bad-hint", correct=None, accuracy_lower_bound=None),
 ]
+OTHER = row("m", strategy="exact")
 
 
 @pytest.fixture
@@ -27,8 +34,8 @@ def ledger(run: RunFolder) -> Path:
 
 
 def test_rows_come_back_in_order(run):
-    for row in ROWS:
-        run.append(row)
+    for one in ROWS:
+        run.append(one)
     assert run.results() == ROWS
 
 
@@ -41,13 +48,13 @@ def test_missing_folder_has_no_rows(run):
 @pytest.mark.parametrize("cut", range(1, 20))
 def test_torn_last_line_is_skipped_and_repaired(run, cut):
     """Whatever part of the last line was lost, readers keep the rest and the next append lands on its own line."""
-    for row in ROWS:
-        run.append(row)
+    for one in ROWS:
+        run.append(one)
     ledger(run).write_bytes(ledger(run).read_bytes()[:-cut])
     kept = ROWS if cut == 1 else ROWS[:1]
     assert run.results() == kept
-    run.append({"strategy": "exact"})
-    assert run.results() == [*kept, {"strategy": "exact"}]
+    run.append(OTHER)
+    assert run.results() == [*kept, OTHER]
     assert ledger(run).read_bytes().endswith(b"}\n")
 
 
@@ -59,40 +66,157 @@ def test_torn_only_line_longer_than_one_read(run):
     assert run.results() == ROWS[:1]
 
 
-@pytest.mark.parametrize("line", [b"{broken", b"[1]", b'{"a": NaN}', b"[" * 100_000, b"\xff"])
-def test_broken_line_in_the_middle_is_an_error_naming_it(run, line):
+def changed(**values) -> bytes:
+    return json.dumps(OTHER | values).encode()
+
+
+def without(key: str) -> bytes:
+    return json.dumps({name: value for name, value in OTHER.items() if name != key}).encode()
+
+
+BROKEN = {
+    "no JSON": b"{broken",
+    "text": b"see notes",
+    "an empty object": b"{}",
+    "an empty list": b"[]",
+    "a list": b"[1]",
+    "NaN": b'{"a": NaN}',
+    "an infinity in digits": changed().replace(b"0.25", b"1e999"),
+    "nesting": b"[" * 100_000,
+    "nesting in a row": changed(options=0).replace(b'"options": 0', b'"options": ' + b"[" * 100_000),
+    "a byte that is not UTF-8": b"\xff",
+    "UTF-16": json.dumps(OTHER).encode("utf-16"),
+    "a byte order mark": b"\xef\xbb\xbf" + changed(),
+    "zeros": b"\0" * 100,
+    "half a surrogate pair": changed(task=0).replace(b'"task": 0', b'"task": "\\ud800"'),
+    "a number for a name": changed(weights=3),
+    "a name that leads elsewhere": changed(weights="../m"),
+    "no name": without("weights"),
+    "no strategy": without("strategy"),
+    "no digest": without("weights_sha256"),
+    "a short digest": changed(weights_sha256="ab"),
+    "another verdict": changed(verdict="verified?"),
+    "verified without a count": changed(correct=None),
+    "verified without a length": changed(flops=None),
+    "more than all": changed(correct="17", total="16"),
+    "of nothing": changed(correct="0", total="0"),
+    "a bound above its count": changed(correct="1", total="4", accuracy_lower_bound=0.5),
+    "a huge integer": changed(flops=0).replace(b'"flops": 0', b'"flops": ' + b"9" * 5000),
+    "a large integer under an unknown key": changed(own=10**500),
+    "a long count": changed(correct="9" * 4001),
+    "a negative length": changed(flops=-1),
+    "a flag for a length": changed(flops=True),
+    "a number for a reason": changed(reason=3),
+    "text for seconds": changed(seconds="fast"),
+    "a list for options": changed(options=[]),
+    "text for assumptions": changed(assumptions="none"),
+    "a key for SQL": changed(**{'a" int, "b': 1}),
+    "a text for the record of its model": changed(model_record="m"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_line_that_is_no_row_is_an_error_naming_it_for_every_reader(run, kind):
     run.append(ROWS[0])
     with ledger(run).open("ab") as file:
-        file.write(line + b"\n")
+        file.write(BROKEN[kind] + b"\n")
     run.append(ROWS[1])
+    for read in (run.results, lambda: build_index(run), lambda: render(run.path, run.path / "page.html")):
+        with pytest.raises(ValueError, match=r"^results\.jsonl line 2\b[^\n]{5,200}$") as caught:
+            read()
+        assert isinstance(caught.value, RunFolderError | ReportError)
+
+
+@pytest.mark.parametrize("tail", [b"see notes", b"[]", b"\0\0\0", b"\xff", b"{}"])
+def test_a_last_line_that_is_no_beginning_of_a_row_is_never_cut_off(run, tail):
+    run.append(ROWS[0])
+    with ledger(run).open("ab") as file:
+        file.write(tail)
     with pytest.raises(RunFolderError, match="line 2"):
         run.results()
+    run.append(ROWS[1])
+    assert tail in ledger(run).read_bytes()
+
+
+def test_a_line_of_hundred_megabytes_is_an_error_and_is_not_read_whole(run):
+    run.append(ROWS[0])
+    with ledger(run).open("ab") as file:
+        file.write(b'{"')
+        file.truncate(100_000_000)
+    tracemalloc.start()
+    with pytest.raises(RunFolderError, match="line 2 is longer than"):
+        run.results()
+    with pytest.raises(RunFolderError, match="longer than"):
+        run.append(ROWS[1])
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
+    assert ledger(run).stat().st_size == 100_000_000
+
+
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), os.mkfifo])
+def test_a_ledger_that_is_no_file_is_an_error(run, make):
+    run.path.mkdir()
+    make(ledger(run))
+    for use in (run.results, lambda: run.append(OTHER)):
+        with pytest.raises(RunFolderError, match=r"results\.jsonl is not a file"):
+            use()
+
+
+def test_what_is_no_row_is_not_appended(run):
+    for kind in ({}, {"weights": "m"}, OTHER | {"flops": 1.5}):
+        with pytest.raises(ValueError, match=r"lacks|flops"):
+            run.append(kind)
+    assert not run.path.exists()
+
+
+def test_rows_that_repeat_a_proof_are_counted_once_and_told(run, caplog):
+    for one in (ROWS[0], ROWS[1], ROWS[0] | {"seconds": 9.0}, OTHER):
+        run.append(one)
+    assert run.results() == [*ROWS, OTHER]
+    assert run.results() == [*ROWS, OTHER]
+    assert run.ledger().lines == (1, 2, 4)
+    assert [record.getMessage() for record in caplog.records if "repeats 1 results" in record.getMessage()] != []
+    assert len(caplog.records) == 1
+    with sqlite3.connect(build_index(run)) as database:
+        assert database.execute("SELECT count(*) FROM results").fetchone() == (3,)
+
+
+def test_the_index_holds_integers_that_sqlite_cannot(run):
+    run.append(OTHER | {"flops": 10**30})
+    with sqlite3.connect(build_index(run)) as database:
+        assert database.execute("SELECT flops FROM results").fetchone() == (str(10**30),)
 
 
 def test_row_that_json_cannot_hold_is_refused_and_leaves_no_trace(run):
     run.append(ROWS[0])
     with pytest.raises(ValueError, match="JSON"):
-        run.append({"seconds": float("nan")})
+        run.append(OTHER | {"seconds": float("nan")})
     assert run.results() == ROWS[:1]
 
 
 APPEND_MANY = """
 import sys
 from pathlib import Path
+from ledgers import row
 from pessimal.runs import RunFolder
 
 for number in range(50):
-    RunFolder(Path(sys.argv[1])).append({"writer": sys.argv[2], "number": number, "padding": "x" * 10_000})
+    one = row("m", certificate=f"{sys.argv[2]} {number}", padding="x" * 10_000)
+    RunFolder(Path(sys.argv[1])).append(one)
 """
 
 
 def test_two_appenders_lose_nothing(run):
-    writers = [subprocess.Popen([sys.executable, "-c", APPEND_MANY, str(run.path), name]) for name in "ab"]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", APPEND_MANY, str(run.path), name], env=TESTS_ENVIRONMENT)
+        for name in "ab"
+    ]
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
     rows = run.results()
     assert len(rows) == 100
     for writer in "ab":
-        assert [row["number"] for row in rows if row["writer"] == writer] == list(range(50))
+        mine = [one["certificate"] for one in rows if one["certificate"].startswith(writer)]
+        assert mine == [f"{writer} {number}" for number in range(50)]
 
 
 def test_circuits_come_back_by_stem(run):

@@ -2,14 +2,19 @@
 
 import json
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pessimal as ps
-from pessimal.runs import RunFolderError
+from ledgers import TESTS_ENVIRONMENT
+from pessimal.runs import RunFolder, RunFolderError
 from pessimal.runs.config import ConfigError
 from pessimal.runs.executors import EngineError, run_units
 from pessimal.sweeps import sweep
@@ -29,6 +34,7 @@ seeds = "0:3"
 strategies = {json.dumps(STRATEGIES)}
 as_published = true
 """
+SHIPPED = Path(__file__).parents[2] / "weights"
 TIMES = ("seconds", "prove_seconds")
 
 
@@ -75,38 +81,15 @@ def test_a_finished_sweep_runs_nothing(config, tmp_path):
     assert (run.path / "results.jsonl").read_bytes() == before
 
 
-def die_once(folder: str) -> int:
-    """Kills its worker the first time."""
-    marker = Path(folder) / "died"
-    if not marker.exists():
-        marker.touch()
-        os._exit(9)
-    return len(folder)
-
-
-def die(folder: str) -> int:
-    """Kills its worker every time."""
-    os._exit(9)
-
-
-def test_a_killed_worker_loses_nothing(tmp_path):
-    assert list(run_units(die_once, [str(tmp_path)], workers=1)) == [(str(tmp_path), len(str(tmp_path)))]
-
-
-def test_a_unit_that_always_kills_its_worker_is_named(tmp_path):
-    with pytest.raises(EngineError, match="died 3 times"):
-        list(run_units(die, [str(tmp_path)], workers=1))
-
-
 @pytest.mark.parametrize("engine", ["slurm", ""])
 def test_unknown_engines_are_refused(engine):
     with pytest.raises(EngineError, match="local, dask"):
-        list(run_units(die, ["x"], engine=engine))
+        list(run_units(iter, ["x"], engine=engine))
 
 
 def test_a_scheduler_without_dask_is_refused():
     with pytest.raises(EngineError):
-        list(run_units(die, ["x"], scheduler="tcp://127.0.0.1:1"))
+        list(run_units(iter, ["x"], scheduler="tcp://127.0.0.1:1"))
 
 
 def test_the_index_answers_queries(config, tmp_path):
@@ -187,3 +170,40 @@ def test_a_sweep_proves_the_task_that_files_state_or_the_configuration_names(tmp
 
 def test_the_python_interface_has_the_same_name():
     assert ps.sweep is sweep
+
+
+@pytest.mark.slow
+def test_control_c_during_a_sweep_is_answered_at_once_and_keeps_what_had_arrived(tmp_path):
+    """Of two shipped models, the first rows take a second each and the others tens of seconds."""
+    config = tmp_path / "sweep.toml"
+    config.write_text(
+        f'k = 4\nd_vocab = 64\ncheckpoints = "{SHIPPED}"\nstem = "max4_v64"\nseeds = "50,104"\n'
+        'strategies = ["cubic", "band"]\n'
+    )
+    words = ["sweep", str(config), "--out", str(tmp_path / "out"), "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pessimal", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=TESTS_ENVIRONMENT,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )
+    ledger = tmp_path / "out" / "results.jsonl"
+    while process.poll() is None and (not ledger.exists() or ledger.read_bytes().count(b"\n") < 2):
+        time.sleep(0.1)
+    begun = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 5
+    assert process.returncode == 130
+    lines = [line for line in err.splitlines() if not line.startswith("proving:")]
+    assert lines[0] == "pessimal: stopping; finished proofs are kept; press Ctrl-C again to leave now"
+    assert lines[1].startswith("pessimal: interrupted")
+    assert len(lines) == 2
+    assert out == ""
+    run = RunFolder(tmp_path / "out")
+    assert sorted(row["strategy"] for row in run.results())[:2] == ["cubic", "cubic"]
+    assert len(run.ledger().models) == 2
+    assert not (run.path / "run.lock").exists()

@@ -9,10 +9,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from pessimal import api
+from pessimal.cli.files import inputs_of
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, print_json
-from pessimal.report.results import Number
+from pessimal.report.results import Number, short
+from pessimal.run_folders import analyse
+from pessimal.runs.inputs import stem_of
+from pessimal.runs.outputs import require_folder
 
 MIN_WIDTH = 140
 NEURONS = {
@@ -74,7 +77,8 @@ class Analyse:
 
     def run(self) -> int:
         """Write them."""
-        path = api.analyse(read_model(self.weights, self.model), self.out, self.weights.stem)
+        require_folder("--out", self.out, inputs_of(self))
+        path = analyse(read_model(self.weights, self.model), self.out, stem_of(self.weights))
         record = json.loads(path.read_bytes())
         numbers = {name: value for name, value in record.items() if name != "drawn"}
         modular = "key_frequencies" in record
@@ -101,7 +105,7 @@ def _print(record: dict[str, Any]) -> None:
     for numbers, words in groups:
         for name, meaning in words.items():
             if name in numbers:
-                table.add_row(_text(numbers[name]), meaning)
+                table.add_row(_text(numbers[name], name), meaning)
     console.print(table)
     console.print("\nBy key frequency; errors and bounds over the signal 2/3, so that 1 is vacuous:")
     rows = [row for row in record["frequencies"] if row["q_clock"] is not None]
@@ -111,13 +115,13 @@ def _print(record: dict[str, Any]) -> None:
         table.add_column(heading, justify="right")
     for row in rows:
         values = {**row, **(row["quadrature"] or {})}
-        table.add_row(*(_text(values.get(name)) for name in columns))
+        table.add_row(*(_text(values.get(name), name) for name in columns))
     console.print(table)
     left_out = len(record["frequencies"]) - len(rows)
     if left_out:
         console.print(f"and {left_out} key frequencies with less output energy, in the file")
 
 
-def _text(value: Number | None) -> str:
-    """A number as in the record, or a dash."""
-    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"
+def _text(value: Number | None, name: str) -> str:
+    """A number as in the record, or a dash; upper bounds are rounded up."""
+    return short(value, name) if value is not None else "-"

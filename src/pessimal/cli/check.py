@@ -8,11 +8,13 @@ from typing import Literal
 import tyro
 
 from pessimal import api
-from pessimal.cli.model_flags import ModelFlags, read_model
-from pessimal.cli.terminal import REJECTED, RESOURCES, USAGE, VERIFIED, Watch, print_json, say, say_claim
+from pessimal.cli.files import require_outputs
+from pessimal.cli.model_flags import ModelFlags, read_distribution, read_model, read_task
+from pessimal.cli.terminal import UnreadableError, Watch, exit_code, print_json, say, say_claim, show
 from pessimal.kernel.certificate import MAX_DIGITS
 from pessimal.kernel.check import Asked, Limits
-from pessimal.kernel.rejection import Reason
+from pessimal.runs.inputs import shown
+from pessimal.runs.outputs import STRATA, Output
 from pessimal.spec import Weights
 
 
@@ -39,13 +41,18 @@ class Check:
     at_least: str | None = None
     """what it has to claim at least, as N/TOTAL: sequences, or their weight, that are right"""
     strata: Path | None = None
-    """write the bound of every last token and right output to this CSV (or .json) file"""
+    """write the bound of every last token and right output to this CSV (or .json) file; `-` is stdout, and the verdict
+    line then goes to stderr"""
+    force: bool = False
+    """write --strata over a file that holds something else"""
     json: bool = False
     """print one JSON object as the last line of stdout"""
     model: ModelFlags = field(default_factory=ModelFlags)
 
     def run(self) -> int:
         """Check; the exit code is the verdict."""
+        strata = None if self.strata is None else Output("--strata", self.strata, STRATA)
+        aside = require_outputs(self, [] if strata is None else [strata])
         weights = read_model(self.weights, self.model)
         asked = self._asked(weights)
         started = time.monotonic()
@@ -60,27 +67,24 @@ class Check:
                     progress=watch,
                 )
         except OSError as error:
-            say(f"pessimal: {self.certificate.name}: {error.strerror or 'cannot be read'}")
-            return USAGE
+            raise UnreadableError(f"{shown(self.certificate)}: {error.strerror or 'cannot be read'}") from None
         seconds = time.monotonic() - started
         if verdict.verified:
             say_claim(verdict)
-            if self.strata is not None:
-                api.write_strata(verdict, self.strata)
+            if strata is not None:
+                strata.write(api.strata_bytes(verdict, as_json=strata.path.suffix == ".json"))
         else:
             say(f"pessimal: {verdict.detail}")
-        print(verdict.line())
+        show(verdict.line(), aside=aside)
         if self.json:
             print_json(api.result_row(weights, verdict, seconds=seconds))
-        if verdict.verified:
-            return VERIFIED
-        return RESOURCES if verdict.reason is Reason.RESOURCES else REJECTED
+        return exit_code(verdict)
 
     def _asked(self, weights: Weights) -> Asked:
         """The question that the flags state."""
         return Asked(
-            task=None if self.task is None else api.task_of(weights, self.task)[0],
-            distribution=None if self.distribution is None else api.load_distribution(self.distribution),
+            task=None if self.task is None else read_task(weights, self.task)[0],
+            distribution=None if self.distribution is None else read_distribution(self.distribution),
             semantics=self.semantics,
             at_least=None if self.at_least is None else read_at_least(self.at_least),
         )

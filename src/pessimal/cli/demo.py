@@ -12,7 +12,10 @@ from rich.table import Table
 from pessimal import api
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
 from pessimal.kernel.rules.interface import kind_of_attention
-from pessimal.runs import RunFolder
+from pessimal.report.numbers import nearest
+from pessimal.run_folders import recheck, record
+from pessimal.runs import RunFolder, one_writer
+from pessimal.runs.outputs import require_folder
 from pessimal.spec import Weights, WeightsError
 from pessimal.spec.claim import decimal_down
 from pessimal.strategies import STRATEGIES, covering
@@ -39,25 +42,38 @@ class Demo:
         from pessimal.report import render
 
         folder = self.weights or _shipped()
+        require_folder("--out", self.out)
         run = RunFolder(self.out)
         started = time.monotonic()
-        done = {row.get("certificate") for row in run.results()}
-        for stem in MODELS:
-            weights = api.load_weights(folder / f"{stem}.safetensors")
-            for name in covering(kind_of_attention(weights.architecture)):
-                certificate = f"{stem}.{name}.cert"
-                if weights.architecture.shape.k <= LONGEST_K.get(name, 20) and certificate not in done:
-                    _prove_and_check(run, stem, weights, name)
+        with one_writer(self.out, "pessimal demo", wait=True):
+            fresh = _prove_missing(run, folder)
         rows = run.results()
         console = Console()
         console.width = max(console.width, MIN_WIDTH)
         console.print(_table(rows))
         page = self.out / "report.html"
-        render(self.out, page)
-        print(f"{len(rows)} proofs checked in {time.monotonic() - started:.0f} s; report: {page}")
+        again = recheck(self.out, [folder / f"{stem}.safetensors" for stem in MODELS], fresh=fresh)
+        for sentence in again.differing:
+            say(f"pessimal: {sentence}; the page shows what was checked")
+        render(self.out, page, again.rows)
+        print(f"{len(rows)} proofs checked in {nearest(time.monotonic() - started, '.0f')} s; report: {page}")
         if self.json:
             print_json({"report": str(page), "results": rows})
         return VERIFIED
+
+
+def _prove_missing(run: RunFolder, folder: Path) -> set[str]:
+    """Prove and check what the ledger does not list; the certificates of it."""
+    done = {row.get("certificate") for row in run.results()}
+    made = set()
+    for stem in MODELS:
+        weights = api.load_weights(folder / f"{stem}.safetensors")
+        for name in covering(kind_of_attention(weights.architecture)):
+            certificate = f"{stem}.{name}.cert"
+            if weights.architecture.shape.k <= LONGEST_K.get(name, 20) and certificate not in done:
+                _prove_and_check(run, stem, weights, name)
+                made.add(certificate)
+    return made
 
 
 def _prove_and_check(run: RunFolder, stem: str, weights: Weights, name: str) -> None:
@@ -69,7 +85,7 @@ def _prove_and_check(run: RunFolder, stem: str, weights: Weights, name: str) -> 
     with Watch(f"{stem} {name}: checking") as watch:
         verdict = api.check(path, weights, progress=watch)
     say(verdict.line())
-    api.record(run, stem, weights, path.name, verdict, time.monotonic() - begun)
+    record(run, stem, weights, path.name, verdict, time.monotonic() - begun)
 
 
 def _shipped() -> Path:
@@ -88,5 +104,6 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         if row["correct"] is not None:
             bound = decimal_down(Fraction(int(row["correct"]), int(row["total"])))
         flops = "" if row["flops"] is None else f"{row['flops']:,}"
-        table.add_row(row["weights"], row["strategy"], bound, flops, f"{row['seconds']:.2f}")
+        seconds = "" if row["seconds"] is None else nearest(row["seconds"], ".2f")
+        table.add_row(row["weights"], row["strategy"], bound, flops, seconds)
     return table

@@ -8,9 +8,12 @@ from typing import Literal
 import tyro
 
 from pessimal import api
+from pessimal.cli.files import require_outputs
 from pessimal.cli.model_flags import ModelFlags, read_model
-from pessimal.cli.terminal import REJECTED, VERIFIED, say
+from pessimal.cli.terminal import VERIFIED, UnreadableError, exit_code, say
 from pessimal.formal import coq_instance
+from pessimal.runs.inputs import shown, stem_of
+from pessimal.runs.outputs import COQ, Output, require_folder
 
 
 @dataclass(frozen=True)
@@ -25,21 +28,26 @@ class Formal:
     """safetensors file of the model it is about"""
     out: Path
     """folder of the Coq file"""
+    force: bool = False
+    """write over a file that holds something else"""
     model: ModelFlags = field(default_factory=ModelFlags)
 
     def run(self) -> int:
         """Check the certificate first: Coq would refuse a false claim, but only after minutes."""
+        name = re.sub(r"\W", "_", stem_of(self.certificate).removesuffix(".cert"), flags=re.ASCII)
+        require_folder("--out", self.out)
+        coq = Output("--out", self.out / f"Bound_{name}.v", COQ)
+        require_outputs(self, [coq])
         weights = read_model(self.weights, self.model)
-        verdict = api.check(self.certificate, weights)
+        try:
+            verdict = api.check(self.certificate, weights)
+        except OSError as error:
+            raise UnreadableError(f"{shown(self.certificate)}: {error.strerror or 'cannot be read'}") from None
         if not verdict.verified or verdict.certificate is None:
             say(f"pessimal: {verdict.detail}")
             print(verdict.line())
-            return REJECTED
-        name = re.sub(r"\W", "_", self.certificate.name.removesuffix(".cert"), flags=re.ASCII)
-        text = coq_instance(weights, verdict.certificate, f"bound_{name}")
-        self.out.mkdir(parents=True, exist_ok=True)
-        path = self.out / f"Bound_{name}.v"
-        path.write_text(text, encoding="ascii")
-        print(path)
-        say(f"pessimal: compile it after `make formal`:  coqc -Q formal/theories Pessimal {path}")
+            return exit_code(verdict)
+        coq.write(coq_instance(weights, verdict.certificate, f"bound_{name}").encode("ascii"))
+        print(coq.path)
+        say(f"pessimal: compile it after `make formal`:  coqc -Q formal/theories Pessimal {coq.path}")
         return VERIFIED

@@ -1,6 +1,7 @@
 """`pessimal frontier`: the best bound at each length."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import tyro
@@ -8,8 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pessimal import api
-from pessimal.cli.model_flags import ModelFlags, read_model
+from pessimal.cli.files import inputs_of, require_one_stdin
+from pessimal.cli.model_flags import ModelFlags, read_model, read_task
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.run_folders import frontier
+from pessimal.runs.inputs import stem_of
+from pessimal.runs.outputs import require_folder
+from pessimal.spec.claim import decimal_down
 from pessimal.strategies.words import read_budget
 
 
@@ -32,17 +38,19 @@ class Frontier:
     def run(self) -> int:
         """Prove what is missing, print the proofs that no shorter one matches."""
         budgets = tuple(read_budget(word) for word in self.budgets) or api.BUDGETS
+        require_one_stdin(self)
+        require_folder("--out", self.out, inputs_of(self))
         weights = read_model(self.weights, self.model)
-        task, assumed = api.task_of(weights, self.task)
+        task, assumed = read_task(weights, self.task)
         for line in assumed:
             say(f"pessimal: assumed {line}")
         with Watch("proving") as watch:
-            rows = api.frontier(weights, task, self.out, self.weights.stem, budgets, progress=watch)
+            rows = frontier(weights, task, self.out, stem_of(self.weights), budgets, progress=watch)
         table = Table(box=None, pad_edge=False)
         for heading in ("flops", "accuracy >=", "strategy", "bytes", "certificate"):
             table.add_column(heading, no_wrap=True)
         for row in rows:
-            bound = f"{row['accuracy_lower_bound']:.6f}"
+            bound = decimal_down(Fraction(int(row["correct"]), int(row["total"])))
             size = str(row["certificate_bytes"])
             table.add_row(str(row["flops"]), bound, row["strategy"], size, row["certificate"])
         Console().print(table)

@@ -1,13 +1,16 @@
 """`pessimal info`: what a weights file holds."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
 
 from pessimal import api
+from pessimal.cli.files import require_one_stdin
 from pessimal.cli.model_flags import ModelFlags, read_model
-from pessimal.cli.terminal import VERIFIED, print_json
+from pessimal.cli.terminal import VERIFIED, print_json, unreadable
+from pessimal.report.numbers import nearest
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,10 @@ class Info:
 
     def run(self) -> int:
         """Print it."""
-        record = api.info(read_model(self.weights, self.model), task=self.task, samples=max(self.samples, 1))
+        require_one_stdin(self)
+        weights = read_model(self.weights, self.model)
+        with unreadable() if self.task is not None and api.is_file_name(self.task) else nullcontext():
+            record = api.info(weights, task=self.task, samples=max(self.samples, 1))
         print(f"weights     sha256:{record['weights_sha256']}")
         for key, value in record["architecture"].items():
             print(f"{key:<11} {', '.join(value) or 'none' if isinstance(value, list) else value}")
@@ -35,7 +41,7 @@ class Info:
             print(f"  {name:<11} {dtype:<8} {' x '.join(map(str, shape))}")
         print(f"task        {record['task']}, {record['total']} sequences")
         print(
-            f"accuracy    about {record['sampled_accuracy']:.4f} on {record['samples']} random sequences"
+            f"accuracy    about {nearest(record['sampled_accuracy'], '.4f')} on {record['samples']} random sequences"
             " (an estimate, not a proof)"
         )
         if self.json:

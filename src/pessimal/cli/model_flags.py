@@ -3,14 +3,15 @@
 Contents:
     ModelFlags — architecture values that a file may leave open.
     read_model — a model from a file, with what was assumed said on stderr.
+    read_task, read_distribution — likewise; a file that cannot be read is `UnreadableError`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from pessimal.api import load_weights
-from pessimal.cli.terminal import say
-from pessimal.spec import Overrides, Weights
+from pessimal import api
+from pessimal.cli.terminal import say, unreadable
+from pessimal.spec import AbstractDistribution, AbstractTask, Overrides, Weights
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,21 @@ class ModelFlags:
 
 def read_model(path: Path, flags: ModelFlags) -> Weights:
     """Read a model and say on stderr what its file does not state."""
-    weights = load_weights(path, Overrides(k=flags.k, attn_scale=flags.attn_scale, ln_eps=flags.ln_eps))
+    weights = api.load_weights(path, Overrides(k=flags.k, attn_scale=flags.attn_scale, ln_eps=flags.ln_eps))
     if weights.architecture.assumed:
         say(f"pessimal: assumed {'; '.join(map(str, weights.architecture.assumed))}")
     return weights
+
+
+def read_task(weights: Weights, name: str | None) -> tuple[AbstractTask, list[str]]:
+    """`api.task_of`."""
+    if name is None or not api.is_file_name(name):
+        return api.task_of(weights, name)
+    with unreadable():
+        return api.task_of(weights, name)
+
+
+def read_distribution(path: Path) -> AbstractDistribution:
+    """`api.load_distribution`."""
+    with unreadable():
+        return api.load_distribution(path)

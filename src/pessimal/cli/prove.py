@@ -8,14 +8,17 @@ from typing import Any, Literal
 import tyro
 
 from pessimal import api
-from pessimal.cli.model_flags import ModelFlags, read_model
-from pessimal.cli.terminal import RESOURCES, USAGE, VERIFIED, Watch, print_json, say, say_claim
-from pessimal.kernel.check import Limits
+from pessimal.cli.files import require_outputs
+from pessimal.cli.model_flags import ModelFlags, read_distribution, read_model, read_task
+from pessimal.cli.terminal import RESOURCES, USAGE, Watch, exit_code, print_json, say, say_claim, show
+from pessimal.kernel.check import Limits, Verdict
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.runs.inputs import shown
+from pessimal.runs.outputs import CERTIFICATE, STRATA, Output
 from pessimal.spec import SEMANTICS
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.claim import ACCURACY
-from pessimal.strategies import AbstractStrategy, StrategyError, default_strategy
+from pessimal.strategies import AbstractStrategy, Proof, StrategyError, default_strategy
 from pessimal.strategies.words import make_strategy, read_budget
 
 
@@ -26,7 +29,7 @@ class Prove:
     weights: tyro.conf.Positional[Path]
     """safetensors file of the model"""
     out: Path
-    """where to write the certificate"""
+    """where to write the certificate; `-` is stdout, and the verdict line then goes to stderr"""
     strategy: str | None = None
     """name of a strategy (see `pessimal strategies`); left out: the usual one for such a model (exponential-moment,
     key-frequency or brute-force), or with a budget the best of all"""
@@ -49,6 +52,8 @@ class Prove:
     """largest memory of the check, in bytes"""
     strata: Path | None = None
     """write the bound of every last token and right output to this CSV (or .json) file"""
+    force: bool = False
+    """write over files that hold something else"""
     json: bool = False
     """print one JSON object as the last line of stdout"""
     model: ModelFlags = field(default_factory=ModelFlags)
@@ -58,13 +63,14 @@ class Prove:
         if self.semantics not in SEMANTICS:
             raise StrategyError(f"semantics {self.semantics!r} is not one of {', '.join(SEMANTICS)}")
         budget = None if self.budget is None else read_budget(self.budget)
+        aside = require_outputs(self, self._outputs())
         weights = read_model(self.weights, self.model)
         strategy = self._strategy(weights.architecture, budget)
         label = "the best strategy" if strategy is None else strategy.name
-        task, assumed = api.task_of(weights, self.task)
+        task, assumed = read_task(weights, self.task)
         for line in assumed:
             say(f"pessimal: assumed {line}")
-        distribution = None if self.distribution is None else api.load_distribution(self.distribution)
+        distribution = None if self.distribution is None else read_distribution(self.distribution)
         limits = Limits(self.max_ops, self.max_bytes)
         started = time.monotonic()
         try:
@@ -85,7 +91,7 @@ class Prove:
                     f"the proof needs {proof.cost.flops} flops, over the budget of {budget}",
                 )
         except Rejected as refusal:
-            say(f"pessimal: {self.weights.name}: {label} refuses: {refusal.detail}")
+            say(f"pessimal: {shown(self.weights)}: {label} refuses: {refusal.detail}")
             if self.json:
                 seconds = time.monotonic() - started
                 row = api.refused_row(weights, refusal, strategy=label, seconds=seconds)
@@ -94,17 +100,32 @@ class Prove:
         seconds = time.monotonic() - started
         with Watch("checking it") as watch:
             verdict = api.check(proof, weights, limits=limits, progress=watch)
-        if not verdict.verified:
+        if verdict.verified:
+            self._write(proof, verdict)
+            say_claim(verdict)
+            show(verdict.line(), aside=aside)
+        else:
             say(f"pessimal: the new certificate does not check ({verdict.reason}): {verdict.detail}")
-            return 1
-        api.save_certificate(proof, self.out)
-        say_claim(verdict)
-        if self.strata is not None:
-            api.write_strata(verdict, self.strata)
-        print(verdict.line())
         if self.json:
             print_json(api.result_row(weights, verdict, seconds=seconds, assumptions=assumed))
-        return VERIFIED
+        return exit_code(verdict)
+
+    def _outputs(self) -> list[Output]:
+        """The files to write: the certificate and perhaps the table."""
+        certificate = Output("--out", self.out, CERTIFICATE)
+        if self.strata is None:
+            return [certificate]
+        if self.claim != ACCURACY:
+            raise StrategyError(f"there are no bounds by stratum of a claim of {self.claim}: leave --strata out")
+        return [certificate, Output("--strata", self.strata, STRATA)]
+
+    def _write(self, proof: Proof, verdict: Verdict) -> None:
+        """Write them; none if the table cannot be made."""
+        contents = [proof.data]
+        if self.strata is not None:
+            contents.append(api.strata_bytes(verdict, as_json=self.strata.suffix == ".json"))
+        for output, data in zip(self._outputs(), contents, strict=True):
+            output.write(data)
 
     def _strategy(self, architecture: Architecture, budget: int | None) -> AbstractStrategy | None:
         """The one to use, or None for the best of all within a budget; claims about the softmax have one."""

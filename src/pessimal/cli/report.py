@@ -5,20 +5,27 @@ from pathlib import Path
 
 import tyro
 
-from pessimal import api
-from pessimal.cli.terminal import VERIFIED, print_json, say
+from pessimal.cli.files import require_outputs
+from pessimal.cli.terminal import VERIFIED, print_json, say, show
+from pessimal.kernel.check import Verdict
+from pessimal.run_folders import RECHECK_OPS, collect, recheck
+from pessimal.runs.outputs import PAGE, Output, OutputError
 
 
 @dataclass(frozen=True)
 class Report:
-    """Draw a run folder as one offline HTML page, checking its certificates first if they are not in the ledger."""
+    """Draw a run folder as one offline HTML page, checking its certificates first, those in the ledger again."""
 
     folder: tyro.conf.Positional[Path]
     """run folder: results.jsonl, or certificates with their weights"""
     out: Path = Path("report.html")
-    """the page"""
+    """the page; `-` is stdout"""
+    force: bool = False
+    """write over a file that holds something else"""
     weights: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """weights file of certificates in the folder; may be repeated"""
+    recheck_ops: int = RECHECK_OPS
+    """predicted operations spent on checking again what the ledger lists; the rest is marked on the page"""
     json: bool = False
     """print one JSON object as the last line of stdout"""
 
@@ -26,9 +33,27 @@ class Report:
         """Check what is new, then draw."""
         from pessimal.report import render
 
-        api.collect(self.folder, self.weights, lambda name, verdict: say(f"{name}: {verdict.line()}"))
-        render(self.folder, self.out)
-        print(self.out)
+        page = Output("--out", self.out, PAGE)
+        aside = require_outputs(self, [page])
+        fresh: set[str] = set()
+
+        def tell(name: str, verdict: Verdict) -> None:
+            fresh.add(name)
+            say(f"{name}: {verdict.line()}")
+
+        collect(self.folder, self.weights, tell)
+        again = recheck(self.folder, self.weights, fresh=fresh, max_ops=self.recheck_ops)
+        for sentence in again.differing:
+            say(f"pessimal: {sentence}; the page shows what was checked")
+        try:
+            render(self.folder, self.out, again.rows)
+        except OSError as error:
+            if error.filename == str(self.out):
+                raise OutputError(f"{page}: {error.strerror}") from None
+            raise
+        show(str(self.out), aside=aside)
+        show(f"{len(again.rows)} proofs re-checked, {again.recorded} recorded, not re-checked", aside=aside)
         if self.json:
-            print_json({"report": str(self.out)})
+            counts = {"rechecked": len(again.rows), "recorded": again.recorded, "differing": len(again.differing)}
+            print_json({"report": str(self.out), **counts})
         return VERIFIED

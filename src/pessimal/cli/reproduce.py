@@ -8,6 +8,8 @@ from pathlib import Path
 import tyro
 
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
+from pessimal.report.numbers import nearest
+from pessimal.runs.outputs import require_folder
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Reproduce:
         stem = reproduction.smoke_sweep if self.smoke else reproduction.sweep
         config = self.config or find_config(stem, reproduction.configs)
         out = self.out or Path("reproduce-out") / self.name
+        require_folder("--out", out)
         started = time.monotonic()
         with Watch("proving") as watch:
             paths = reproduce(
@@ -58,7 +61,7 @@ class Reproduce:
         for path in paths:
             if path.suffix == ".md":
                 print(path.read_text(encoding="utf-8"))
-        print(f"{len(paths)} files in {out}, {time.monotonic() - started:.0f} s")
+        print(f"{len(paths)} files in {out}, {nearest(time.monotonic() - started, '.0f')} s")
         if self.json:
             print_json({"reproduction": self.name, "files": [str(path) for path in paths]})
         return VERIFIED

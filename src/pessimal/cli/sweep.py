@@ -7,6 +7,7 @@ from pathlib import Path
 import tyro
 
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
+from pessimal.runs.outputs import require_folder
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,11 @@ class Sweep:
 
     def run(self) -> int:
         """Run what is missing."""
-        from pessimal.sweeps import sweep
+        from pessimal.runs.config import read_config
+        from pessimal.sweeps import rows_of, strategy_names, sweep
+        from pessimal.train.seeds import parse_seeds
 
+        require_folder("--out", self.out)
         with Watch("proving") as watch:
             run = sweep(
                 self.config,
@@ -39,9 +43,11 @@ class Sweep:
                 scheduler=self.scheduler,
                 progress=watch,
             )
-        rows = run.results()
+        config = read_config(self.config)
+        rows = rows_of(config, run.ledger()).values()
         verified = sum(row["verdict"] == "VERIFIED" for row in rows)
-        print(f"{verified} of {len(rows)} proofs verified; results: {self.out}")
+        asked = len(parse_seeds(config.seeds)) * len(strategy_names(config))
+        print(f"{verified} of {asked} proofs verified; results: {self.out}")
         if self.json:
-            print_json({"proofs": len(rows), "verified": verified, "results": str(self.out)})
+            print_json({"proofs": asked, "verified": verified, "results": str(self.out)})
         return VERIFIED

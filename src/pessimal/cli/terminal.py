@@ -3,7 +3,11 @@
 Contents:
     Watch — progress bar on a terminal, sparse plain lines otherwise.
     print_json — the object of `--json`, always the last line of stdout.
+    exit_code — of a verdict.
     say — one line on stderr.
+    show — one line on stdout, or on stderr where stdout is an output file.
+    one_line — text without anything that would break a line.
+    unreadable — errors of reading one file, as such.
     say_claim — a verified claim in English, and its worst stratum.
     NAMES, exit codes.
 """
@@ -11,6 +15,8 @@ Contents:
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +24,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pessimal.kernel.check import Verdict
+from pessimal.kernel.rejection import Reason
+from pessimal.report.numbers import nearest
 from pessimal.spec.claim import decimal_down
 
 VERIFIED, REJECTED, USAGE, RESOURCES, INTERRUPTED = 0, 1, 2, 3, 130
@@ -27,9 +35,43 @@ PLAIN_INTERVAL = 10.0
 MANY = 10**20
 
 
+def exit_code(verdict: Verdict) -> int:
+    """The exit code of a verdict."""
+    if verdict.verified:
+        return VERIFIED
+    return RESOURCES if verdict.reason is Reason.RESOURCES else REJECTED
+
+
+class UnreadableError(ValueError):
+    """A file cannot be read, or does not hold what it should; one sentence."""
+
+
+@contextmanager
+def unreadable() -> Iterator[None]:
+    """Turn errors of reading a file into `UnreadableError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise UnreadableError(str(error)) from None
+
+
+def one_line(text: str) -> str:
+    """Text with whatever is not printed (line ends and escapes in the names of files) escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+
+
 def say(text: str) -> None:
     """One line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        print(one_line(text), file=sys.stderr, flush=True)
+
+
+def show(text: str, *, aside: bool = False) -> None:
+    """One line on stdout; on stderr if `aside`, because an output file is written to stdout."""
+    if aside:
+        say(text)
+    else:
+        print(one_line(text), flush=True)
 
 
 def say_claim(verdict: Verdict) -> None:
@@ -86,4 +128,4 @@ class Watch:
             self.bar.update(self.task, completed=100.0 * done / total, total=100.0)
         elif time.monotonic() - self.last > PLAIN_INTERVAL:
             self.last = time.monotonic()
-            say(f"{self.label}: {100 * done // total}% after {self.last - self.started:.0f} s")
+            say(f"{self.label}: {100 * done // total}% after {nearest(self.last - self.started, '.0f')} s")

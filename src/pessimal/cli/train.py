@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import tyro
 
 from pessimal import api
-from pessimal.cli.terminal import USAGE, VERIFIED, Watch, print_json, say
+from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.report.numbers import nearest
+from pessimal.runs.outputs import require_folder
 
 if TYPE_CHECKING:
     from pessimal.train import ModularConfig, TrainConfig
@@ -70,6 +72,7 @@ class Train:
 
 def train_and_save(config: "TrainConfig | ModularConfig", seeds: list[int], out: Path, *, as_json: bool) -> int:
     """Train, print each file as it is written; 2 without torch."""
+    require_folder("--out", out)
     started = time.monotonic()
     paths: list[str] = []
     try:
@@ -80,9 +83,8 @@ def train_and_save(config: "TrainConfig | ModularConfig", seeds: list[int], out:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        say("pessimal: training needs torch: pip install -c constraints.txt 'pessimal[train]'")
-        return USAGE
-    say(f"{len(paths)} models in {time.monotonic() - started:.1f} s")
+        raise ValueError("training needs torch: pip install -c constraints.txt 'pessimal[train]'") from None
+    say(f"{len(paths)} models in {nearest(time.monotonic() - started, '.1f')} s")
     if as_json:
         print_json({"weights": paths, "seconds": round(time.monotonic() - started, 3)})
     return VERIFIED

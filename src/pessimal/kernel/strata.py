@@ -36,7 +36,7 @@ MAX_LOOK_UPS = 1 << 31
 # Outputs times tokens.
 MAX_LETTERS = 1 << 22
 # Moves of all programs; 330 bytes each.
-MAX_MOVES = 1 << 19
+MAX_MOVES = 1 << 20
 CAREFUL = 64
 Letters = frozenset[int]
 Moves = tuple[tuple[tuple[int, int], Letters], ...]

@@ -1,7 +1,8 @@
 """Report: one self-contained HTML page drawn from the files of a run folder.
 
 Knows result and circuit files and how to draw them. Reads no weights and no certificate, checks nothing and
-computes no bound: every number on the page stands in a file.
+computes no bound: every number on the page stands in a file, or was handed over by whoever checked it again; rows
+that nobody did are marked.
 
 Contents:
     page.py — `render`: files to page.

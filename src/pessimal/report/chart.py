@@ -22,8 +22,8 @@ def chart_data(models: Sequence[Model]) -> dict[str, Any]:
     Returns:
         `models` and `strategies` (names, escaped for the plotting library, which reads a little HTML),
         `points` (one list of equal length per field: model and strategy index, `x` = log2 flops, `y` = bound
-        in percent, `z` = fraction not proven, at `floor` where it is zero, frontier flag, hover text) and
-        `floor`.
+        in percent, `z` = fraction not proven, at `floor` where it is zero, frontier flag, `recorded` and not
+        re-checked, hover text) and `floor`.
     """
     drawn = [
         (number, result, frontier)
@@ -36,7 +36,8 @@ def chart_data(models: Sequence[Model]) -> dict[str, Any]:
         lengths.setdefault(result.strategy, []).append(result.flops or 1)
     strategies = sorted(lengths, key=lambda name: (-median(lengths[name]), name))
     floor = _floor([result for _, result, _ in drawn])
-    points: dict[str, list[Any]] = {key: [] for key in ("model", "strategy", "x", "y", "z", "frontier", "hover")}
+    keys = ("model", "strategy", "x", "y", "z", "frontier", "recorded", "hover")
+    points: dict[str, list[Any]] = {key: [] for key in keys}
     for number, result, frontier in drawn:
         shortfall = float(result.shortfall or 0)
         points["model"].append(number)
@@ -45,6 +46,7 @@ def chart_data(models: Sequence[Model]) -> dict[str, Any]:
         points["y"].append(100 * (1 - shortfall))
         points["z"].append(max(shortfall, floor))
         points["frontier"].append(frontier)
+        points["recorded"].append(not result.rechecked)
         points["hover"].append(_hover(models[number].label, result))
     return {
         "models": [html.escape(model.label) for model in models],
@@ -68,5 +70,7 @@ def _hover(label: str, result: Result) -> str:
         lines.append(f"bound {percent_down(result.bound)}")
     if result.correct is not None and result.total is not None and result.total < 10**15:
         lines.append(f"{grouped(result.correct)} of {grouped(result.total)} inputs")
+    if not result.rechecked:
+        lines.append("recorded, not re-checked")
     lines.append(f"2<sup>{power_of_two(result.flops)}</sup> = {grouped(result.flops)} flops")
     return "<br>".join(lines)

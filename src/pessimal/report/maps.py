@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from pessimal.report.numbers import nearest
 from pessimal.report.results import ReportError
 
 NAMES = ("EQKE", "EQKP", "EVOU", "PVOU", "EU")
@@ -68,7 +69,8 @@ def _map(matrix: Float[np.ndarray, "rows cols"]) -> dict[str, Any]:
         sums = np.add.reduceat(matrix, starts, axis=axis)
         matrix = sums / (sizes[:, np.newaxis] if axis == 0 else sizes)
     rounded = [
-        [float(f"{x:.{SIGNIFICANT_DIGITS}g}") if np.isfinite(x) else None for x in row] for row in matrix.tolist()
+        [float(nearest(x, f".{SIGNIFICANT_DIGITS}g")) if np.isfinite(x) else None for x in row]
+        for row in matrix.tolist()
     ]
     limit = max((abs(x) for row in rounded for x in row if x is not None), default=0.0)
     return {"z": rounded, "step": steps, "limit": limit or 1.0}

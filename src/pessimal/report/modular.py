@@ -67,7 +67,7 @@ def modular_of(record: Mapping[str, Any], where: str) -> dict[str, Any]:
 
     Returns:
         `p`, `k`, `attention`, `d_mlp`, `sha256`, `inputs`, `correct`, `correct_without_skip`; `facts` (meaning and
-        number), `headings` and `rows` of the table, `n_left_out` frequencies; `circles`, `quadratures`,
+        number), `columns`, `headings` and `rows` of the table, `n_left_out` frequencies; `circles`, `quadratures`,
         `embedding_spectrum`, `output_spectrum`, `logits` as in the file.
 
     Raises:
@@ -99,6 +99,7 @@ def modular_of(record: Mapping[str, Any], where: str) -> dict[str, Any]:
             )
             for name, meaning in words.items()
         ],
+        "columns": list(columns),
         "headings": list(columns.values()),
         "rows": table,
         "n_left_out": len(rows) - len(shown),

@@ -4,7 +4,7 @@ Contents:
     render — the page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -37,26 +37,29 @@ SOFTMAX = ("mean-probability", "loss")
 PROVENANCE_KEYS = ("pessimal", "commit", "python", "numpy", "machine", "system", "utc")
 
 
-def render(folder: Path, out: Path) -> None:
+def render(folder: Path, out: Path, rechecked: Mapping[int, Mapping[str, Any]] | None = None) -> None:
     """Draw the files of a run folder as one HTML page that needs no network.
 
     Args:
         folder: a run folder (`runs.RunFolder`).
         out: the page; replaced if it exists.
+        rechecked: by ledger line, rows as the checker gave them just now: they are shown instead, and what differs is
+            marked. The others are marked as recorded, not re-checked.
 
     Raises:
         ReportError: the folder holds neither results nor evidence, or a file of it is malformed.
     """
     run = RunFolder(folder)
     try:
-        rows, provenance = run.results(), run.provenance() or {}
+        ledger, provenance = run.ledger(), run.provenance() or {}
     except RunFolderError as error:
         raise ReportError(str(error)) from None
     # Claims about the softmax are no bounds on accuracy; rows without a claim were rejected, or are older.
+    now, rows = rechecked or {}, list(zip(ledger.rows, ledger.lines, strict=True))
     results = [
-        result_of(row, f"{run.LEDGER} row {number}")
-        for number, row in enumerate(rows, 1)
-        if row.get("claim") not in SOFTMAX
+        result_of(row, f"{run.LEDGER} line {line}", now.get(line))
+        for row, line in rows
+        if now.get(line, row).get("claim") not in SOFTMAX
     ]
     models = models_of(results)
     maps, modular, unmapped = _circuits(run, models)
@@ -68,6 +71,8 @@ def render(folder: Path, out: Path) -> None:
         models=models,
         tasks=sorted({result.task for result in results if result.task}, key=natural),
         n_rows=sum(len(model.results) for model in models),
+        n_rechecked=sum(result.rechecked for model in models for result in model.results),
+        n_differing=sum(bool(result.differs) for model in models for result in model.results),
         n_rejected=sum(not result.verified for model in models for result in model.results),
         n_undrawn=sum(result.verified and not result.flops for model in models for result in model.results),
         assumptions=sorted({sentence for result in results for sentence in result.assumptions}),

@@ -18,9 +18,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from pessimal.report.numbers import nearest, up_significant
+
 # As JSON has them.
 Number = int | float
 MAX_PERCENT_DIGITS = 12
+# Of the evidence of modular addition: bounds of the errors of quadratures.
+UPPER_BOUNDS = {"box_abs", "box_identity", "angle", "moment_20", "moment_100"}
 # A short exponent: Fraction would spell out a long one.
 DECIMAL = re.compile(r"[0-9]{1,400}(\.[0-9]{1,400})?(e-[0-9]{1,3})?")
 
@@ -47,6 +51,8 @@ class Result:
         unexplained_dims: free real parameters that the proof leaves as a table.
         seconds: wall time of the check.
         assumptions: sentences the checker attached to the claim.
+        rechecked: whether the checker gave all this for this page; otherwise a ledger says so.
+        differs: what the ledger says otherwise.
     """
 
     weights: str
@@ -68,6 +74,8 @@ class Result:
     unexplained_dims: int | None
     seconds: float | None
     assumptions: tuple[str, ...]
+    rechecked: bool = False
+    differs: tuple[str, ...] = ()
 
     @property
     def question(self) -> tuple[str, str, str]:
@@ -90,7 +98,7 @@ class Model:
         sha256: digest of the weights.
         results: longest proof first, rows without a length last.
         frontier: for each result, whether no other proof on the same question is as tight and shorter, or
-            tighter and as short.
+            tighter and as short; of a question with re-checked proofs, one of these.
     """
 
     label: str
@@ -101,21 +109,24 @@ class Model:
 
     @property
     def best(self) -> Result | None:
-        """The tightest verified result, the shortest of equals; None if all were rejected."""
+        """The tightest verified result, the shortest of equals; re-checked if any was; None if all were rejected."""
         verified = [r for r in self.results if r.bound is not None]
+        verified = [r for r in verified if r.rechecked] or verified
         return max(verified, key=lambda r: (r.bound, -(r.flops or 0)), default=None)
 
 
-def result_of(row: Mapping[str, Any], where: str) -> Result:
+def result_of(recorded: Mapping[str, Any], where: str, checked: Mapping[str, Any] | None = None) -> Result:
     """Parse one ledger row.
 
     Args:
-        row: the JSON object of `pessimal check`, plus `weights`.
+        recorded: the JSON object of `pessimal check`, plus `weights`.
         where: name of the row for messages.
+        checked: the same as the checker gave it just now; shown instead.
 
     Raises:
         ReportError: a value of the wrong type, or a verified row without a bound.
     """
+    row = recorded if checked is None else checked
     verified = _text(row, "verdict", where).lower() == "verified"
     correct, total = (_integer(row, key, where) if verified else None for key in ("correct", "total"))
     bound = _bound(row, correct, total, where) if verified else None
@@ -139,6 +150,8 @@ def result_of(row: Mapping[str, Any], where: str) -> Result:
         unexplained_dims=_integer(row, "unexplained_dims", where),
         seconds=_seconds(row, where),
         assumptions=_sentences(row, where),
+        rechecked=checked is not None,
+        differs=() if checked is None else tuple(sorted(key for key in recorded if recorded[key] != checked.get(key))),
     )
 
 
@@ -196,7 +209,7 @@ def grouped(number: int | None) -> str:
 
 def power_of_two(number: int | None) -> str | None:
     """Two decimals of the binary logarithm of a positive integer, to nearest; None otherwise."""
-    return None if number is None or number <= 0 else f"{math.log2(number):.2f}"
+    return None if number is None or number <= 0 else nearest(math.log2(number), ".2f")
 
 
 def _on_frontier(result: Result, others: Sequence[Result]) -> bool:
@@ -205,6 +218,11 @@ def _on_frontier(result: Result, others: Sequence[Result]) -> bool:
     mine = (result.bound, -result.flops)
     for other in others:
         if other.question != result.question or other.bound is None or other.flops is None:
+            continue
+        if result.rechecked != other.rechecked:
+            # What a ledger says stands on the frontier only where nothing was re-checked.
+            if other.rechecked:
+                return False
             continue
         theirs = (other.bound, -other.flops)
         if theirs != mine and theirs[0] >= mine[0] and theirs[1] >= mine[1]:
@@ -279,6 +297,10 @@ def _sentences(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     raise ReportError(f"{where}: assumptions is not a list of strings")
 
 
-def short(value: Number | None) -> str:
-    """A number of the evidence as it stands in its file, or a dash."""
-    return "\u2013" if value is None else f"{value:.4g}"
+def short(value: Number | None, name: str = "") -> str:
+    """A number of the evidence under its name in the file, or a dash; upper bounds are rounded up."""
+    if value is None:
+        return "\u2013"
+    if isinstance(value, int):
+        return str(value)
+    return up_significant(value) if name in UPPER_BOUNDS else nearest(value, ".4g")

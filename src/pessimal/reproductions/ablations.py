@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pessimal import api
 from pessimal.analysis.ablations import PATHS, ablation_table
 from pessimal.analysis.faithfulness import model_parts
+from pessimal.report.numbers import nearest
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.tables import Table
 from pessimal.strategies.sub_cubic import Workbench
@@ -40,7 +41,11 @@ class CircuitAblations(AbstractReproduction):
         """One row per combination, best first."""
         ordered = sorted(results["rows"], key=lambda one: -one["accuracy"])
         rows = tuple(
-            (*("on" if name in one["on"] else "" for name in PATHS), f"{one['accuracy']:.4f}", f"{one['loss']:.4f}")
+            (
+                *("on" if name in one["on"] else "" for name in PATHS),
+                nearest(one["accuracy"], ".4f"),
+                nearest(one["loss"], ".4f"),
+            )
             for one in ordered
         )
         title = f"Mean over {results['models']} models, {results['samples']:,} random inputs each (estimates)"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pessimal.report.numbers import down, nearest, up_significant
 from pessimal.reproductions.drawing import panels
 from pessimal.reproductions.groups import Row, best_per_model, share
 from pessimal.reproductions.interface import AbstractReproduction, Swept
@@ -128,11 +129,11 @@ class CountingFrontier(AbstractReproduction):
                 rows.append(
                     (
                         f"{k}, 2^{float(exponent):g}",
-                        f"{bound['mean']:.4f} ({bound['min']:.4f})",
+                        f"{down(bound['mean'])} ({down(bound['min'])})",
                         str(target),
                         published,
                         *(
-                            f"{round(numbers[key]['median']):,}"
+                            nearest(numbers[key]["median"], ",.0f")
                             for key in ("flops", "checker_ops", "certificate_bytes")
                         ),
                         str(numbers["models"]),
@@ -150,9 +151,9 @@ class CountingFrontier(AbstractReproduction):
                 rows.append(
                     (
                         f"{k}, {name}",
-                        f"{numbers['bound']['mean']:.6f}",
-                        *(f"{round(middle[key]):,}" for key in LENGTHS),
-                        *(f"{middle[key]:.2f}" for key in ("prove_seconds", "seconds")),
+                        down(numbers["bound"]["mean"], 6),
+                        *(nearest(middle[key], ",.0f") for key in LENGTHS),
+                        *(nearest(middle[key], ".2f") for key in ("prove_seconds", "seconds")),
                     )
                 )
         return Table("Every strategy of the sweep, mean bound and median length", headings, tuple(rows))
@@ -167,10 +168,10 @@ class CountingFrontier(AbstractReproduction):
             rows.append(
                 (
                     k,
-                    "" if width is None else f"{width['mean']:.2e} ({width['max']:.2e})",
-                    "" if seconds is None else f"{seconds['mean']:.0f}",
-                    "" if truth is None else f"{truth['mean']:.6f}",
-                    "" if check is None else f"{check['mean']:.1f}",
+                    "" if width is None else f"{up_significant(width['mean'], 3)} ({up_significant(width['max'], 3)})",
+                    "" if seconds is None else nearest(seconds["mean"], ".0f"),
+                    "" if truth is None else down(truth["mean"], 6),
+                    "" if check is None else nearest(check["mean"], ".1f"),
                 )
             )
         return Table("Brackets by grid counting, exact counts by branch and bound", headings, tuple(rows))

@@ -4,10 +4,12 @@ Contents:
     Faithfulness — the reproduction.
 """
 
+from fractions import Fraction
 from typing import Any, ClassVar
 
 from pessimal import api
 from pessimal.analysis.faithfulness import accuracies, clopper_pearson, model_parts, stratified_estimate
+from pessimal.report.numbers import down, nearest
 from pessimal.reproductions.groups import best_per_model
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.main_table import summary
@@ -32,11 +34,11 @@ class Faithfulness(AbstractReproduction):
         for path in swept.checkpoints:
             p = model_parts(Workbench(api.load_weights(path)))
             sampled = accuracies(p, SAMPLES)
-            low, high = clopper_pearson(round(sampled["model"] * SAMPLES), SAMPLES)
+            low, high = clopper_pearson(int(sampled["model"] * SAMPLES + 0.5), SAMPLES)
             share, half = stratified_estimate(p, PER_STRATUM)
             row = best.get(path.stem)
             found[path.stem] = {
-                "proved": None if row is None else int(row["correct"]) / int(row["total"]),
+                "proved": None if row is None else api.float_down(Fraction(int(row["correct"]), int(row["total"]))),
                 "exact": truth[path.stem] / int(row["total"]) if row is not None and path.stem in truth else None,
                 **sampled,
                 "interval low": low,
@@ -55,9 +57,15 @@ class Faithfulness(AbstractReproduction):
             s = summary(values)
             if s is not None:
                 kind = "proof" if column in {"proved", "exact"} else "estimate, not a proof"
-                rows.append((column, kind, f"{s['mean']:.4f} ± {s['std']:.4f}", f"{s['min']:.4f}", f"{s['max']:.4f}"))
-        rows.append(("chance", "", f"{results['chance']:.4f}", "", ""))
-        rows.append(("worst case", "", f"{results['worst_case']:.4f}", "", ""))
+                text = down if kind == "proof" else _estimate
+                spread = f"{text(s['mean'])} ± {_estimate(s['std'])}"
+                rows.append((column, kind, spread, text(s["min"]), text(s["max"])))
+        rows.append(("chance", "", _estimate(results["chance"]), "", ""))
+        rows.append(("worst case", "", _estimate(results["worst_case"]), "", ""))
         title = f"Accuracy of {len(results['models'])} models: proved, sampled ({results['samples']:,} inputs), ablated"
         headings = ("what", "kind", "mean ± std", "least", "greatest")
         return {"faithfulness": Table(title, headings, tuple(rows))}
+
+
+def _estimate(value: float) -> str:
+    return nearest(value, ".4f")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pessimal import api
 from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rules.interface import no_progress
+from pessimal.report.numbers import nearest
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.groups import GROUPS, best_per_model
 from pessimal.reproductions.interface import AbstractReproduction, Swept
@@ -52,7 +53,11 @@ class GapHistograms(AbstractReproduction):
             total = sum(counts.values())
             kept = [(int(gap), n) for gap, n in counts.items() if gap != "0"]
             rows.append(
-                (group, f"{counts.get('0', 0) / total:.3f}", *(str(_quantile(kept, q)) for q in (0.25, 0.5, 0.75, 1.0)))
+                (
+                    group,
+                    nearest(counts.get("0", 0) / total, ".3f"),
+                    *(str(_quantile(kept, q)) for q in (0.25, 0.5, 0.75, 1.0)),
+                )
             )
         headings = ("proof", "classes given up", "gap at 25%", "50%", "75%", "greatest")
         return {"gap-histograms": Table(f"Searched gaps, {results['models']} models", headings, tuple(rows))}

@@ -9,8 +9,10 @@ Contents:
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+from pessimal.api import float_down
 from pessimal.kernel.rules.sub_cubic.averaging import DROP
 
 Row = Mapping[str, Any]
@@ -85,8 +87,8 @@ GROUPS = (
 
 
 def share(row: Row, key: str, truth: Mapping[str, float]) -> float:
-    """The count under `key` over the model's number of right sequences; over the total where that is not known."""
-    return int(row[key]) / truth.get(row["weights"], int(row["total"]))
+    """The count under `key` over the right sequences, over all where their number is not known; rounded down."""
+    return float_down(Fraction(int(row[key])) / Fraction(truth.get(row["weights"], int(row["total"]))))
 
 
 def best_per_model(rows: Iterable[Row], key: str) -> dict[str, Row]:

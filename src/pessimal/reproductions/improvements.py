@@ -7,6 +7,7 @@ Contents:
 from typing import Any, ClassVar
 
 from pessimal import api
+from pessimal.report.numbers import down, nearest
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.main_table import summary
 from pessimal.reproductions.tables import Table
@@ -47,7 +48,7 @@ class Improvements(AbstractReproduction):
                 for weights in models:
                     task, _ = api.task_of(weights, "max-of-k")
                     proof = api.prove(weights, task, PUBLISHED[name](**{**BARE, **options}))  # type: ignore[arg-type]
-                    bounds.append(proof.claim.correct / task.total())
+                    bounds.append(api.float_down(proof.claim.accuracy))
                     flops = proof.cost.flops
                 found[name][variant] = {"bound": summary(bounds), "flops": flops}
         return {"compositions": found, "models": len(models)}
@@ -59,7 +60,15 @@ class Improvements(AbstractReproduction):
             base = variants["none of them"]["bound"]["mean"]
             for variant, one in variants.items():
                 mean, std = one["bound"]["mean"], one["bound"]["std"]
-                rows.append((name, variant, f"{mean:.4f} ± {std:.4f}", f"{mean - base:+.4f}", f"{one['flops']:,}"))
+                rows.append(
+                    (
+                        name,
+                        variant,
+                        f"{down(mean)} ± {nearest(std, '.4f')}",
+                        nearest(mean - base, "+.4f"),
+                        f"{one['flops']:,}",
+                    )
+                )
         headings = ("strategy", "improvement", "bound", "gain", "flops")
         title = f"Sound improvements of the published proofs, {results['models']} models"
         return {"improvements": Table(title, headings, tuple(rows))}

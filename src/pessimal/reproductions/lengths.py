@@ -8,13 +8,13 @@ Contents:
 
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean
 from typing import Any, ClassVar
 
+from pessimal.report.numbers import down
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.groups import GROUPS, share
 from pessimal.reproductions.interface import AbstractReproduction, Swept
-from pessimal.reproductions.main_table import published_length
+from pessimal.reproductions.main_table import mean_down, published_length
 from pessimal.reproductions.tables import Table
 
 SHADES = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#bab0ac")
@@ -35,8 +35,8 @@ def points(swept: Swept) -> list[dict[str, Any]]:
             {
                 "strategy": strategy,
                 "group": next((group.name for group in PLAIN_GROUPS if group.member(mine[0])), "other"),
-                "relative": mean(share(row, "correct", truth) for row in mine),
-                "as_published_not_a_proof": mean(share(row, "correct_as_published", truth) for row in mine)
+                "relative": mean_down(share(row, "correct", truth) for row in mine),
+                "as_published_not_a_proof": mean_down(share(row, "correct_as_published", truth) for row in mine)
                 if all("correct_as_published" in row for row in mine)
                 else None,
                 "flops": mine[0]["flops"],
@@ -84,7 +84,7 @@ class BoundVersusFlops(AbstractReproduction):
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:
         """The frontier."""
         kept = [one for one in results["points"] if one["strategy"] in results["frontier"]]
-        rows = tuple((one["strategy"], f"{one['relative']:.4f}", f"{one['flops']:,}") for one in kept)
+        rows = tuple((one["strategy"], down(one["relative"]), f"{one['flops']:,}") for one in kept)
         return {"frontier": Table("Strategies that no other beats", ("strategy", "relative bound", "flops"), rows)}
 
     def figures(self, results: dict[str, Any], folder: Path) -> list[Path]:

@@ -4,13 +4,15 @@ Contents:
     MainTable — the reproduction.
 """
 
-from collections.abc import Mapping, Sequence
-from statistics import mean, median, stdev
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from statistics import median, stdev
 from typing import Any, ClassVar
 
 from pessimal import api
 from pessimal.analysis import sampled_accuracy
 from pessimal.analysis.published_flops import published_flops
+from pessimal.report.numbers import down, nearest
 from pessimal.reproductions.groups import GROUPS, Group, Row, best_per_model, share
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.tables import Table
@@ -25,7 +27,13 @@ def summary(values: Sequence[float]) -> dict[str, float] | None:
     if not values:
         return None
     spread = stdev(values) if len(values) > 1 else 0.0
-    return {"mean": mean(values), "std": spread, "min": min(values), "median": median(values), "max": max(values)}
+    return {"mean": mean_down(values), "std": spread, "min": min(values), "median": median(values), "max": max(values)}
+
+
+def mean_down(values: Iterable[float]) -> float:
+    """The mean, rounded down, so that a mean of lower bounds is one."""
+    exact = [Fraction(value) for value in values]
+    return api.float_down(sum(exact, Fraction()) / len(exact))
 
 
 def relative(best: dict[str, Row], key: str, truth: Mapping[str, float]) -> list[float]:
@@ -98,8 +106,8 @@ class MainTable(AbstractReproduction):
                 one["group"],
                 _spread(one["bound"]),
                 _spread(one["relative"]),
-                _spread(one["as_published_not_a_proof"]),
-                _spread(one["published"]),
+                _estimate(one["as_published_not_a_proof"]),
+                _estimate(one["published"]),
                 *(_count(one[key]) for key in ("flops", "flops_published_convention", "unexplained_dims",
                                                "checker_ops", "certificate_bytes")),
             )
@@ -108,7 +116,7 @@ class MainTable(AbstractReproduction):
         )  # fmt: skip
         title = (
             f"Best of each group per model, mean ± standard deviation over {results['models']} models;"
-            f" true accuracy {_spread(results['true_accuracy'])} ({results['truth']})"
+            f" true accuracy {_estimate(results['true_accuracy'])} ({results['truth']})"
         )
         return {"main-table": Table(title, headings, rows)}
 
@@ -120,8 +128,14 @@ def published_length(row: Row, shape: tuple[int, int]) -> int:
 
 
 def _spread(value: dict[str, float] | None) -> str:
-    return "" if value is None else f"{value['mean']:.4f} ± {value['std']:.4f}"
+    """The mean of bounds, rounded down, and how much they vary."""
+    return "" if value is None else f"{down(value['mean'])} ± {nearest(value['std'], '.4f')}"
+
+
+def _estimate(value: dict[str, float] | None) -> str:
+    """The same of what is no bound."""
+    return "" if value is None else f"{nearest(value['mean'], '.4f')} ± {nearest(value['std'], '.4f')}"
 
 
 def _count(value: dict[str, float] | None) -> str:
-    return "" if value is None else f"{round(value.get('median', value['mean'])):,}"
+    return "" if value is None else nearest(value.get("median", value["mean"]), ",.0f")

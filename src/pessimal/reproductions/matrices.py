@@ -11,6 +11,7 @@ import numpy as np
 
 from pessimal import api
 from pessimal.analysis.faithfulness import model_parts
+from pessimal.report.numbers import nearest
 from pessimal.reproductions.drawing import picture
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
 from pessimal.reproductions.tables import Table
@@ -53,7 +54,9 @@ class Matrices(AbstractReproduction):
         rows = []
         for name, values in results["matrices"].items():
             table = np.array(values)
-            rows.append((name, " x ".join(map(str, table.shape)), f"{table.min():.2f}", f"{table.max():.2f}"))
+            rows.append(
+                (name, " x ".join(map(str, table.shape)), *(nearest(end, ".2f") for end in (table.min(), table.max())))
+            )
         return {
             "matrices": Table(f"Matrices of {results['model']}", ("matrix", "shape", "least", "greatest"), tuple(rows))
         }

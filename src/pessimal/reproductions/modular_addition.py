@@ -14,6 +14,7 @@ from pessimal.analysis.progress_phases import Curves, phases
 from pessimal.circuits.fourier import clusters, key_frequencies
 from pessimal.circuits.modular import output_map
 from pessimal.circuits.modular_pass import forward
+from pessimal.report.numbers import nearest
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
 from pessimal.reproductions.modular_runs import RUN, bound_cell, bounds_at, label, modular_run, read_keys, strategies_of
@@ -129,7 +130,7 @@ class ModularAdditionProgress(AbstractReproduction):
         with figure(paths[1], "Progress measures along training", "epoch", "share") as axes:
             _draw(axes, rows, SHARES, ends)
             top = max(row["squared_weights"] for row in rows)
-            label = f"squared weights / {top:,.0f}"
+            label = f"squared weights / {nearest(top, ',.0f')}"
             axes.plot(epochs, [row["squared_weights"] / top for row in rows], color="0.4", linewidth=1, label=label)
             for place, name in enumerate(results["strategies"]):
                 found = [(row["epoch"], (row["bounds"][place] or {}).get("certified")) for row in rows]
@@ -177,8 +178,8 @@ def _ours(results: dict[str, Any]) -> dict[str, str]:
         "neurons": f"{sum(final['clusters'].values())} of {final['neurons']}",
         **{key: _number(value) for key, value in losses.items()},
         "without_frequency": f"{_number(min(single))} to {_number(max(single))}",
-        "read_shares": f"{min(shares):.1%} to {max(shares):.1%}",
-        "fve_clock": f"{last['fve_clock']:.1%}",
+        "read_shares": f"{nearest(min(shares), '.1%')} to {nearest(max(shares), '.1%')}",
+        "fve_clock": nearest(last["fve_clock"], ".1%"),
         **{key: "-" if end is None else f"{end:,}" for key, end in ends.items()},
     }
 
@@ -198,7 +199,7 @@ def _phase_rows(results: dict[str, Any], names: tuple[str, ...]) -> tuple[tuple[
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.3g}" if 1e-2 < abs(value) < 1e4 else f"{value:.2e}"
+    return nearest(value, ".3g" if 1e-2 < abs(value) < 1e4 else ".2e")
 
 
 def _thinned(rows: list[dict[str, Any]], most: int = 20) -> list[dict[str, Any]]:

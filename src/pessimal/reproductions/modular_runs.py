@@ -26,6 +26,7 @@ from jaxtyping import Bool
 
 from pessimal import api
 from pessimal.kernel.rejection import Rejected
+from pessimal.report.numbers import nearest
 from pessimal.reproductions.interface import ReproductionError
 from pessimal.spec import Weights
 from pessimal.spec.claim import decimal_down
@@ -188,4 +189,4 @@ def bound_cell(row: dict[str, Any] | None) -> str:
         return "refused"
     checked = "" if row["verdict"] == "VERIFIED" else f" {row['verdict']}"
     accuracy = decimal_down(Fraction(int(row["correct"]), int(row["total"])), 4)
-    return f"{accuracy}, {row['flops'] / 1e6:.1f}M{checked}"
+    return f"{accuracy}, {nearest(row['flops'] / 1e6, '.1f')}M{checked}"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pessimal.report.numbers import down
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.tables import Table
 
@@ -35,5 +36,5 @@ class Percentiles(AbstractReproduction):
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:
         """One row per strategy."""
         headings = ("strategy", *(f"{level}%" for level in results["levels"]))
-        rows = tuple((name, *(f"{x:.4f}" for x in mine)) for name, mine in results["strategies"].items())
+        rows = tuple((name, *(down(x) for x in mine)) for name, mine in results["strategies"].items())
         return {"percentiles": Table("Percentiles of the certified accuracy over models", headings, rows)}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from pessimal import api
 from pessimal.analysis.qk_residual import error_ladder, resampled, residual_factors
+from pessimal.report.numbers import nearest, up
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.main_table import summary
@@ -36,7 +37,7 @@ class ErrorLadder(AbstractReproduction):
         """Mean and range per rung, and the ratio to the exact value."""
         exact = results["summary"]["exact row difference"]["mean"]
         rows = tuple(
-            (rung, f"{s['mean']:.2f}", f"{s['min']:.2f}", f"{s['max']:.2f}", f"{s['mean'] / exact:.1f}")
+            (rung, up(s["mean"], 2), up(s["min"], 2), up(s["max"], 2), nearest(s["mean"] / exact, ".1f"))
             for rung, s in results["summary"].items()
         )
         headings = ("bound", "mean", "least", "greatest", "times the exact one")
@@ -72,9 +73,9 @@ class ResampledResiduals(AbstractReproduction):
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:
         """One row per model, and the mean."""
         rows = [
-            (stem, f"{one['actual']:.2f}", f"{one['resampled']['mean']:.2f}", f"{one['z']:+.2f}")
+            (stem, nearest(one["actual"], ".2f"), nearest(one["resampled"]["mean"], ".2f"), nearest(one["z"], "+.2f"))
             for stem, one in results["models"].items()
         ]
-        rows.append(("mean over models", "", "", f"{results['z']['mean']:+.2f}"))
+        rows.append(("mean over models", "", "", nearest(results["z"]["mean"], "+.2f")))
         headings = ("model", "actual", "mean of 100 resampled", "z-score")
         return {"resampled-residuals": Table("Largest row difference of the QK residual", headings, tuple(rows))}

@@ -15,7 +15,7 @@ from pessimal.reproductions.interface import AbstractReproduction, ReproductionE
 from pessimal.reproductions.tables import write_table
 from pessimal.runs import RunFolder, provenance, write_atomic
 from pessimal.runs.config import read_config
-from pessimal.sweeps import CONFIG, MODELS, checkpoint_paths, sweep
+from pessimal.sweeps import CONFIG, MODELS, checkpoint_paths, rows_of, sweep
 
 RESULTS = "results.json"
 # Longer results are written without line breaks.
@@ -62,8 +62,10 @@ def reproduce(
         for path in (config, *(config.with_name(f"{stem}.toml") for stem in stems)):
             folder = path.parent / "runs" / path.stem
             run = sweep(path, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
-            checkpoints = checkpoint_paths(read_config(path), path)
-            found.append(Swept(run.results(), _models(run), run.whole_file(CONFIG) or {}, checkpoints, path))
+            asked = read_config(path)
+            checkpoints = checkpoint_paths(asked, path)
+            rows = list(rows_of(asked, run.ledger()).values())
+            found.append(Swept(rows, _models(run, checkpoints), run.whole_file(CONFIG) or {}, checkpoints, path))
         swept = replace(found[0], others=tuple(found[1:]))
     else:
         shipped = sorted((config.parents[2] / "weights").glob("max*_v64_seed*.safetensors"))
@@ -102,10 +104,10 @@ def draw(reproduction: AbstractReproduction, out: Path) -> list[Path]:
     return paths + reproduction.figures(record["results"], out)
 
 
-def _models(run: RunFolder) -> dict[str, dict[str, Any]]:
+def _models(run: RunFolder, checkpoints: list[Path]) -> dict[str, dict[str, Any]]:
     found = {}
-    for path in sorted((run.path / MODELS).glob("*.json")):
-        record = run.whole_file(f"{MODELS}/{path.name}")
+    for stem in sorted(path.stem for path in checkpoints):
+        record = run.whole_file(f"{MODELS}/{stem}.json")
         if record is not None:
-            found[path.stem] = record
+            found[stem] = record
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
+from pessimal.report.numbers import nearest
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.groups import best_per_model, share
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
@@ -59,8 +60,16 @@ class SingularRatio(AbstractReproduction):
         for word, one in results["options"].items():
             fit = one["regression"]
             if fit is not None:
-                line = (f"{fit['slope']:.2e}", f"{fit['intercept']:.4f}")
-                rows.append((word, str(len(one["ratio"])), *line, f"{fit['r_squared']:.3f}", f"{fit['p_value']:.1e}"))
+                line = (nearest(fit["slope"], ".2e"), nearest(fit["intercept"], ".4f"))
+                rows.append(
+                    (
+                        word,
+                        str(len(one["ratio"])),
+                        *line,
+                        nearest(fit["r_squared"], ".3f"),
+                        nearest(fit["p_value"], ".1e"),
+                    )
+                )
         headings = ("QK option", "models", "slope", "intercept", "R^2", "p")
         return {"singular-ratio": Table("Relative bound against sigma_1 / sigma_2 of EQKE", headings, tuple(rows))}
 

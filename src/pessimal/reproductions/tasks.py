@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from pessimal import api
 from pessimal.kernel.rejection import Rejected
+from pessimal.report.numbers import down, nearest
 from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
 from pessimal.reproductions.tables import Table
 from pessimal.spec import TASKS, Weights
@@ -50,8 +51,8 @@ class Tasks(AbstractReproduction):
         rows = tuple(
             (
                 row["model"],
-                f"{row['sampled_accuracy']:.5f}",
-                f"{row['certified']:.6f}",
+                nearest(row["sampled_accuracy"], ".5f"),
+                down(row["certified"], 6),
                 " ".join([row["strategy"], *(f"{key}={value}" for key, value in row["options"].items())]),
                 f"{row['flops']:,}",
                 f"{row['certificate_bytes']:,}",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pessimal import api
 from pessimal.analysis.constructed import veto_model
 from pessimal.kernel.rejection import Rejected
+from pessimal.report.numbers import down
 from pessimal.reproductions.interface import AbstractReproduction, Swept
 from pessimal.reproductions.tables import Table
 from pessimal.spec import Weights, read_weights
@@ -49,13 +50,13 @@ class Transfer(AbstractReproduction):
                 except Rejected as refusal:
                     bounds[name] = {"refused": refusal.detail}
                     continue
-                bounds[name] = {"bound": proof.claim.correct / task.total(), "flops": proof.cost.flops}
+                bounds[name] = {"bound": api.float_down(proof.claim.accuracy), "flops": proof.cost.flops}
         return bounds
 
     def tables(self, results: dict[str, Any]) -> dict[str, Table]:
         """Models down, templates across."""
         rows = tuple(
-            (stem, *(f"{one[name]['bound']:.6f}" if "bound" in one.get(name, {}) else "" for name in TEMPLATES))
+            (stem, *(down(one[name]["bound"], 6) if "bound" in one.get(name, {}) else "" for name in TEMPLATES))
             for stem, one in results["models"].items()
         )
         return {"transfer": Table("Certified accuracy by template", ("model", *TEMPLATES), rows)}

@@ -2,10 +2,19 @@
 
 Contents:
     folder.py — the run folder: ledger, circuit files, provenance.
+    inputs.py — reading what a user names, up to a limit.
+    ledger.py, rows.py — reading and appending its rows, and what a row is.
+    lock.py — one writer per folder.
+    notices.py — lines for whoever started the run.
+    outputs.py — writing what a user names, losing nothing.
+    training.py — how the models of a folder were trained.
     provenance.py — versions, commit and time of a run, without machine names or paths.
 """
 
-from pessimal.runs.folder import RunFolder, RunFolderError, write_atomic
+from pessimal.runs.folder import RunFolder
+from pessimal.runs.ledger import RunFolderError
+from pessimal.runs.lock import FolderInUseError, one_writer
+from pessimal.runs.outputs import write_atomic
 from pessimal.runs.provenance import provenance
 
-__all__ = ["RunFolder", "RunFolderError", "provenance", "write_atomic"]
+__all__ = ["FolderInUseError", "RunFolder", "RunFolderError", "one_writer", "provenance", "write_atomic"]

@@ -13,6 +13,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pessimal.runs.inputs import TooLargeError, read_text
+
 FORMAT = "pessimal-sweep/1"
 
 
@@ -77,12 +79,14 @@ def read_config(path: Path) -> SweepConfig:
         ConfigError: unreadable, not TOML, a missing, unknown or mistyped key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         values = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"{path.name}: cannot be read") from None
+    except OSError as error:
+        raise ConfigError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path.name}: not TOML: {error}") from None
+    except (TooLargeError, UnicodeDecodeError, RecursionError):
+        raise ConfigError(f"{path.name}: cannot be read as text") from None
     complain = Complaints(path.name, text)
     for key, value in values.items():
         if key not in TYPES:

@@ -1,7 +1,8 @@
 """Where independent units of work run: processes of this machine, or a Dask cluster, behind one interface.
 
-Both are `concurrent.futures` executors, so the loop that hands out work and takes results is one. A unit whose worker
-died is handed out again; results are taken in whatever order they come.
+Results are taken in whatever order they come. A unit whose worker died is handed out again; what its worker had
+delivered is kept. A unit that fails for good does not stop the others: what they find is delivered first, then the
+failure is raised. An interrupt (Ctrl-C) ends the workers at once, delivers what had arrived, and is raised then.
 
 Contents:
     ENGINES — `local` and `dask`.
@@ -9,116 +10,55 @@ Contents:
     EngineError — a cluster that cannot be used, a unit that keeps killing its worker.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
-Unit = TypeVar("Unit")
-Result = TypeVar("Result")
-ATTEMPTS = 3
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+from pessimal.runs import cluster, processes
+from pessimal.runs.interrupts import Interrupts
+from pessimal.runs.work import ATTEMPTS, EngineError, Failures, Result, Unit, Work, no_rest
 
+__all__ = ["ATTEMPTS", "ENGINES", "EngineError", "run_units"]
 
-class EngineError(ValueError):
-    """The work cannot be run as asked; the message is one sentence."""
-
-
-def _one_thread_each() -> None:
-    """One thread per worker; the processes inherit it."""
-    for name in THREADS:
-        os.environ.setdefault(name, "1")
-
-
-@contextmanager
-def _local(workers: int, scheduler: str | None) -> Iterator[Executor]:
-    if scheduler is not None:
-        raise EngineError("--scheduler is for --engine dask")
-    _one_thread_each()
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _dask(workers: int, scheduler: str | None) -> Iterator[Executor]:
-    try:
-        from distributed import Client, LocalCluster  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise EngineError("--engine dask needs the extra `cluster`: pip install 'pessimal[cluster]'") from None
-    _one_thread_each()
-    if scheduler is None:
-        with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client.get_executor(pure=False)
-        return
-    try:
-        client = Client(scheduler, timeout=20)
-    except (OSError, ValueError) as error:
-        raise EngineError(f"no Dask scheduler answers at {scheduler}: {error}") from None
-    with client:
-        yield client.get_executor(pure=False)
-
-
-ENGINES = {"local": _local, "dask": _dask}
+Engine = Callable[[Work[Any, Any], int, str | None, Interrupts], Iterator[tuple[Any, Any]]]
+ENGINES: dict[str, Engine] = {"local": processes.results, "dask": cluster.results}
 
 
 def run_units(
-    work: Callable[[Unit], Result],
+    work: Callable[[Unit], Iterable[Result]],
     units: Sequence[Unit],
     *,
     engine: str = "local",
     workers: int = 2,
     scheduler: str | None = None,
+    rest: Callable[[Unit, Result], Unit] = no_rest,
 ) -> Iterator[tuple[Unit, Result]]:
-    """Yield (unit, `work(unit)`) as results arrive.
+    """Yield (unit, result) for every result of `work(unit)`, as results arrive.
+
+    On this machine results arrive one by one; from a cluster, those of a unit together.
 
     Args:
-        work: a function at the top of a module, so that other processes can import it.
+        work: a function at the top of a module, so that other processes can import it; what it yields is picklable.
         units: picklable arguments.
         engine: one of `ENGINES`.
         workers: processes; ignored when a scheduler is named.
         scheduler: address of a running Dask scheduler.
+        rest: what is left of a unit once a result of it has arrived: that is handed out again if the worker dies.
 
     Raises:
-        EngineError: unknown engine, no cluster, or a unit that killed its worker three times.
+        EngineError: unknown engine, no cluster, or a unit that killed its worker three times in a row.
+        KeyboardInterrupt: the process was interrupted.
     """
     if engine not in ENGINES:
         raise EngineError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
-    left = dict.fromkeys(range(len(units)), ATTEMPTS)
-    while left:
-        with ENGINES[engine](min(workers, len(left)), scheduler) as executor:
-            futures = {executor.submit(work, units[index]): index for index in left}
-            try:
-                yield from _collect(futures, units, left)
-            except BrokenProcessPool:
-                # The pool is gone with everything it held; a new one takes what is left.
-                for index in _running(futures, left):
-                    left[index] -= 1
-                    if left[index] == 0:
-                        raise EngineError(f"the worker died {ATTEMPTS} times on {units[index]}") from None
-
-
-def _collect(
-    futures: dict["Future[Result]", int], units: Sequence[Unit], left: dict[int, int]
-) -> Iterator[tuple[Unit, Result]]:
-    waiting = set(futures)
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            result = future.result()
-            index = futures[future]
-            del left[index]
-            yield units[index], result
-
-
-def _running(futures: dict["Future[Result]", int], left: dict[int, int]) -> list[int]:
-    """Units that may have been running when the pool broke: all that are left, as the pool does not say."""
-    return [index for index in futures.values() if index in left]
+    if workers < 1:
+        raise EngineError(f"{workers} workers cannot do anything; give at least 1")
+    if engine == "local" and scheduler is not None:
+        raise EngineError("--scheduler is for --engine dask")
+    if not units:
+        return
+    asked = Work(work, list(units), rest, Failures())
+    with Interrupts() as interrupts:
+        yield from ENGINES[engine](asked, min(workers, len(units)), scheduler, interrupts)
+    if interrupts.asked:
+        raise KeyboardInterrupt
+    asked.failures.throw()

@@ -2,55 +2,25 @@
 
 Layout:
     results.jsonl         one JSON object per line: the object of `pessimal check`, plus `certificate`
-                          (file name) and `weights` (file stem)
+                          (file name) and `weights` (file stem); see `rows.py` and `ledger.py`
     circuits/<stem>.json  `analysis.circuit_record` of that model, `analysis.evidence` if it adds modulo p
     provenance.json       versions, commit, processor type, time
 
-A process may die at any moment. Whole files are written to a temporary name and renamed. A ledger line is one
-write under an exclusive lock; a last line without its newline is a torn write: readers skip it unless it is
-complete, and the next append repairs it. A broken line anywhere else is an error, never skipped.
+A process may die at any moment: whole files are written to a temporary name and renamed, ledger lines are appended in
+one write. Whoever writes holds the folder's lock (`lock.py`).
 
 Contents:
     RunFolder — writer and reader.
-    RunFolderError — one clear sentence naming the file and line.
-    write_atomic — replace a file in one step.
 """
 
-import contextlib
-import fcntl
-import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
+from pessimal.runs.ledger import Ledger, RunFolderError, append_row, dumps, read_ledger, read_object, repair_ledger
+from pessimal.runs.outputs import write_atomic
 from pessimal.runs.provenance import provenance
-
-
-class RunFolderError(ValueError):
-    """A file of the run folder is missing, malformed or misnamed; the message is one sentence."""
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step: a reader sees the old file or the new one, never a part.
-
-    Args:
-        path: where to write; its folder is created if needed.
-        data: the whole file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True)
@@ -70,33 +40,30 @@ class RunFolder:
         """Add one row to the ledger; safe with other appenders, and repairs a torn last line.
 
         Raises:
-            ValueError: the row holds a NaN or an infinity.
-            TypeError: the row holds something JSON does not know.
+            ValueError: it is no row, or holds a NaN or an infinity.
+            TypeError: it holds something JSON does not know.
         """
-        line = _dumps(dict(row)) + b"\n"
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / self.LEDGER).open("a+b") as ledger:
-            fcntl.flock(ledger, fcntl.LOCK_EX)
-            _repair(ledger.fileno())
-            ledger.write(line)
-            ledger.flush()
-            os.fsync(ledger.fileno())
+        append_row(self.path / self.LEDGER, row)
 
-    def results(self) -> list[dict[str, Any]]:
-        """All rows of the ledger, oldest first; none if there is no ledger.
+    def repair(self) -> None:
+        """Finish or cut off the ledger's last line; for a writer that resumes."""
+        repair_ledger(self.path / self.LEDGER)
+
+    def ledger(self) -> Ledger:
+        """The ledger; empty if there is none.
 
         Raises:
-            RunFolderError: a line other than a torn last one is not a JSON object.
+            RunFolderError: a line is no row, other than a torn last one.
         """
-        try:
-            data = (self.path / self.LEDGER).read_bytes()
-        except FileNotFoundError:
-            return []
-        *lines, tail = data.split(b"\n")
-        rows = [_object(line, f"{self.LEDGER} line {n}") for n, line in enumerate(lines, 1) if line.strip()]
-        if _is_object(tail):
-            rows.append(_object(tail, self.LEDGER))
-        return rows
+        return read_ledger(self.path / self.LEDGER)
+
+    def results(self) -> list[dict[str, Any]]:
+        """All rows of the ledger, oldest first, each proof once; none if there is no ledger.
+
+        Raises:
+            RunFolderError: a line is no row, other than a torn last one.
+        """
+        return list(self.ledger().rows)
 
     def write_circuits(self, stem: str, record: Mapping[str, Any]) -> Path:
         """Write the circuit file of one model.
@@ -114,7 +81,7 @@ class RunFolder:
         if stem in {"", ".", ".."} or any(c in stem for c in "/\\\0"):
             raise RunFolderError(f"weights name {stem!r} cannot name a file")
         path = self.path / self.CIRCUITS / f"{stem}.json"
-        write_atomic(path, _dumps(dict(record)) + b"\n")
+        write_atomic(path, dumps(record) + b"\n")
         return path
 
     def circuit_stems(self) -> list[str]:
@@ -131,12 +98,12 @@ class RunFolder:
         if stem not in self.circuit_stems():
             return None
         name = f"{stem}.json"
-        return _object((self.path / self.CIRCUITS / name).read_bytes(), f"{self.CIRCUITS}/{name}")
+        return read_object((self.path / self.CIRCUITS / name).read_bytes(), f"{self.CIRCUITS}/{name}")
 
     def write_whole_file(self, name: str, record: Mapping[str, Any]) -> Path:
         """Write one JSON object under a name inside the folder, in one step."""
         path = self.path / name
-        write_atomic(path, _dumps(dict(record)) + b"\n")
+        write_atomic(path, dumps(record) + b"\n")
         return path
 
     def whole_file(self, name: str) -> dict[str, Any] | None:
@@ -146,13 +113,13 @@ class RunFolder:
             RunFolderError: the file is not a JSON object.
         """
         try:
-            return _object((self.path / name).read_bytes(), name)
+            return read_object((self.path / name).read_bytes(), name)
         except FileNotFoundError:
             return None
 
     def write_provenance(self) -> None:
         """Record versions, commit, processor type and time of this process."""
-        write_atomic(self.path / self.PROVENANCE, _dumps(provenance()) + b"\n")
+        write_atomic(self.path / self.PROVENANCE, dumps(provenance()) + b"\n")
 
     def provenance(self) -> dict[str, Any] | None:
         """What `write_provenance` wrote, or None.
@@ -164,48 +131,4 @@ class RunFolder:
             data = (self.path / self.PROVENANCE).read_bytes()
         except FileNotFoundError:
             return None
-        return _object(data, self.PROVENANCE)
-
-
-def _dumps(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _repair(descriptor: int) -> None:
-    """Make the locked ledger end with a newline: finish a complete last line, cut off a torn one."""
-    size = os.fstat(descriptor).st_size
-    tail, start = b"", size
-    while start > 0 and b"\n" not in tail:
-        step = min(start, 1 << 16)
-        start -= step
-        tail = os.pread(descriptor, step, start) + tail
-    torn = tail.rpartition(b"\n")[2]
-    if not torn:
-        return
-    # No proper beginning of a JSON object is itself one, so a line that parses lacks only its newline.
-    if _is_object(torn):
-        os.write(descriptor, b"\n")
-    else:
-        os.ftruncate(descriptor, size - len(torn))
-
-
-def _is_object(data: bytes) -> bool:
-    with contextlib.suppress(RunFolderError):
-        _object(data, "")
-        return True
-    return False
-
-
-def _object(data: bytes, where: str) -> dict[str, Any]:
-    """Parse one JSON object, without NaN or infinity."""
-    try:
-        value = json.loads(data, parse_constant=_not_a_number)
-    except (ValueError, RecursionError):
-        raise RunFolderError(f"{where} is not valid JSON") from None
-    if not isinstance(value, dict):
-        raise RunFolderError(f"{where} is not a JSON object")
-    return value
-
-
-def _not_a_number(text: str) -> NoReturn:
-    raise ValueError(text)
+        return read_object(data, self.PROVENANCE)

@@ -8,17 +8,26 @@ Contents:
     file_name — `max4_v64_seed123.safetensors`.
     model_bytes — one model as the bytes of a safetensors file.
     save_models — one file per model, each complete or absent.
+    files_of, training_record, file_digest — what a run will write, how it was trained, and the digest of its bytes.
 """
 
+import hashlib
 import json
 import os
 import struct
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pessimal.train.config import TrainConfig
+from pessimal.train.modular_config import ModularConfig
 from pessimal.train.trained import TrainedModel
+
+# What does not decide which model comes out, up to the last bits.
+HOW_IT_RUNS = {"threads", "device", "checkpoints"}
 
 
 def file_name(model: TrainedModel) -> str:
@@ -57,6 +66,27 @@ def model_bytes(model: TrainedModel) -> bytes:
     return struct.pack("<Q", len(text)) + text + bytes(body)
 
 
+def files_of(config: TrainConfig | ModularConfig, seed: int) -> dict[str, dict[str, Any]]:
+    """The files that training one seed writes, by name, each with its `training_record`."""
+    epochs = sorted({*config.checkpoints, config.epochs}) if isinstance(config, ModularConfig) else [None]
+    models = [TrainedModel(config, seed, {}, 0.0, epoch) for epoch in epochs]
+    return {file_name(model): training_record(model) for model in models}
+
+
+def training_record(model: TrainedModel) -> dict[str, Any]:
+    """How a model was trained: everything that decides its numbers, and nothing else."""
+    values = {key: value for key, value in asdict(model.config).items() if key not in HOW_IT_RUNS}
+    if model.epoch is not None:
+        # A longer run passes through the same model.
+        values["epochs"] = model.epoch
+    return {**values, "seed": model.seed}
+
+
+def file_digest(model: TrainedModel) -> tuple[str, str]:
+    """Name and sha256 of the file of a model."""
+    return file_name(model), hashlib.sha256(model_bytes(model)).hexdigest()
+
+
 def save_models(models: Iterable[TrainedModel], out_dir: Path | str) -> list[Path]:
     """Write one safetensors file per model, replacing files of the same name.
 
@@ -82,6 +112,8 @@ def _write_whole(path: Path, data: bytes) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(data)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

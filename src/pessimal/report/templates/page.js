@@ -15,6 +15,7 @@
     [["y", "", true], ["z", "2", false]].forEach(([field, axis, legend]) => {
       strategies.forEach((name, s) => {
         const mine = indices.filter((i) => points.strategy[i] === s);
+        const symbol = symbols[(s + Math.floor(s / colours.length)) % symbols.length];
         traces.push({
           type: "scatter", mode: "markers", name, legendgroup: "s" + s, showlegend: legend,
           xaxis: "x" + axis, yaxis: "y" + axis, mine,
@@ -22,8 +23,8 @@
           text: mine.map((i) => points.hover[i]), hovertemplate: "%{text}<extra></extra>",
           selected: { marker: { opacity: 0.95 } }, unselected: { marker: { opacity: 0.1 } },
           marker: {
-            color: colours[s % colours.length], symbol: symbols[(s + Math.floor(s / colours.length)) % symbols.length],
-            size: 9, opacity: 0.8, line: { color: "#fff", width: 0.7 },
+            color: colours[s % colours.length], symbol: mine.map((i) => points.recorded[i] ? symbol + "-open" : symbol),
+            size: 9, opacity: 0.8, line: { color: mine.map((i) => points.recorded[i] ? colours[s % colours.length] : "#fff"), width: mine.map((i) => points.recorded[i] ? 1.4 : 0.7) },
           },
         });
       });
@@ -143,7 +144,7 @@
       "K = " + k + ", d_vocab = " + v + ", d_model = " + d + ", d_head = " + h +
       (item.head === null ? "" : ", head " + item.head) + (item.layer_norm ? "; this model has LayerNorms, which the maps leave out" : "");
     document.getElementById("ratio").textContent =
-      item.ratio === null ? "" : "The first is " + item.ratio.toPrecision(3) + " times the second.";
+      item.ratio === null ? "" : "The first is " + item.ratio.toPrecision(3) + " times the second."; // no bound
     const blocks = Math.max(...Object.values(item.maps).flatMap((map) => map.step));
     document.getElementById("map-blocks").textContent =
       blocks > 1 ? " Long axes are averaged over blocks of up to " + blocks + " tokens." : "";

@@ -1,0 +1,65 @@
+"""The files that a command line names.
+
+Contents:
+    inputs_of — what a command reads, by the words of a message.
+    require_outputs — refuse outputs before the work.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pessimal.api import is_file_name
+from pessimal.cli.terminal import UnreadableError
+from pessimal.runs.outputs import Output, OutputError, require_writable, takes_stdout
+from pessimal.spec import Uniform
+
+
+def inputs_of(command: Any) -> dict[str, Path]:
+    """The files that a command reads.
+
+    Args:
+        command: with some of the fields `certificate`, `weights`, `task`, `distribution`.
+    """
+    found: dict[str, Path] = {}
+    certificate, weights = getattr(command, "certificate", None), getattr(command, "weights", None)
+    task, distribution = getattr(command, "task", None), getattr(command, "distribution", None)
+    if certificate is not None:
+        found["the certificate"] = certificate
+    if isinstance(weights, Path):
+        found["the weights file" if certificate is None else "the weights file (--weights)"] = weights
+    for path in weights if isinstance(weights, tuple) else ():
+        found[f"the weights file (--weights {path})"] = path
+    if task is not None and is_file_name(task):
+        found["the file of --task"] = Path(task)
+    if distribution is not None and str(distribution) != Uniform.name:
+        found["the file of --distribution"] = distribution
+    return found
+
+
+def require_outputs(command: Any, outputs: list[Output]) -> bool:
+    """Refuse outputs that would destroy something or cannot be written; whether one of them is standard output.
+
+    Args:
+        command: with the fields `force` and, if it prints JSON, `json`.
+        outputs: what it will write.
+
+    Raises:
+        OutputError: one sentence.
+    """
+    require_writable(outputs, inputs_of(command), force=command.force)
+    aside = [output for output in outputs if takes_stdout(output.path)]
+    if aside and getattr(command, "json", False):
+        raise OutputError(f"{aside[0]} and --json both want standard output")
+    return bool(aside)
+
+
+def require_one_stdin(command: Any) -> None:
+    """Refuse two inputs from standard input.
+
+    Raises:
+        UnreadableError: one sentence.
+    """
+    try:
+        require_writable([], inputs_of(command))
+    except OutputError as error:
+        raise UnreadableError(str(error)) from None

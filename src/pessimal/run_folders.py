@@ -1,0 +1,294 @@
+"""Work that leaves its results in a run folder, one writer at a time: see `runs`.
+
+Contents:
+    frontier — the best bound at each length.
+    analyse — the circuits of a model, or its evidence, for the report.
+    circuits_of — the same without a run folder.
+    collect — check every certificate of a folder into its ledger.
+    recheck — check again what a ledger lists, where certificate and weights lie beside it.
+    record — one verdict into a ledger.
+"""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pessimal.analysis import circuit_record, evidence
+from pessimal.api import check, load_weights, read_certificate, result_row, save_certificate
+from pessimal.kernel.check import Limits, Verdict
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.runs import RunFolder, RunFolderError, one_writer
+from pessimal.runs.notices import notice_once
+from pessimal.runs.rows import other_question
+from pessimal.spec import AbstractDistribution, AbstractTask, Weights, WeightsError
+from pessimal.spec.distribution import usual_distribution
+from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
+from pessimal.strategies import BUDGETS, Frontier
+
+# Operations that a report spends on checking again: a minute or two.
+RECHECK_OPS = 1 << 34
+CERTIFICATES = "certificates"
+
+
+@dataclass(frozen=True)
+class Rechecked:
+    """What checking again found.
+
+    Attributes:
+        rows: by ledger line, the row as the checker gives it now; a line that is not here is only recorded.
+        differing: a sentence for every row that says something else than its certificate.
+        recorded: how many rows were not checked again.
+    """
+
+    rows: dict[int, dict[str, Any]]
+    differing: tuple[str, ...]
+    recorded: int
+
+
+def collect(
+    folder: Path | str,
+    weights_files: Sequence[Path] = (),
+    on_result: Callable[[str, Verdict], None] | None = None,
+) -> int:
+    """Check every certificate of a folder that its ledger does not list yet; returns how many.
+
+    Args:
+        folder: holds `*.cert` files, and weights unless given.
+        weights_files: models the certificates may be about, matched by digest.
+        on_result: called with the file name and verdict of each.
+
+    Raises:
+        WeightsError: a certificate's weights are not among the files.
+    """
+    run = RunFolder(Path(folder))
+    if not pending_certificates(run):
+        return 0
+    with one_writer(run.path, "pessimal report", wait=True):
+        # Again, now that nobody else writes.
+        pending = pending_certificates(run)
+        if not pending:
+            return 0
+        models = {path: load_weights(path) for path in [*weights_files, *_files(run.path, "*.safetensors")]}
+        if not models:
+            raise WeightsError(f"{run.path.name}: no weights to check {pending[0].name} against")
+        for path in pending:
+            data = read_certificate(path)
+            about = [f for f, w in models.items() if is_about(data, w)] or list(models)[:1]
+            started = time.monotonic()
+            verdict = check(data, models[about[0]])
+            record(run, about[0].stem, models[about[0]], path.name, verdict, time.monotonic() - started)
+            if on_result is not None:
+                on_result(path.name, verdict)
+    return len(pending)
+
+
+def pending_certificates(run: RunFolder) -> list[Path]:
+    """Certificates of a folder that its ledger does not list."""
+    listed = {row.get("certificate") for row in run.results()}
+    return [path for path in _files(run.path, "*.cert") if path.name not in listed]
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """Files of a folder; nothing that could be a pipe or a device."""
+    return [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+
+
+def is_about(certificate: bytes, weights: Weights) -> bool:
+    """Whether a certificate names these weights: a guess, as the checker decides."""
+    return weights.sha256.encode() in certificate[: 1 << 16]
+
+
+def frontier(
+    weights: Weights,
+    task: AbstractTask,
+    out: Path | str,
+    stem: str,
+    budgets: Sequence[int] = BUDGETS,
+    *,
+    progress: Progress = no_progress,
+) -> list[dict[str, Any]]:
+    """Prove the best bound within each budget into a run folder; returns the rows that no shorter proof matches.
+
+    What the folder holds already is not proved again.
+
+    Raises:
+        Rejected: no budget allows a proof.
+    """
+    run, search = RunFolder(Path(out)), Frontier(weights, task)
+    refusal: Rejected | None = None
+    budgets = sorted(set(budgets))
+    with one_writer(run.path, "pessimal frontier", wait=True):
+        listed = _frontier_certificates(run, weights, task, stem)
+        for done, budget in enumerate(budgets, 1):
+            name = f"{stem}.{budget}.cert"
+            if name not in listed:
+                started = time.monotonic()
+                try:
+                    proof = search.within(budget)
+                except Rejected as refused:
+                    refusal = refused
+                    continue
+                path = save_certificate(proof, run.path / name)
+                verdict = check(path, weights)
+                record(run, stem, weights, name, verdict, time.monotonic() - started)
+            progress(done, len(budgets))
+    usual = usual_distribution(task)
+    mine = [
+        row
+        for row in run.results()
+        if row["weights_sha256"] == weights.sha256
+        and row["task"] == task.name
+        and row.get("certificate") is not None
+        and _is_accuracy(row, usual)
+    ]
+    kept: list[dict[str, Any]] = []
+    for row in sorted(mine, key=lambda one: (one["flops"], -int(one["correct"]))):
+        if not kept or int(row["correct"]) > int(kept[-1]["correct"]):
+            kept.append(row)
+    if not kept and refusal is not None:
+        raise refusal
+    return kept
+
+
+def _frontier_certificates(run: RunFolder, weights: Weights, task: AbstractTask, stem: str) -> set[str | None]:
+    """Certificates that a ledger lists.
+
+    Raises:
+        RunFolderError: those of this name are about other weights or another task.
+    """
+    ledger = run.ledger()
+    for row, line in zip(ledger.rows, ledger.lines, strict=True):
+        if row["weights"] == stem and row["weights_sha256"] != weights.sha256:
+            raise RunFolderError(
+                f"{run.LEDGER} line {line} is about weights {row['weights_sha256'][:12]} named {stem}, and these are"
+                f" {weights.sha256[:12]}; choose another folder"
+            )
+        if row["weights"] == stem and other_question(row, task.name, task.record()):
+            raise RunFolderError(
+                f"{run.LEDGER} line {line} is about {stem} and another task than this {task.name}; choose another"
+                " folder"
+            )
+    return {row.get("certificate") for row in ledger.rows}
+
+
+def _is_accuracy(row: dict[str, Any], distribution: AbstractDistribution) -> bool:
+    """Whether a row is a verified accuracy under a distribution, so that two of them compare."""
+    digest = distribution.sha256 if distribution.arrays() else None
+    alike = row["distribution"] == distribution.name and row.get("distribution_sha256") == digest
+    return alike and row["accuracy_lower_bound"] is not None and row["verdict"] == "VERIFIED"
+
+
+def analyse(weights: Weights, out: Path | str, stem: str) -> Path:
+    """Write the circuits of a model into a run folder, for its report; of modular addition the evidence.
+
+    Raises:
+        ModularError: the file states modular addition, and the model is none that can be analysed.
+    """
+    run, record = RunFolder(Path(out)), circuits_of(weights)
+    with one_writer(run.path, "pessimal analyse", wait=True):
+        path = run.write_circuits(stem, record)
+        run.write_provenance()
+    return path
+
+
+def circuits_of(weights: Weights) -> dict[str, Any]:
+    """What `analyse` writes: `analysis.evidence` if the file states modular addition, else `analysis.circuit_record`.
+
+    Raises:
+        ModularError: see `analyse`.
+    """
+    return evidence(weights) if _adds(weights) else circuit_record(weights)
+
+
+def _adds(weights: Weights) -> bool:
+    """Whether the file states modular addition."""
+    return weights.metadata.get("task", "").replace("_", "-") in {ModularAddition.name, ModularAdditionEquals.name}
+
+
+def recheck(
+    folder: Path | str,
+    weights_files: Sequence[Path] = (),
+    *,
+    fresh: Collection[str] = (),
+    max_ops: int = RECHECK_OPS,
+) -> Rechecked:
+    """Check again the rows of a ledger whose certificate and weights lie beside it: a ledger is only text.
+
+    Args:
+        folder: the run folder.
+        weights_files: more models that certificates may be about, matched by digest.
+        fresh: names of certificates that this process has just checked into the ledger.
+        max_ops: predicted operations to spend, in the order of the ledger; what does not fit stays recorded.
+
+    Raises:
+        RunFolderError: the ledger is malformed.
+        WeightsError: one of `weights_files` is no model.
+    """
+    run = RunFolder(Path(folder))
+    ledger = run.ledger()
+    found: dict[int, dict[str, Any]] = {}
+    differing = []
+    beside = {line: _beside(run, row) for row, line in zip(ledger.rows, ledger.lines, strict=True)}
+    models = _models_beside(run, weights_files) if any(beside.values()) else []
+    for row, line in zip(ledger.rows, ledger.lines, strict=True):
+        path = beside[line]
+        if path is None:
+            continue
+        if row["certificate"] in fresh:
+            found[line] = row
+            continue
+        data = read_certificate(path)
+        about = next((one for one in models if is_about(data, one)), None)
+        if about is None:
+            continue
+        verdict = check(data, about, limits=Limits(max_ops=min(max_ops, Limits().max_ops)))
+        if verdict.reason is Reason.RESOURCES:
+            continue
+        max_ops -= 0 if verdict.cost is None else verdict.cost.checker_ops
+        # Times are nobody's claim: the page stays the same for the same files.
+        now = {**row, **result_row(about, verdict, seconds=0.0), "seconds": row["seconds"]}
+        found[line] = now
+        different = [key for key in now if key in row and row[key] != now[key]]
+        if different:
+            words = ", ".join(f"{key} is {row[key]} there and {now[key]} here" for key in different[:2])
+            more = f", and {len(different) - 2} more differ" if len(different) > 2 else ""
+            differing.append(f"{run.LEDGER} line {line} is not what {row['certificate']} gives: {words}{more}"[:400])
+    return Rechecked(found, tuple(differing), len(ledger.rows) - len(found))
+
+
+def _beside(run: RunFolder, row: dict[str, Any]) -> Path | None:
+    """The certificate of a row, if it is in the folder. The name comes from a ledger: it never leads elsewhere."""
+    name = row.get("certificate")
+    if name is None:
+        return None
+    *above, last = name.split("/")
+    if above not in ([], [CERTIFICATES]) or last in {"", ".", ".."} or "\0" in last or "\\" in last:
+        return None
+    path = run.path.joinpath(*above, last)
+    return path if path.is_file() and not path.is_symlink() else None
+
+
+def _models_beside(run: RunFolder, weights_files: Sequence[Path]) -> list[Weights]:
+    """Models that certificates of a folder may be about."""
+    models = [load_weights(path) for path in weights_files]
+    for path in _files(run.path, "*.safetensors"):
+        try:
+            models.append(load_weights(path))
+        except WeightsError as error:
+            notice_once(f"not used: {error}", path.resolve())
+    return models
+
+
+def record(run: RunFolder, stem: str, weights: Weights, certificate: str, verdict: Verdict, seconds: float) -> None:
+    """Append a verdict to a run's ledger; before it the model's circuits if they are not there yet.
+
+    Whatever lists the certificate as done later finds the rest there too. The evidence of modular addition takes
+    seconds and can be refused: `analyse` writes it.
+    """
+    if stem not in run.circuit_stems() and not _adds(weights):
+        run.write_circuits(stem, circuit_record(weights))
+    run.write_provenance()
+    run.append({**result_row(weights, verdict, seconds=seconds), "certificate": certificate, "weights": stem})
