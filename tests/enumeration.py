@@ -36,7 +36,7 @@ def _logits(weights: Weights, tokens: np.ndarray) -> tuple[np.ndarray, float]:
     arch = weights.architecture
     s = arch.shape
     assert s.n_heads == 1
-    assert not (arch.ln1 or arch.ln_final or s.d_mlp)
+    assert not any((arch.ln1, arch.ln_final, s.d_mlp))
     assert 2 * (s.d_model + s.d_head + s.k) + 20 <= LONGEST
 
     def tensor(name: str, *shape: int) -> np.ndarray:

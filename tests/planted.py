@@ -11,8 +11,8 @@ Contents:
 
 import numpy as np
 
-from modular import ModularSizes, single_wave
 from models import MATRICES, Sizes, Tensors
+from modular import ModularSizes, single_wave
 
 SMALL = 64.0
 

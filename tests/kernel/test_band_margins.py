@@ -52,7 +52,7 @@ class Exact:
         residual = mean + t["W_pos"][-1] + t["b_O"] + t["b_V"][0] @ t["W_O"]
         value = (t["W_E"] + t["W_pos"][:, np.newaxis]) @ ov + residual
         logits, direct = value @ unembed + t["b_U"], (t["W_E"] - mean) @ unembed
-        # [position, token, target, rival] and [query, target, rival]
+        # Axes: position, token, target, rival; and query, target, rival.
         self.value = logits[..., np.newaxis] - logits[..., np.newaxis, :]
         self.direct = direct[..., np.newaxis] - direct[..., np.newaxis, :]
 

@@ -134,11 +134,34 @@ def test_the_worst_loss_is_that_of_the_worst_sequence(heads, arithmetic):
     question = Question(sizes.task(), Product(last), quantity=LOSS)
     truth = least(weights, question)[LOSS]
     number = strata_of(sizes.task()).number
-    arrays = dict(zip((*LEVELS, *TILTS), (np.array([1]), np.array([0]), *np.zeros((2, heads, number), np.int64)), strict=True))
+    arrays = dict(
+        zip((*LEVELS, *TILTS), (np.array([1]), np.array([0]), *np.zeros((2, heads, number), np.int64)), strict=True)
+    )
     if heads > 1:
         arrays |= {name: np.zeros((heads - 1, 1, number), dtype=np.int64) for name in THRESHOLDS}
     hints = Hints({"rival": "plain", "position": "each", "near": 3, "levels": 1}, arrays)
     assert truth <= bound_of(weights, question, arithmetic, hints) <= truth + 2
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_where_all_logits_are_equal_every_rival_has_its_share(quantity, rival):
+    """Loss log n, probability 1 / n; levels on both sides of zero, so that every count is vacuous or not."""
+    sizes = Sizes(3, 5, 7, 2, 2)
+    weights = build({name: np.zeros(sizes.shape(name), dtype=np.float32) for name in MATRICES})
+    question = Question(sizes.task(), quantity=quantity)
+    truth, problems, number = (
+        least(weights, question)[quantity],
+        4 if rival == "every" else 1,
+        strata_of(sizes.task()).number,
+    )
+    for level in ([-1, 0, 1], [1], [-3, -2]):
+        tilts = np.full((len(level) * problems, number), 1), np.zeros((len(level) * problems, number), dtype=np.int64)
+        arrays = dict(
+            zip((*LEVELS, *TILTS), (np.array(level), np.zeros(len(level), dtype=np.int64), *tilts), strict=True)
+        )
+        hints = Hints({"rival": rival, "position": "each", "near": 3, "levels": len(level)}, arrays)
+        assert truth <= bound_of(weights, question, "arb", hints) <= 3 * truth
 
 
 def test_a_negative_tilt_is_refused():
@@ -148,7 +171,12 @@ def test_a_negative_tilt_is_refused():
         mantissa = hints.arrays[TILTS[0]].copy()
         mantissa.flat[place] = -1
         with pytest.raises(Rejected, match="a tilt is negative") as caught:
-            bound_of(GOOD, Question(SIZES.task(), quantity=LOSS), "float64", Hints(hints.options, {**hints.arrays, TILTS[0]: mantissa}))
+            bound_of(
+                GOOD,
+                Question(SIZES.task(), quantity=LOSS),
+                "float64",
+                Hints(hints.options, {**hints.arrays, TILTS[0]: mantissa}),
+            )
         assert caught.value.reason == Reason.BAD_HINT
 
 
@@ -280,4 +308,6 @@ def test_claims_round_away_from_the_truth():
     assert decimal_up(Fraction(7, 2)) == "3.500000"
     with pytest.raises(ValueError, match="negative"):
         LossClaim(-1, 3)
+    assert [LossClaim(n, 3).follows(5) for n in (4, 5, 6)] == [False, True, True]
+    assert [MeanProbabilityClaim(n, 9).follows(5) for n in (4, 5, 6)] == [True, True, False]
     assert LossClaim(9, 3).accuracy == 3

@@ -138,7 +138,9 @@ def test_every_table_is_widened_by_its_radii(sizes):
         for h, (before, after) in enumerate(zip(real, heads, strict=True)):
             token_log, position_log, token, position = derived.head(h)
             both = token + position[:, np.newaxis]
-            ends = [fractions(b) - fractions(a) for a, b in zip(before.value.bounds(), after.value.bounds(), strict=True)]
+            ends = [
+                fractions(b) - fractions(a) for a, b in zip(before.value.bounds(), after.value.bounds(), strict=True)
+            ]
             assert (ends[1] >= both / 2).all()
             assert (-ends[0] >= both / 2).all()
             for q in range(sizes.v):

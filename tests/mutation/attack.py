@@ -176,7 +176,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose file or change contains this")
     parser.add_argument("--retry", action="store_true", help="run again what survived and is not called equivalent")
     parser.add_argument("--limit", type=int, default=None, help="at most so many")
-    parser.add_argument("--against", nargs="*", default=[], help="files below tests/ to run instead; nothing is recorded")
+    parser.add_argument(
+        "--against", nargs="*", default=[], help="files below tests/ to run instead; nothing is recorded"
+    )
     options = parser.parse_args()
     mutants, results = read_mutants(), {} if options.against else read_results()
     if options.against:
