@@ -19,12 +19,12 @@ from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rules import Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.sub_cubic.averaging import DROP
+from pessimal.kernel.rules.sub_cubic.averaging import DROP, MEAN
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment, GridCount, KeyFrequency
-from pessimal.strategies.sub_cubic import PUBLISHED, pack_halfwords
+from pessimal.strategies.sub_cubic import PUBLISHED, pack_halfwords, published_name
 from planted import copying, marked_wave, parabola
 from sampling import examples
 
