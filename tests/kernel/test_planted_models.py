@@ -91,9 +91,9 @@ def test_the_enumeration_agrees_with_the_oracle(biases):
     for sizes in (Sizes(5, 7, 11, 2, 3), Sizes(3, 5, 7, 2, 4), Sizes(5, 5, 7, 3, 2)):
         for seed, noise in ((0, 0.0), (1, 0.1), (2, 0.3)):
             tensors = planted_tensors(sizes, sharpness=2.0, noise=noise, seed=seed)
-            tensors |= random_tensors(sizes, seed, biases=biases, scale=0.3)
+            tensors = random_tensors(sizes, seed, biases=biases, scale=0.3) | tensors
             tensors["W_U"][:, 1] = tensors["W_U"][:, 0] if seed == 1 else tensors["W_U"][:, 1]
-            weights = build({name: a for name, a in tensors.items() if name in tensors})
+            weights = build(tensors)
             expected, (tokens, right) = verdicts(weights), right_sequences(weights)
             assert [expected[tuple(t)] == RIGHT for t in tokens.tolist()] == right.tolist()
     assert all_sequences(3, 2).tolist()[:4] == [[0, 0], [0, 1], [0, 2], [1, 0]]
