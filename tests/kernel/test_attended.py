@@ -71,6 +71,18 @@ def test_brute_force_counts_exactly(sizes, seed, arithmetic, scale, kind):
     assert found.wrong_at_least == wrong - ties
 
 
+@pytest.mark.parametrize("arithmetic", sorted(ARITHMETICS))
+@pytest.mark.parametrize("p", [5, 7, 11])
+def test_tables_without_the_tokens_that_never_stand_there_are_read_at_the_right_rows(p, arithmetic):
+    """A hand-made adder, right everywhere, and tokens with gaps between them at every position: nothing is wrong."""
+    sizes = ADDERS[p]
+    weights = np.zeros((3, p + 1), dtype=np.int64)
+    weights[0, 1:p:2], weights[1, [0, p - 1, p - 2]], weights[2, p] = 1, 2, 3
+    model = modular_weights(attended_adder(p), ATTENDED)
+    found = bound("brute-force", model, sizes.task(), arithmetic, Hints(), distribution=Product(weights))
+    assert found.wrong_at_most == 0
+
+
 @pytest.mark.parametrize("sizes", ATTENDED_SIZES)
 def test_the_specification_is_the_equations(sizes):
     """logits() against the oracle's own forward pass on every sequence, and the float64 estimate against both."""

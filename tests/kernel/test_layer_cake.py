@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from counting_cases import CASES, NORMS, hints_of, model_of
 from distributions import KINDS, some_distribution
-from models import Sizes, build, planted_tensors
+from models import MATRICES, Sizes, build, planted_tensors
 from oracle import Equations, sequences
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.certificate import canonical
@@ -24,8 +24,9 @@ from pessimal.kernel.rules import RULES, Hints, LayerCakeRule
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.layer_cake import LEVELS, TILTS, levels, log_upper
 from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.spec import Uniform, Weights
+from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS
+from pessimal.kernel.strata import strata_of
+from pessimal.spec import Product, Uniform, Weights
 from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, LossClaim, MeanProbabilityClaim, decimal_up
 from pessimal.spec.question import Question
 from pessimal.strategies import BruteForce, LayerCake, prove
@@ -118,6 +119,65 @@ def test_no_bound_is_better_than_the_truth(task, seed, heads, norms, planted, ar
 def test_no_bound_is_ever_better_than_the_truth(task, seed, heads, norms, planted, arithmetic, hints, kind):
     """The same, more often."""
     never_better(task, seed, heads, norms, planted, arithmetic, hints, kind)
+
+
+@pytest.mark.parametrize("arithmetic", sorted(ARITHMETICS))
+@pytest.mark.parametrize("heads", [1, 2, 3])
+def test_the_worst_loss_is_that_of_the_worst_sequence(heads, arithmetic):
+    """All weight on one sequence that is wrong by all that tables allow; the other tokens' values are nearly level."""
+    sizes = Sizes(3, 5, 7, 2, 2, heads)
+    t = {name: np.zeros(sizes.shape(name)) for name in MATRICES}
+    t["W_E"][:, :3] = np.eye(3)
+    t["W_V"][:, :3, 0], t["W_O"][:, 0, 3] = (0.125, 1, 9), 1 + np.arange(heads)
+    t["W_U"][3], t["W_U"][2] = (0.5, 0, -0.5, 0, 0), (2, 0, -2, 0, 1)
+    weights, last = build({name: a.astype(np.float32) for name, a in t.items()}), [[0, 0, 1], [0, 0, 1]]
+    question = Question(sizes.task(), Product(last), quantity=LOSS)
+    truth = least(weights, question)[LOSS]
+    number = strata_of(sizes.task()).number
+    arrays = dict(
+        zip((*LEVELS, *TILTS), (np.array([1]), np.array([0]), *np.zeros((2, heads, number), np.int64)), strict=True)
+    )
+    if heads > 1:
+        arrays |= {name: np.zeros((heads - 1, 1, number), dtype=np.int64) for name in THRESHOLDS}
+    hints = Hints({"rival": "plain", "position": "each", "near": 3, "levels": 1}, arrays)
+    assert truth <= bound_of(weights, question, arithmetic, hints) <= truth + 2
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_where_all_logits_are_equal_every_rival_has_its_share(quantity, rival):
+    """Loss log n, probability 1 / n; levels on both sides of zero, so that every count is vacuous or not."""
+    sizes = Sizes(3, 5, 7, 2, 2)
+    weights = build({name: np.zeros(sizes.shape(name), dtype=np.float32) for name in MATRICES})
+    question = Question(sizes.task(), quantity=quantity)
+    truth, problems, number = (
+        least(weights, question)[quantity],
+        4 if rival == "every" else 1,
+        strata_of(sizes.task()).number,
+    )
+    for level in ([-1, 0, 1], [1], [-3, -2]):
+        tilts = np.full((len(level) * problems, number), 1), np.zeros((len(level) * problems, number), dtype=np.int64)
+        arrays = dict(
+            zip((*LEVELS, *TILTS), (np.array(level), np.zeros(len(level), dtype=np.int64), *tilts), strict=True)
+        )
+        hints = Hints({"rival": rival, "position": "each", "near": 3, "levels": len(level)}, arrays)
+        assert truth <= bound_of(weights, question, "arb", hints) <= 3 * truth
+
+
+def test_a_negative_tilt_is_refused():
+    """It would count the sequences with large margins."""
+    hints = LayerCake("plain", levels=2).hints(GOOD, Question(SIZES.task(), quantity=LOSS), no_progress)
+    for place in (0, -1):
+        mantissa = hints.arrays[TILTS[0]].copy()
+        mantissa.flat[place] = -1
+        with pytest.raises(Rejected, match="a tilt is negative") as caught:
+            bound_of(
+                GOOD,
+                Question(SIZES.task(), quantity=LOSS),
+                "float64",
+                Hints(hints.options, {**hints.arrays, TILTS[0]: mantissa}),
+            )
+        assert caught.value.reason == Reason.BAD_HINT
 
 
 SIZES = Sizes(3, 5, 7, 2, 4)
@@ -248,4 +308,6 @@ def test_claims_round_away_from_the_truth():
     assert decimal_up(Fraction(7, 2)) == "3.500000"
     with pytest.raises(ValueError, match="negative"):
         LossClaim(-1, 3)
+    assert [LossClaim(n, 3).follows(5) for n in (4, 5, 6)] == [False, True, True]
+    assert [MeanProbabilityClaim(n, 9).follows(5) for n in (4, 5, 6)] == [True, True, False]
     assert LossClaim(9, 3).accuracy == 3

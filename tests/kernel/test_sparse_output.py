@@ -64,6 +64,20 @@ def test_bound_never_exceeds_the_true_count(sizes, seed, arithmetic, scale):
         assert 0 <= found <= (truth or 0)
 
 
+@pytest.mark.parametrize("arithmetic", sorted(ARITHMETICS))
+@pytest.mark.parametrize(("rest", "box"), [(rest, box) for rest in REST for box in BOX])
+def test_ties_and_lost_numbers_are_not_right(rest, box, arithmetic):
+    """All logits equal; and tables that are not finite in float64, where the truth may be anything."""
+    sizes = WITH_MLP[0]
+    plain = random_modular(sizes, 0)
+    level = plain | {"W_U": np.ones_like(plain["W_U"]), "b_U": np.ones_like(plain["b_U"])}
+    huge = {name: np.where(a < 0, -3e38, 3e38).astype(np.float32) for name, a in plain.items()}
+    for tensors, some in ((level, ARITHMETICS), (huge, ("float64",))):
+        own = hints(np.ones((sizes.f, 1)), np.zeros((1, sizes.p)), rest, box)
+        if arithmetic in some:
+            assert certified("sparse-output", modular_weights(tensors), sizes.task(), arithmetic, own) == 0
+
+
 @pytest.mark.parametrize("p", [3, 5, 7])
 @pytest.mark.parametrize("rest", REST)
 @pytest.mark.parametrize("box", BOX)
