@@ -108,7 +108,7 @@ def losses(k):
         name: array.astype(np.float64) for name, array in hostile.tensors(np.random.default_rng(0), 4, k, 2).items()
     }
     tensors["W_U"] *= 1e307
-    return hostile.save(tensors, hostile.STATED), np.full((1, 4), 2**46, dtype=np.int64)
+    return hostile.save(tensors, hostile.STATED), np.full((1, 4), 2**48, dtype=np.int64)
 
 
 def test_a_loss_of_thousands_of_digits_is_a_verdict():

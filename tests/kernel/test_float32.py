@@ -27,6 +27,7 @@ from pessimal.kernel.rounding import LONGEST, attention_error, gamma
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
+from pessimal.kernel.rules.undecided import undecided_ops
 from pessimal.spec import Question, Weights
 from pessimal.spec.semantics import FLOAT32
 from pessimal.spec.task import AbstractTask
