@@ -1,7 +1,7 @@
 """Work that leaves its results in a run folder, one writer at a time: see `runs`.
 
 Contents:
-    frontier — the best bound at each length.
+    frontier — the best bound at each length; `frontier_name` is where it keeps a certificate.
     analyse — the circuits of a model, or its evidence, for the report.
     circuits_of — the same without a run folder.
     collect — check every certificate of a folder into its ledger.
@@ -10,7 +10,7 @@ Contents:
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from pessimal.kernel.check import Limits, Verdict
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.runs import RunFolder, RunFolderError, one_writer
-from pessimal.runs.notices import notice_once
+from pessimal.runs.ledger import Ledger
+from pessimal.runs.notices import notice, notice_once
 from pessimal.runs.rows import other_question
-from pessimal.spec import AbstractDistribution, AbstractTask, Weights, WeightsError
+from pessimal.spec import AbstractTask, Weights, WeightsError
 from pessimal.spec.distribution import usual_distribution
+from pessimal.spec.question import Question
 from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
 from pessimal.strategies import BUDGETS, Frontier
 
@@ -38,14 +40,22 @@ class Rechecked:
     """What checking again found.
 
     Attributes:
-        rows: by ledger line, the row as the checker gives it now; a line that is not here is only recorded.
+        rows: by ledger line, the row as the checker gives it now, with nothing else that the ledger says but the time
+            of the check; a line that is not here is only recorded.
         differing: a sentence for every row that says something else than its certificate.
         recorded: how many rows were not checked again.
+        without_weights: names of weights whose certificates lie there, but no file they are about.
     """
 
     rows: dict[int, dict[str, Any]]
     differing: tuple[str, ...]
     recorded: int
+    without_weights: tuple[str, ...] = ()
+
+    @property
+    def rejected(self) -> int:
+        """How many rows were checked again and rejected."""
+        return sum(row["verdict"] != "VERIFIED" for row in self.rows.values())
 
 
 def collect(
@@ -101,6 +111,11 @@ def is_about(certificate: bytes, weights: Weights) -> bool:
     return weights.sha256.encode() in certificate[: 1 << 16]
 
 
+def frontier_name(stem: str, budget: int) -> str:
+    """Where a frontier keeps the certificate of a model within a budget."""
+    return f"{stem}.{budget}.cert"
+
+
 def frontier(
     weights: Weights,
     task: AbstractTask,
@@ -112,49 +127,62 @@ def frontier(
 ) -> list[dict[str, Any]]:
     """Prove the best bound within each budget into a run folder; returns the rows that no shorter proof matches.
 
-    What the folder holds already is not proved again.
+    What the folder holds already is not proved again, but checked again: a ledger is only text. Budgets that allow no
+    proof are told.
 
     Raises:
-        Rejected: no budget allows a proof.
+        Rejected: no budget allows a proof, and the folder holds none.
     """
     run, search = RunFolder(Path(out)), Frontier(weights, task)
-    refusal: Rejected | None = None
+    refused: dict[int, Rejected] = {}
+    made: set[str] = set()
     budgets = sorted(set(budgets))
     with one_writer(run.path, "pessimal frontier", wait=True):
         listed = _frontier_certificates(run, weights, task, stem)
         for done, budget in enumerate(budgets, 1):
-            name = f"{stem}.{budget}.cert"
+            name = frontier_name(stem, budget)
             if name not in listed:
                 started = time.monotonic()
                 try:
                     proof = search.within(budget)
-                except Rejected as refused:
-                    refusal = refused
-                    continue
-                path = save_certificate(proof, run.path / name)
-                verdict = check(path, weights)
-                record(run, stem, weights, name, verdict, time.monotonic() - started)
+                    path = save_certificate(proof, run.path / name)
+                    verdict = check(path, weights)
+                    record(run, stem, weights, name, verdict, time.monotonic() - started)
+                    made.add(name)
+                except Rejected as refusal:
+                    refused[budget] = refusal
             progress(done, len(budgets))
-    usual = usual_distribution(task)
-    mine = [
-        row
-        for row in run.results()
-        if row["weights_sha256"] == weights.sha256
-        and row["task"] == task.name
-        and row.get("certificate") is not None
-        and _is_accuracy(row, usual)
-    ]
+    if refused:
+        notice(f"no proof within {', '.join(map(str, refused))} flops: {next(iter(refused.values())).detail}")
+    mine = _checked_rows(run, weights, Question(task, usual_distribution(task)).sha256, made)
     kept: list[dict[str, Any]] = []
     for row in sorted(mine, key=lambda one: (one["flops"], -int(one["correct"]))):
         if not kept or int(row["correct"]) > int(kept[-1]["correct"]):
             kept.append(row)
-    if not kept and refusal is not None:
-        raise refusal
+    if not kept and refused:
+        raise next(iter(refused.values()))
     return kept
 
 
+def _checked_rows(run: RunFolder, weights: Weights, question: str, made: Collection[str]) -> list[dict[str, Any]]:
+    """A ledger's proofs about a question as the checker sees them now; tells what differs and what is left out."""
+    ledger = run.ledger()
+    again = _recheck(run, ledger, [(None, weights)], made, RECHECK_OPS)
+    for sentence in again.differing:
+        notice(f"{sentence}; the table shows what was checked")
+    about = [
+        line
+        for row, line in zip(ledger.rows, ledger.lines, strict=True)
+        if row["weights_sha256"] == weights.sha256 and line not in again.rows and row["verdict"] == "VERIFIED"
+    ]
+    if about:
+        lines = f"{'lines' if len(about) > 1 else 'line'} {', '.join(map(str, about))}"
+        notice(f"left out: {run.LEDGER} {lines}, which could not be checked again (no certificate here, or too long)")
+    return [row for row in again.rows.values() if row["verdict"] == "VERIFIED" and row["question_sha256"] == question]
+
+
 def _frontier_certificates(run: RunFolder, weights: Weights, task: AbstractTask, stem: str) -> set[str | None]:
-    """Certificates that a ledger lists.
+    """Certificates that a ledger lists and that are there.
 
     Raises:
         RunFolderError: those of this name are about other weights or another task.
@@ -171,14 +199,8 @@ def _frontier_certificates(run: RunFolder, weights: Weights, task: AbstractTask,
                 f"{run.LEDGER} line {line} is about {stem} and another task than this {task.name}; choose another"
                 " folder"
             )
-    return {row.get("certificate") for row in ledger.rows}
-
-
-def _is_accuracy(row: dict[str, Any], distribution: AbstractDistribution) -> bool:
-    """Whether a row is a verified accuracy under a distribution, so that two of them compare."""
-    digest = distribution.sha256 if distribution.arrays() else None
-    alike = row["distribution"] == distribution.name and row.get("distribution_sha256") == digest
-    return alike and row["accuracy_lower_bound"] is not None and row["verdict"] == "VERIFIED"
+    # One that is gone is proved again.
+    return {row.get("certificate") for row in ledger.rows if _beside(run, row) is not None}
 
 
 def analyse(weights: Weights, out: Path | str, stem: str) -> Path:
@@ -229,34 +251,49 @@ def recheck(
     """
     run = RunFolder(Path(folder))
     ledger = run.ledger()
+    models = _models_beside(run, weights_files) if any(_beside(run, row) for row in ledger.rows) else []
+    return _recheck(run, ledger, models, fresh, max_ops)
+
+
+def _recheck(
+    run: RunFolder, ledger: Ledger, models: Sequence[tuple[str | None, Weights]], fresh: Collection[str], max_ops: int
+) -> Rechecked:
+    """`recheck` against models with the names of their files, None for any name."""
     found: dict[int, dict[str, Any]] = {}
     differing = []
-    beside = {line: _beside(run, row) for row, line in zip(ledger.rows, ledger.lines, strict=True)}
-    models = _models_beside(run, weights_files) if any(beside.values()) else []
+    lacking: dict[str, None] = {}
     for row, line in zip(ledger.rows, ledger.lines, strict=True):
-        path = beside[line]
+        path = _beside(run, row)
         if path is None:
             continue
         if row["certificate"] in fresh:
             found[line] = row
             continue
         data = read_certificate(path)
-        about = next((one for one in models if is_about(data, one)), None)
-        if about is None:
+        about = [(stem, one) for stem, one in models if is_about(data, one)]
+        if not about:
+            lacking[row["weights"]] = None
             continue
-        verdict = check(data, about, limits=Limits(max_ops=min(max_ops, Limits().max_ops)))
+        # Weights may lie there under more than one name.
+        stem, weights = next((pair for pair in about if pair[0] in (None, row["weights"])), about[0])
+        verdict = check(data, weights, limits=Limits(max_ops=min(max_ops, Limits().max_ops)))
         if verdict.reason is Reason.RESOURCES:
             continue
         max_ops -= 0 if verdict.cost is None else verdict.cost.checker_ops
-        # Times are nobody's claim: the page stays the same for the same files.
-        now = {**row, **result_row(about, verdict, seconds=0.0), "seconds": row["seconds"]}
-        found[line] = now
-        different = [key for key in now if key in row and row[key] != now[key]]
+        found[line] = _as_checked(row, stem, weights, verdict)
+        different = [key for key, value in found[line].items() if key in row and row[key] != value]
         if different:
-            words = ", ".join(f"{key} is {row[key]} there and {now[key]} here" for key in different[:2])
+            words = ", ".join(f"{key} is {row[key]} there and {found[line][key]} here" for key in different[:2])
             more = f", and {len(different) - 2} more differ" if len(different) > 2 else ""
             differing.append(f"{run.LEDGER} line {line} is not what {row['certificate']} gives: {words}{more}"[:400])
-    return Rechecked(found, tuple(differing), len(ledger.rows) - len(found))
+    return Rechecked(found, tuple(differing), len(ledger.rows) - len(found), tuple(lacking))
+
+
+def _as_checked(row: Mapping[str, Any], stem: str | None, weights: Weights, verdict: Verdict) -> dict[str, Any]:
+    """A row with what the checker gives and the names of the files: what nobody can check is left out."""
+    now = result_row(weights, verdict, seconds=0.0)
+    # Times are nobody's claim: the page stays the same for the same files.
+    return {**now, "seconds": row["seconds"], "certificate": row["certificate"], "weights": stem or row["weights"]}
 
 
 def _beside(run: RunFolder, row: dict[str, Any]) -> Path | None:
@@ -271,12 +308,12 @@ def _beside(run: RunFolder, row: dict[str, Any]) -> Path | None:
     return path if path.is_file() and not path.is_symlink() else None
 
 
-def _models_beside(run: RunFolder, weights_files: Sequence[Path]) -> list[Weights]:
-    """Models that certificates of a folder may be about."""
-    models = [load_weights(path) for path in weights_files]
+def _models_beside(run: RunFolder, weights_files: Sequence[Path]) -> list[tuple[str | None, Weights]]:
+    """Models that certificates of a folder may be about, with the names of their files."""
+    models: list[tuple[str | None, Weights]] = [(path.stem, load_weights(path)) for path in weights_files]
     for path in _files(run.path, "*.safetensors"):
         try:
-            models.append(load_weights(path))
+            models.append((path.stem, load_weights(path)))
         except WeightsError as error:
             notice_once(f"not used: {error}", path.resolve())
     return models

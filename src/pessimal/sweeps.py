@@ -27,9 +27,13 @@ from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.runs import RunFolder, RunFolderError, one_writer
 from pessimal.runs.config import Complaints, SweepConfig, read_config, same_config
 from pessimal.runs.executors import run_units
+from pessimal.runs.index import NAME as INDEX
 from pessimal.runs.index import build_index
 from pessimal.runs.ledger import MODEL_RECORD, Ledger
 from pessimal.runs.notices import notice
+from pessimal.runs.outputs import CERTIFICATE
+from pessimal.runs.own_files import INDEX as INDEX_KIND
+from pessimal.runs.own_files import MODEL, OWN, require_own_files
 from pessimal.runs.rows import other_question
 from pessimal.spec import AbstractTask, MaxOfK, Overrides, TaskError, Weights
 from pessimal.strategies import PUBLISHED, STRATEGIES, StrategyError, SubCubic, known_strategies
@@ -223,11 +227,31 @@ def _row(unit: SweepUnit, weights: Weights, asked: str) -> dict[str, Any]:
     verdict = api.check(proof, weights)
     checked = time.monotonic()
     if config.certificates:
-        stem = ".".join([unit.path.stem, name, *(word.replace("=", "-").replace("^", "-") for word in words)])
-        extra["certificate"] = f"{CERTIFICATES}/{stem}.cert"
+        extra["certificate"] = certificate_name(unit.path.stem, asked)
         api.save_certificate(proof, unit.out / extra["certificate"])
     row = api.result_row(weights, verdict, seconds=checked - proved)
     return {**row, **extra, "prove_seconds": round(proved - begun, 3)}
+
+
+def certificate_name(stem: str, asked: str) -> str:
+    """Where a sweep keeps the certificate of a model by a strategy, with its options if there are any."""
+    parts = [stem, *(word.replace("=", "-").replace("^", "-") for word in asked.split())]
+    return f"{CERTIFICATES}/{'.'.join(parts)}.cert"
+
+
+def _require_own_files(config_file: Path, config: SweepConfig, models: Sequence[Planned], out: Path) -> None:
+    """Refuse, before any work, a folder in which files of this sweep would replace an input or other files.
+
+    Raises:
+        OutputError: one sentence.
+    """
+    stems = [model.path.stem for model in models]
+    files = {**OWN, INDEX: INDEX_KIND, **{f"{MODELS}/{stem}.json": MODEL for stem in stems}}
+    if config.certificates:
+        names = [certificate_name(stem, asked) for stem in stems for asked in strategy_names(config)]
+        files |= dict.fromkeys(names, CERTIFICATE)
+    inputs = {"the configuration": config_file, **{f"the weights {model.path.stem}": model.path for model in models}}
+    require_own_files("--out", out, inputs, files)
 
 
 def open_run(config: SweepConfig, models: Sequence[Planned], out: Path) -> tuple[RunFolder, Ledger]:
@@ -310,6 +334,7 @@ def sweep(
 
     Raises:
         ConfigError: the configuration cannot be run.
+        OutputError: something in the folder would be lost.
         RunFolderError: the folder belongs to something else, or is malformed.
         FolderInUseError: another process writes in the folder.
         EngineError: the engine cannot be used, or a unit fails for good; all others are finished then.
@@ -317,6 +342,7 @@ def sweep(
     """
     out = Path(out)
     config, models = plan(Path(config_file))
+    _require_own_files(Path(config_file), config, models, out)
     with one_writer(out, "pessimal sweep", wait=False):
         run, ledger = open_run(config, models, out)
         names = strategy_names(config)

@@ -12,7 +12,7 @@ import pytest
 import pessimal as ps
 from pessimal import api
 from pessimal.cli.main import main
-from pessimal.runs import inputs, outputs
+from pessimal.runs import inputs, own_files
 from pessimal.runs.outputs import CERTIFICATE, COQ, PAGE, STRATA, write_atomic
 from pessimal.testing import safetensors_bytes, tiny_weights
 
@@ -252,6 +252,6 @@ def test_outputs_knows_the_files_of_a_run_folder(here, capsys):
     """The names that `require_folder` protects are those that a run writes."""
     assert run(capsys, "frontier m.safetensors --budgets 2^20 --out run")[0] == 0
     written = {path.name for path in (here / "run").iterdir() if path.is_file()}
-    assert {name for name in written if not name.endswith((".cert", ".lock"))} <= set(outputs.OWN)
+    assert {name for name in written if not name.endswith((".cert", ".lock"))} <= set(own_files.OWN)
     for _ in range(2):
         assert run(capsys, "analyse m.safetensors --out run")[0] == 0

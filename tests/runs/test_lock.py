@@ -96,8 +96,22 @@ def test_what_a_killed_writer_leaves_is_told_and_does_not_stop_the_next(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "x", "{}", "[" * 5000, '{"command": 1, "pid": 1, "since": "x"}', "\x1b[31m\0"])
-def test_a_lock_file_of_any_content_is_no_lock(tmp_path, caplog, text):
+@pytest.mark.parametrize("text", ["x", "{}", "[" * 5000, '{"mine": 1}', "\x1b[31m\0"])
+def test_a_file_of_that_name_that_is_no_lock_is_somebodys_and_stays(tmp_path, monkeypatch, text):
+    def unsupported(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (tmp_path / LOCK).write_text(text)
+    # Likewise where the file system knows no locks.
+    for flock in (fcntl.flock, unsupported):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        with pytest.raises(FolderInUseError, match=r"run\.lock is no lock of a run; move it away"):
+            one_writer(tmp_path, "pessimal sweep", wait=True).__enter__()
+        assert (tmp_path / LOCK).read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"comm', '{"command": "x', '{"command": 1, "pid": 1, "since": "x"}'])
+def test_a_lock_file_that_was_torn_or_left_behind_is_no_lock(tmp_path, caplog, text):
     (tmp_path / LOCK).write_text(text)
     with one_writer(tmp_path, "pessimal sweep", wait=False):
         pass

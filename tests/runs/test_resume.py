@@ -203,7 +203,7 @@ def test_rows_that_two_sweeps_of_an_earlier_version_doubled_are_counted_once(con
     ledger.write_bytes(ledger.read_bytes() * 2)
     assert main(["sweep", str(config), "--out", str(run.path), "--json"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("6 of 6 proofs verified")
+    assert out.startswith("6 of 6 proofs recorded as verified")
     assert json.loads(out.splitlines()[-1])["proofs"] == 6
 
 
@@ -212,7 +212,7 @@ def test_what_the_configuration_does_not_ask_for_is_not_counted(config, tmp_path
     run.append(row("tiny_seed9", strategy="cubic", options={}, prove_seconds=0.5))
     run.append(row("tiny_seed0", strategy="exact", weights_sha256=run.results()[0]["weights_sha256"]))
     assert main(["sweep", str(config), "--out", str(run.path)]) == 0
-    assert capsys.readouterr().out.startswith("6 of 6 proofs verified")
+    assert capsys.readouterr().out.startswith("6 of 6 proofs recorded as verified")
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_bad_configuration_is_refused_with_its_line(config, tmp_path, old, new
 def test_results_of_another_sweep_or_version_are_never_mixed(config, tmp_path):
     sweep(config, tmp_path / "out", workers=1)
     config.write_text(GOOD.replace('"0:3"', '"0:2"'))
-    with pytest.raises(RunFolderError, match="another seeds"):
+    with pytest.raises(RunFolderError, match="made with other seeds"):
         sweep(config, tmp_path / "out", workers=1)
     stored = json.loads((tmp_path / "out" / "sweep.json").read_text())
     (tmp_path / "out" / "sweep.json").write_text(json.dumps(stored | {"format": "pessimal-sweep/0"}))

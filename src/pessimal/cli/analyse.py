@@ -15,7 +15,7 @@ from pessimal.cli.terminal import VERIFIED, print_json
 from pessimal.report.results import Number, short
 from pessimal.run_folders import analyse
 from pessimal.runs.inputs import stem_of
-from pessimal.runs.outputs import require_folder
+from pessimal.runs.own_files import CIRCUITS, require_folder
 
 MIN_WIDTH = 140
 NEURONS = {
@@ -77,8 +77,9 @@ class Analyse:
 
     def run(self) -> int:
         """Write them."""
-        require_folder("--out", self.out, inputs_of(self))
-        path = analyse(read_model(self.weights, self.model), self.out, stem_of(self.weights))
+        stem = stem_of(self.weights)
+        require_folder("--out", self.out, inputs_of(self), {f"circuits/{stem}.json": CIRCUITS})
+        path = analyse(read_model(self.weights, self.model), self.out, stem)
         record = json.loads(path.read_bytes())
         numbers = {name: value for name, value in record.items() if name != "drawn"}
         modular = "key_frequencies" in record

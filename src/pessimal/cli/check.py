@@ -8,7 +8,7 @@ from typing import Literal
 import tyro
 
 from pessimal import api
-from pessimal.cli.files import require_outputs
+from pessimal.cli.files import require_outputs, what_it_is
 from pessimal.cli.model_flags import ModelFlags, read_distribution, read_model, read_task
 from pessimal.cli.terminal import UnreadableError, Watch, exit_code, print_json, say, say_claim, show
 from pessimal.kernel.certificate import MAX_DIGITS
@@ -74,7 +74,8 @@ class Check:
             if strata is not None:
                 strata.write(api.strata_bytes(verdict, as_json=strata.path.suffix == ".json"))
         else:
-            say(f"pessimal: {verdict.detail}")
+            swapped = what_it_is(self.certificate) if verdict.certificate is None else None
+            say(f"pessimal: {swapped or verdict.detail}")
         show(verdict.line(), aside=aside)
         if self.json:
             print_json(api.result_row(weights, verdict, seconds=seconds))

@@ -15,7 +15,8 @@ from pessimal.kernel.rules.interface import kind_of_attention
 from pessimal.report.numbers import nearest
 from pessimal.run_folders import recheck, record
 from pessimal.runs import RunFolder, one_writer
-from pessimal.runs.outputs import require_folder
+from pessimal.runs.outputs import CERTIFICATE
+from pessimal.runs.own_files import CIRCUITS, require_folder
 from pessimal.spec import Weights, WeightsError
 from pessimal.spec.claim import decimal_down
 from pessimal.strategies import STRATEGIES, covering
@@ -42,7 +43,10 @@ class Demo:
         from pessimal.report import render
 
         folder = self.weights or _shipped()
-        require_folder("--out", self.out)
+        inputs = {f"the weights {stem}": folder / f"{stem}.safetensors" for stem in MODELS}
+        files = {f"{stem}.{name}.cert": CERTIFICATE for stem in MODELS for name in STRATEGIES}
+        files |= {f"circuits/{stem}.json": CIRCUITS for stem in MODELS}
+        require_folder("--out", self.out, inputs, files)
         run = RunFolder(self.out)
         started = time.monotonic()
         with one_writer(self.out, "pessimal demo", wait=True):
@@ -52,7 +56,7 @@ class Demo:
         console.width = max(console.width, MIN_WIDTH)
         console.print(_table(rows))
         page = self.out / "report.html"
-        again = recheck(self.out, [folder / f"{stem}.safetensors" for stem in MODELS], fresh=fresh)
+        again = recheck(self.out, list(inputs.values()), fresh=fresh)
         for sentence in again.differing:
             say(f"pessimal: {sentence}; the page shows what was checked")
         render(self.out, page, again.rows)

@@ -3,6 +3,8 @@
 Contents:
     inputs_of — what a command reads, by the words of a message.
     require_outputs — refuse outputs before the work.
+    require_one_stdin — refuse two inputs from standard input.
+    what_it_is — what a file is that is not what it should be.
 """
 
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 
 from pessimal.api import is_file_name
 from pessimal.cli.terminal import UnreadableError
-from pessimal.runs.outputs import Output, OutputError, require_writable, takes_stdout
+from pessimal.runs.inputs import STDIN, read_at_most, shown
+from pessimal.runs.outputs import CERTIFICATE, HEAD, Output, OutputError, require_writable, takes_stdout
+from pessimal.runs.own_files import require_no_part
 from pessimal.spec import Uniform
 
 
@@ -40,16 +44,20 @@ def require_outputs(command: Any, outputs: list[Output]) -> bool:
     """Refuse outputs that would destroy something or cannot be written; whether one of them is standard output.
 
     Args:
-        command: with the fields `force` and, if it prints JSON, `json`.
+        command: with the fields `force`, if it prints JSON `json`, and if it reads a run folder `folder`.
         outputs: what it will write.
 
     Raises:
         OutputError: one sentence.
+        ValueError: the outputs and the object of `--json` want the same place.
     """
+    folder = getattr(command, "folder", None)
+    for output in outputs if folder is not None else ():
+        require_no_part(output, folder)
     require_writable(outputs, inputs_of(command), force=command.force)
     aside = [output for output in outputs if takes_stdout(output.path)]
     if aside and getattr(command, "json", False):
-        raise OutputError(f"{aside[0]} and --json both want standard output")
+        raise ValueError(f"{aside[0]} and --json both want standard output")
     return bool(aside)
 
 
@@ -63,3 +71,21 @@ def require_one_stdin(command: Any) -> None:
         require_writable([], inputs_of(command))
     except OutputError as error:
         raise UnreadableError(str(error)) from None
+
+
+def what_it_is(path: Path) -> str | None:
+    """A certificate or a safetensors file by its first bytes, in words; None of anything else, and of standard input.
+
+    The two are easily swapped, and what either reader says of the other kind names neither.
+    """
+    if str(path) == STDIN:
+        return None
+    try:
+        head = read_at_most(path, HEAD) if path.is_file() else b""
+    except OSError:
+        return None
+    if CERTIFICATE.fits(head):
+        return f"{shown(path)} is a certificate, not weights"
+    if b'"data_offsets"' in head[8:] and head[8:9] == b"{":
+        return f"{shown(path)} is a safetensors file, not a certificate"
+    return None

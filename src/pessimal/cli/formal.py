@@ -13,7 +13,8 @@ from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, UnreadableError, exit_code, say
 from pessimal.formal import coq_instance
 from pessimal.runs.inputs import shown, stem_of
-from pessimal.runs.outputs import COQ, Output, require_folder
+from pessimal.runs.outputs import COQ, Output
+from pessimal.runs.own_files import require_folder
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Formal:
     def run(self) -> int:
         """Check the certificate first: Coq would refuse a false claim, but only after minutes."""
         name = re.sub(r"\W", "_", stem_of(self.certificate).removesuffix(".cert"), flags=re.ASCII)
-        require_folder("--out", self.out)
+        require_folder("--out", self.out, of_runs=False)
         coq = Output("--out", self.out / f"Bound_{name}.v", COQ)
         require_outputs(self, [coq])
         weights = read_model(self.weights, self.model)

@@ -12,9 +12,10 @@ from pessimal import api
 from pessimal.cli.files import inputs_of, require_one_stdin
 from pessimal.cli.model_flags import ModelFlags, read_model, read_task
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
-from pessimal.run_folders import frontier
+from pessimal.run_folders import frontier, frontier_name
 from pessimal.runs.inputs import stem_of
-from pessimal.runs.outputs import require_folder
+from pessimal.runs.outputs import CERTIFICATE
+from pessimal.runs.own_files import CIRCUITS, require_folder
 from pessimal.spec.claim import decimal_down
 from pessimal.strategies.words import read_budget
 
@@ -39,13 +40,15 @@ class Frontier:
         """Prove what is missing, print the proofs that no shorter one matches."""
         budgets = tuple(read_budget(word) for word in self.budgets) or api.BUDGETS
         require_one_stdin(self)
-        require_folder("--out", self.out, inputs_of(self))
+        stem = stem_of(self.weights)
+        files = {frontier_name(stem, budget): CERTIFICATE for budget in budgets}
+        require_folder("--out", self.out, inputs_of(self), {**files, f"circuits/{stem}.json": CIRCUITS})
         weights = read_model(self.weights, self.model)
         task, assumed = read_task(weights, self.task)
         for line in assumed:
             say(f"pessimal: assumed {line}")
-        with Watch("proving") as watch:
-            rows = frontier(weights, task, self.out, stem_of(self.weights), budgets, progress=watch)
+        with Watch("proving", "budgets") as watch:
+            rows = frontier(weights, task, self.out, stem, budgets, progress=watch)
         table = Table(box=None, pad_edge=False)
         for heading in ("flops", "accuracy >=", "strategy", "bytes", "certificate"):
             table.add_column(heading, no_wrap=True)

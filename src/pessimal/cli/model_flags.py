@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pessimal import api
+from pessimal.cli.files import what_it_is
 from pessimal.cli.terminal import say, unreadable
-from pessimal.spec import AbstractDistribution, AbstractTask, Overrides, Weights
+from pessimal.spec import AbstractDistribution, AbstractTask, Overrides, Weights, WeightsError
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,13 @@ class ModelFlags:
 
 def read_model(path: Path, flags: ModelFlags) -> Weights:
     """Read a model and say on stderr what its file does not state."""
-    weights = api.load_weights(path, Overrides(k=flags.k, attn_scale=flags.attn_scale, ln_eps=flags.ln_eps))
+    try:
+        weights = api.load_weights(path, Overrides(k=flags.k, attn_scale=flags.attn_scale, ln_eps=flags.ln_eps))
+    except WeightsError:
+        kind = what_it_is(path)
+        if kind is None or not kind.endswith("not weights"):
+            raise
+        raise WeightsError(kind) from None
     if weights.architecture.assumed:
         say(f"pessimal: assumed {'; '.join(map(str, weights.architecture.assumed))}")
     return weights

@@ -9,7 +9,7 @@ import tyro
 
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
 from pessimal.report.numbers import nearest
-from pessimal.runs.outputs import require_folder
+from pessimal.runs.own_files import require_folder
 
 
 @dataclass(frozen=True)

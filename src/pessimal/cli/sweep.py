@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
-from pessimal.runs.outputs import require_folder
+from pessimal.runs.own_files import require_folder
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sweep:
         from pessimal.sweeps import rows_of, strategy_names, sweep
         from pessimal.train.seeds import parse_seeds
 
-        require_folder("--out", self.out)
+        require_folder("--out", self.out, {"the configuration": self.config})
         with Watch("proving") as watch:
             run = sweep(
                 self.config,
@@ -47,7 +47,8 @@ class Sweep:
         rows = rows_of(config, run.ledger()).values()
         verified = sum(row["verdict"] == "VERIFIED" for row in rows)
         asked = len(parse_seeds(config.seeds)) * len(strategy_names(config))
-        print(f"{verified} of {asked} proofs verified; results: {self.out}")
+        # Those of earlier runs were checked then: whoever wants them checked again has `pessimal report`.
+        print(f"{verified} of {asked} proofs recorded as verified; results: {self.out}")
         if self.json:
             print_json({"proofs": asked, "verified": verified, "results": str(self.out)})
         return VERIFIED

@@ -99,8 +99,9 @@ def print_json(record: dict[str, Any]) -> None:
 class Watch:
     """Progress of long work: a bar on a terminal, a line every ten seconds elsewhere."""
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, label: str, units: str = "") -> None:
+        """`units` of the work where there are few and each takes long: they are counted then."""
+        self.label, self.units = label, units
         self.started = self.last = time.monotonic()
         console = Console(stderr=True)
         self.bar: Progress | None = None
@@ -125,7 +126,9 @@ class Watch:
     def __call__(self, done: int, total: int) -> None:
         """Note that `done` of `total` units are finished."""
         if self.bar is not None:
-            self.bar.update(self.task, completed=100.0 * done / total, total=100.0)
+            counted = f"{self.label} ({done} of {total} {self.units})" if self.units else self.label
+            self.bar.update(self.task, completed=100.0 * done / total, total=100.0, description=counted)
         elif time.monotonic() - self.last > PLAIN_INTERVAL:
             self.last = time.monotonic()
-            say(f"{self.label}: {100 * done // total}% after {nearest(self.last - self.started, '.0f')} s")
+            share = f"{done} of {total} {self.units}" if self.units else f"{100 * done // total}%"
+            say(f"{self.label}: {share} after {nearest(self.last - self.started, '.0f')} s")

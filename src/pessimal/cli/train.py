@@ -10,7 +10,7 @@ import tyro
 from pessimal import api
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
 from pessimal.report.numbers import nearest
-from pessimal.runs.outputs import require_folder
+from pessimal.runs.own_files import require_folder
 
 if TYPE_CHECKING:
     from pessimal.train import ModularConfig, TrainConfig
@@ -72,7 +72,7 @@ class Train:
 
 def train_and_save(config: "TrainConfig | ModularConfig", seeds: list[int], out: Path, *, as_json: bool) -> int:
     """Train, print each file as it is written; 2 without torch."""
-    require_folder("--out", out)
+    require_folder("--out", out, of_runs=False)
     started = time.monotonic()
     paths: list[str] = []
     try:

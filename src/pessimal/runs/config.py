@@ -123,4 +123,4 @@ def same_config(stored: Mapping[str, Any], config: SweepConfig) -> str | None:
         return f"written in the format {stored.get('format')!r}; this version reads {FORMAT!r}"
     mine = config.record()
     different = [key for key in mine | dict(stored) if stored.get(key) != mine.get(key)]
-    return f"made with another {', '.join(different)}" if different else None
+    return f"made with other {', '.join(different)}" if different else None

@@ -8,7 +8,7 @@ process can create stands in for it; that one outlives a killed writer, and nobo
 Contents:
     one_writer — hold the lock of a folder.
     LOCK — name of the file.
-    FolderInUseError — someone else writes there.
+    FolderInUseError — someone else writes there, or the file is no lock.
 """
 
 import errno
@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pessimal.runs.notices import notice
+from pessimal.runs.own_files import LOCK_NAME, is_lock
 
-LOCK = "run.lock"
+LOCK = LOCK_NAME
 STAND_IN = "run.lock.held"
 POLL_SECONDS = 0.2
 MAX_RECORD = 4096
@@ -32,7 +33,7 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class FolderInUseError(ValueError):
-    """Another process writes in the folder; the message is one sentence that names it."""
+    """Another process writes in the folder, or its lock is somebody's file; the message is one sentence."""
 
 
 @contextmanager
@@ -70,12 +71,14 @@ def _acquired(path: Path, command: str, *, wait: bool) -> int | None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The one before removes its file while holding it: what was locked may have no name any more.
-            kept = _is_named(descriptor, path)
-            if kept:
+            if _is_named(descriptor, path):
+                _require_lock(descriptor, path)
                 _tell_of_the_one_before(path, _owner(descriptor))
+                kept = True
                 return descriptor
         except OSError as error:
             if error.errno in NO_LOCKS:
+                _require_lock(descriptor, path)
                 _create_stand_in(path, command)
                 return None
             if error.errno not in BUSY:
@@ -118,6 +121,12 @@ def _is_named(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _require_lock(descriptor: int, path: Path) -> None:
+    """Raise if the file was there before and is no lock: it is removed at the end."""
+    if not is_lock(os.pread(descriptor, MAX_RECORD, 0)):
+        raise FolderInUseError(f"{path} is no lock of a run; move it away, or choose another folder")
 
 
 def _tell_of_the_one_before(path: Path, owner: str | None) -> None:

@@ -6,9 +6,9 @@ descriptor (`-`, `/dev/stdout`, `/dev/fd/3`) is written into, because a rename w
 Contents:
     write_atomic — bytes to a path.
     Output — a path with the flag that named it and the kind of file that goes there.
-    Kind, CERTIFICATE, STRATA, PAGE, COQ, OWN — how to tell what a file is.
+    Kind, CERTIFICATE, STRATA, PAGE, COQ — how to tell what a file is.
     require_writable — refuse outputs that are inputs, other files or not writable, before the work starts.
-    require_folder — likewise for a folder.
+    require_kind, require_folder_writable, is_same_file, real — its parts, for folders (`own_files.py`).
     takes_stdout — whether an output is this process's standard output.
     OutputError — one sentence naming the flag and the path.
 """
@@ -50,14 +50,6 @@ class Kind:
 CERTIFICATE = Kind("a certificate", lambda head: b'"format":"pessimal-certificate/' in head[8:])
 STRATA = Kind("a table of strata", lambda head: head[:2] in {b"q,", b"[\n", b"[{"} and b"wrong_at_most" in head)
 PAGE = Kind("a report", lambda head: b"<title>Proven accuracy" in head or b"<title>Evidence" in head)
-# What commands write into a folder under names of their own, beside certificates.
-OWN = {
-    "results.jsonl": Kind("a ledger", lambda head: head[:1] == b"{" or not head.strip()),
-    "provenance.json": Kind("the provenance of a run", lambda head: b'"pessimal":' in head or head.strip() == b"{}"),
-    "sweep.json": Kind("the configuration of a sweep", lambda head: b'"format":"pessimal-sweep/' in head),
-    "report.html": PAGE,
-    "results.json": Kind("results of a reproduction", lambda head: b'"reproduction"' in head),
-}
 COQ = Kind("a Coq file of a certificate", lambda head: head.startswith(b"(** A lower bound on the accuracy"))
 
 
@@ -88,7 +80,7 @@ class Output:
         try:
             write_atomic(self.path, data)
         except OSError as error:
-            raise OutputError(f"{self}: {_why(error)}") from None
+            raise OutputError(f"{self}: {why(error)}") from None
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -110,7 +102,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         if descriptor is not None:
             _write_all(descriptor, data)
         elif status is None or stat.S_ISREG(status.st_mode):
-            _replace(_real(path), status, data)
+            _replace(real(path), status, data)
         else:
             opened = os.open(path, os.O_WRONLY)
             try:
@@ -121,7 +113,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
-def _real(path: Path) -> Path:
+def real(path: Path) -> Path:
     """A path with its links followed; one that leads round in a circle stays as it is."""
     try:
         return path.resolve()
@@ -170,7 +162,7 @@ def _descriptor(path: Path) -> int | None:
         return 1
     at, folder = path.absolute(), Path("/proc/self/fd").resolve()
     for _ in range(MAX_LINKS):
-        if at.name.isdecimal() and _real(at.parent) == folder:
+        if at.name.isdecimal() and real(at.parent) == folder:
             return int(at.name)
         if not at.is_symlink():
             break
@@ -204,32 +196,36 @@ def require_writable(outputs: Sequence[Output], inputs: Mapping[str, Path], *, f
         raise OutputError(f"{' and '.join(readers)} cannot both be standard input")
     for place, output in enumerate(outputs):
         for name, path in inputs.items():
-            if _same_file(output.path, os.fstat(0) if str(path) == STDIN else _quietly(path)):
+            if is_same_file(output.path, os.fstat(0) if str(path) == STDIN else status_of(path)):
                 raise OutputError(f"{output} is {name}, which would be lost")
         for other in outputs[:place]:
-            mine, theirs = _real(output.path), _real(other.path)
+            mine, theirs = real(output.path), real(other.path)
             both = takes_stdout(output.path) and takes_stdout(other.path)
-            if both or mine == theirs or _same_file(output.path, _quietly(other.path)):
+            if both or mine == theirs or is_same_file(output.path, status_of(other.path)):
                 raise OutputError(f"{output} is also {other.flag}")
+            if mine in theirs.parents or theirs in mine.parents:
+                inner, outer = (output, other) if theirs in mine.parents else (other, output)
+                raise OutputError(f"{inner} would lie in {outer}, which is to be a file")
         try:
-            _require_room(output, force=force)
+            require_kind(output, force=force)
         except OSError as error:
-            raise OutputError(f"{output}: {_why(error)}") from None
+            raise OutputError(f"{output}: {why(error)}") from None
 
 
-def _quietly(path: Path) -> os.stat_result | None:
+def status_of(path: Path) -> os.stat_result | None:
+    """What stands at a path, links followed; None if that cannot be said."""
     with contextlib.suppress(OSError):
         return path.stat()
     return None
 
 
-def _same_file(output: Path, status: os.stat_result | None) -> bool:
+def is_same_file(output: Path, status: os.stat_result | None) -> bool:
     """Whether an output is that regular file, by whatever name; devices and pipes lose nothing."""
-    mine = os.fstat(1) if str(output) == STDOUT else _quietly(output)
+    mine = os.fstat(1) if str(output) == STDOUT else status_of(output)
     return None not in {mine, status} and os.path.samestat(mine, status) and stat.S_ISREG(mine.st_mode)
 
 
-def _require_room(output: Output, *, force: bool) -> None:
+def require_kind(output: Output, *, force: bool) -> None:
     """Raise unless the output can be written, as far as that can be known before."""
     path = output.path
     descriptor = _descriptor(path)
@@ -238,7 +234,7 @@ def _require_room(output: Output, *, force: bool) -> None:
         return
     status = _status(path)
     if status is None:
-        _require_folder_writable(_real(path).parent)
+        require_folder_writable(real(path).parent)
         return
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "is a folder, not a file")
@@ -252,10 +248,10 @@ def _require_room(output: Output, *, force: bool) -> None:
         with path.open("rb") as file:
             if not output.kind.fits(file.read(HEAD)):
                 raise OutputError(f"{output} exists and is not {output.kind.name}; --force replaces it")
-    _require_folder_writable(_real(path).parent)
+    require_folder_writable(real(path).parent)
 
 
-def _require_folder_writable(folder: Path) -> None:
+def require_folder_writable(folder: Path) -> None:
     """Make and remove a file in the folder, or in the nearest one above it that exists."""
     while not os.path.lexists(folder):
         folder = folder.parent
@@ -267,33 +263,6 @@ def _require_folder_writable(folder: Path) -> None:
             probe.unlink(missing_ok=True)
 
 
-def require_folder(flag: str, folder: Path, inputs: Mapping[str, Path] | None = None) -> None:
-    """Refuse, before any work, a folder that is a file, cannot be written, or whose own files are inputs.
-
-    Raises:
-        OutputError: one sentence with the flag and the path.
-    """
-    try:
-        if os.path.lexists(folder) and not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder")
-        _require_folder_writable(_real(folder))
-    except OSError as error:
-        raise OutputError(f"{flag} {folder}: {_why(error)}") from None
-    for name, kind in OWN.items():
-        output = Output(flag, folder / name, kind)
-        try:
-            if os.path.lexists(output.path):
-                _require_room(output, force=False)
-        except OSError as error:
-            raise OutputError(f"{output}: {_why(error)}") from None
-        except OutputError:
-            raise OutputError(f"{output} exists and is not {kind.name}; take another folder") from None
-    for name, path in (inputs or {}).items():
-        status = None if str(path) == STDIN else _quietly(path)
-        own = [folder / one for one in OWN] + [folder / "circuits" / path.name]
-        if any(_same_file(one, status) for one in own):
-            raise OutputError(f"{flag} {folder} would write over {name}")
-
-
-def _why(error: OSError) -> str:
+def why(error: OSError) -> str:
+    """An error of the system in words."""
     return error.strerror or "cannot be written"
