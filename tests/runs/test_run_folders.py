@@ -161,7 +161,13 @@ def test_a_report_on_a_forged_ledger_shows_what_was_checked(folder, tmp_path, ca
     out, err = capsys.readouterr()
     assert f"line 2 is not what {true['certificate']} gives: correct is {true['total']} there" in err
     assert "2 proofs re-checked, 0 recorded, not re-checked" in out
-    assert json.loads(out.splitlines()[-1]) == {"report": str(page), "rechecked": 2, "recorded": 0, "differing": 1}
+    assert json.loads(out.splitlines()[-1]) == {
+        "report": str(page),
+        "rechecked": 2,
+        "rejected": 0,
+        "recorded": 0,
+        "differing": 1,
+    }
     assert "the ledger differs: correct" in page.read_text()
 
 

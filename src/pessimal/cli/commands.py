@@ -7,9 +7,12 @@ Contents:
 
 import errno
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -52,6 +55,9 @@ Command = (
 )
 # Below this the help never comes to an end: tyro 1.0 wraps lines of no width for ever.
 LEAST_COLUMNS = 40
+# How the frame of a complaint of tyro begins, and how much of one is said again.
+FRAME = ("╭", "╰")
+MAX_COMPLAINT = 400
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE}
 
 # Every expected error of the library is a ValueError whose text is one sentence for the user.
@@ -77,15 +83,18 @@ def run(args: list[str]) -> int:
     Raises:
         KeyboardInterrupt: as it comes.
     """
+    said = StringIO()
     try:
-        return int(_parse(args).run())
+        with _kept(said) if "--json" in args else nullcontext():
+            command = _parse(args)
+        return int(command.run())
     except KeyboardInterrupt:
         raise
     except SystemExit as stop:
         # Help (0) or words that are none of a command's (2), said already.
         code = stop.code if isinstance(stop.code, int) else USAGE if stop.code else 0
         if code:
-            _print_failure(args, Failure(code, "ERROR", "usage", "the command line is not understood"))
+            _print_failure(args, Failure(code, "ERROR", "usage", _complaint(said.getvalue())))
         return code
     except BaseException as error:  # noqa: BLE001 - an escaping exception would exit 1, which means rejected
         failure = _failure(error, args)
@@ -113,6 +122,31 @@ def _parse(args: list[str]) -> Command:
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.CascadeSubcommandArgs),
         )
     return command
+
+
+@contextmanager
+def _kept(said: StringIO) -> Iterator[None]:
+    """Keep what is written to stderr, and write it there at the end."""
+    try:
+        with redirect_stderr(said):
+            yield
+    finally:
+        if sys.stderr is not None:
+            sys.stderr.write(said.getvalue())
+
+
+def _complaint(box: str) -> str:
+    """What tyro says of words that are no command's, in one line without its frame."""
+    lines = [
+        re.sub(r"^\W*[│|] ?|[│|]\s*$", "", line).strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
+    ]
+    words = " ".join(line for line in lines if re.search(r"\w", line) and not line.startswith(FRAME))
+    words = re.split("Argument helptext|For full helptext|Perhaps you meant", words)[0].strip()
+    return (
+        f"the command line is not understood: {words}"[:MAX_COMPLAINT]
+        if words
+        else "the command line is not understood"
+    )
 
 
 @contextmanager

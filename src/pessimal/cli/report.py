@@ -1,15 +1,21 @@
 """`pessimal report`: a run folder to one self-contained page."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from pessimal.cli.files import require_outputs
-from pessimal.cli.terminal import VERIFIED, print_json, say, show
+from pessimal.cli.files import inputs_of, require_outputs
+from pessimal.cli.terminal import VERIFIED, UnreadableError, print_json, say, show
 from pessimal.kernel.check import Verdict
-from pessimal.run_folders import RECHECK_OPS, collect, recheck
+from pessimal.run_folders import RECHECK_OPS, collect, pending_certificates, recheck
+from pessimal.runs import RunFolder
 from pessimal.runs.outputs import PAGE, Output, OutputError
+from pessimal.runs.own_files import require_own_files
+
+# Of models in a message.
+NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,13 @@ class Report:
         """Check what is new, then draw."""
         from pessimal.report import render
 
+        if not self.folder.is_dir():
+            there = os.path.lexists(self.folder)
+            raise UnreadableError(f"{self.folder} {'is no folder' if there else 'does not exist'}")
         page = Output("--out", self.out, PAGE)
         aside = require_outputs(self, [page])
+        if pending_certificates(RunFolder(self.folder)):
+            require_own_files("the run folder", self.folder, inputs_of(self))
         fresh: set[str] = set()
 
         def tell(name: str, verdict: Verdict) -> None:
@@ -45,6 +56,9 @@ class Report:
         again = recheck(self.folder, self.weights, fresh=fresh, max_ops=self.recheck_ops)
         for sentence in again.differing:
             say(f"pessimal: {sentence}; the page shows what was checked")
+        if again.without_weights:
+            names = ", ".join(again.without_weights[:NAMED]) + " and more" * (len(again.without_weights) > NAMED)
+            say(f"pessimal: not re-checked for want of weights: the proofs about {names}; --weights names their files")
         try:
             render(self.folder, self.out, again.rows)
         except OSError as error:
@@ -52,8 +66,10 @@ class Report:
                 raise OutputError(f"{page}: {error.strerror}") from None
             raise
         show(str(self.out), aside=aside)
-        show(f"{len(again.rows)} proofs re-checked, {again.recorded} recorded, not re-checked", aside=aside)
+        verified = len(again.rows) - again.rejected
+        rejected = f"{again.rejected} certificates rejected, " if again.rejected else ""
+        show(f"{verified} proofs re-checked, {rejected}{again.recorded} recorded, not re-checked", aside=aside)
         if self.json:
-            counts = {"rechecked": len(again.rows), "recorded": again.recorded, "differing": len(again.differing)}
-            print_json({"report": str(self.out), **counts})
+            counts = {"rechecked": verified, "rejected": again.rejected, "recorded": again.recorded}
+            print_json({"report": str(self.out), **counts, "differing": len(again.differing)})
         return VERIFIED

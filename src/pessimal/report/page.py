@@ -62,7 +62,8 @@ def render(folder: Path, out: Path, rechecked: Mapping[int, Mapping[str, Any]] |
         if now.get(line, row).get("claim") not in SOFTMAX
     ]
     models = models_of(results)
-    maps, modular, unmapped = _circuits(run, models)
+    weights = list({(model.weights, model.sha256): model for model in models}.values())
+    maps, modular, unmapped = _circuits(run, weights)
     if not rows and not modular:
         raise ReportError(
             f"nothing to report: the folder has no results in {run.LEDGER}, and no evidence of modular addition"
@@ -70,8 +71,10 @@ def render(folder: Path, out: Path, rechecked: Mapping[int, Mapping[str, Any]] |
     page = _template("page.html").render(
         models=models,
         tasks=sorted({result.task for result in results if result.task}, key=natural),
+        n_models=len(weights),
         n_rows=sum(len(model.results) for model in models),
         n_rechecked=sum(result.rechecked for model in models for result in model.results),
+        n_refuted=sum(r.rechecked and not r.verified for model in models for r in model.results),
         n_differing=sum(bool(result.differs) for model in models for result in model.results),
         n_rejected=sum(not result.verified for model in models for result in model.results),
         n_undrawn=sum(result.verified and not result.flops for model in models for result in model.results),
@@ -80,7 +83,7 @@ def render(folder: Path, out: Path, rechecked: Mapping[int, Mapping[str, Any]] |
         maps=maps,
         modular=modular,
         unmapped=unmapped,
-        n_maps_left_out=max(0, len(models) - MAX_MAPPED_MODELS),
+        n_maps_left_out=max(0, len(weights) - MAX_MAPPED_MODELS),
         open_tables=OPEN_TABLES,
         provenance=[(key, _stated(provenance, key)) for key in PROVENANCE_KEYS if provenance.get(key)],
         style=Markup(_read("page.css")),  # noqa: S704 - a file of this package
@@ -100,11 +103,11 @@ def _circuits(run: RunFolder, models: Sequence[Model]) -> tuple[list[dict[str, A
         record = _record(run, model.weights)
         where = f"{run.CIRCUITS}/{model.weights}.json"
         if record is None or record.get("weights_sha256") != model.sha256:
-            unmapped.append(model.label)
+            unmapped.append(model.name)
         elif record.get("format") == MODULAR:
-            modular.append({"label": model.label, **modular_of(record, where)})
+            modular.append({"label": model.name, **modular_of(record, where)})
         else:
-            maps.append({"label": model.label, **maps_of(record, where)})
+            maps.append({"label": model.name, **maps_of(record, where)})
     known = {model.weights for model in models}
     for stem in [one for one in run.circuit_stems() if one not in known][:MAX_MAPPED_MODELS]:
         record = _record(run, stem)

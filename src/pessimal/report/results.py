@@ -14,7 +14,7 @@ Contents:
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +23,11 @@ from pessimal.report.numbers import nearest, up_significant
 # As JSON has them.
 Number = int | float
 MAX_PERCENT_DIGITS = 12
+MAX_PARAMETERS = 80
+# What every task has, and machines beside their tables.
+SIZES = {"name", "k", "d_vocab", "start"}
+# Of rows from before there were others.
+DEFAULT_CLAIM = "correct-count"
 # Of the evidence of modular addition: bounds of the errors of quadratures.
 UPPER_BOUNDS = {"box_abs", "box_identity", "angle", "moment_20", "moment_100"}
 # A short exponent: Fraction would spell out a long one.
@@ -39,7 +44,7 @@ class Result:
 
     Attributes:
         weights: file stem of the weights, `sha256` their digest.
-        task: task, distribution and semantics as the checker wrote them.
+        task: task with its own parameters, distribution and semantics as the checker wrote them.
         strategy: who made the proof; `rule` which theorem it uses.
         verified: whether the checker accepted it; otherwise `reason` says why not.
         correct: proven number of correct inputs out of `total`, exact; None if rejected or not stated.
@@ -51,6 +56,8 @@ class Result:
         unexplained_dims: free real parameters that the proof leaves as a table.
         seconds: wall time of the check.
         assumptions: sentences the checker attached to the claim.
+        claim: kind of the claim; empty if not stated.
+        question_sha256: digest of the question as the checker gave it; empty in rows of earlier versions.
         rechecked: whether the checker gave all this for this page; otherwise a ledger says so.
         differs: what the ledger says otherwise.
     """
@@ -74,13 +81,21 @@ class Result:
     unexplained_dims: int | None
     seconds: float | None
     assumptions: tuple[str, ...]
+    claim: str = ""
+    question_sha256: str = ""
     rechecked: bool = False
     differs: tuple[str, ...] = ()
 
     @property
-    def question(self) -> tuple[str, str, str]:
-        """What the bound is about; only bounds on the same question are compared."""
-        return self.task, self.distribution, self.semantics
+    def question(self) -> tuple[str, ...]:
+        """What the bound is about; only bounds on the same question are compared.
+
+        The digest says it all. A row without one does not say what its task's parameters are: it is compared with
+        others of that kind alone.
+        """
+        if self.question_sha256:
+            return (self.question_sha256,)
+        return self.task, self.distribution, self.semantics, self.claim
 
     @property
     def shortfall(self) -> Fraction | None:
@@ -90,10 +105,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Model:
-    """The results of one set of weights.
+    """The results of one set of weights on one question.
 
     Attributes:
-        label: file stem, with the start of the digest where two models share a stem.
+        label: `name`, with the question where there are results on several.
+        name: file stem, with the start of the digest where two models share a stem.
         weights: file stem.
         sha256: digest of the weights.
         results: longest proof first, rows without a length last.
@@ -102,10 +118,16 @@ class Model:
     """
 
     label: str
+    name: str
     weights: str
     sha256: str
     results: tuple[Result, ...]
     frontier: tuple[bool, ...]
+
+    @property
+    def about(self) -> Result:
+        """A result that says what the question is: a verified one if there is any."""
+        return next((result for result in self.results if result.verified), self.results[0])
 
     @property
     def best(self) -> Result | None:
@@ -133,7 +155,7 @@ def result_of(recorded: Mapping[str, Any], where: str, checked: Mapping[str, Any
     return Result(
         weights=_text(row, "weights", where) or "unnamed",
         sha256=_text(row, "weights_sha256", where),
-        task=_text(row, "task", where),
+        task=_task(row, where),
         distribution=f"{_text(row, 'distribution', where)} {_text(row, 'distribution_sha256', where)[:8]}".strip(),
         semantics=_text(row, "semantics", where),
         strategy=_text(row, "strategy", where) or "unnamed",
@@ -150,13 +172,16 @@ def result_of(recorded: Mapping[str, Any], where: str, checked: Mapping[str, Any
         unexplained_dims=_integer(row, "unexplained_dims", where),
         seconds=_seconds(row, where),
         assumptions=_sentences(row, where),
+        claim=_text(row, "claim", where) or DEFAULT_CLAIM,
+        question_sha256=_text(row, "question_sha256", where),
         rechecked=checked is not None,
-        differs=() if checked is None else tuple(sorted(key for key in recorded if recorded[key] != checked.get(key))),
+        # What the checker does not give, nobody can compare; none of it is shown.
+        differs=() if checked is None else tuple(sorted(key for key in recorded if _differs(key, recorded, checked))),
     )
 
 
 def models_of(results: Sequence[Result]) -> list[Model]:
-    """Group results by weights, in the order of their names.
+    """Group results by weights and question, in the order of their names.
 
     Args:
         results: in ledger order; a repeated check that says the same thing replaces the earlier one.
@@ -168,10 +193,13 @@ def models_of(results: Sequence[Result]) -> list[Model]:
     stems = [stem for stem, _ in groups]
     models = []
     for (stem, sha256), rows in sorted(groups.items(), key=lambda group: natural(" ".join(group[0]))):
-        ordered = sorted(rows.values(), key=lambda r: (r.flops is None, -(r.flops or 0), r.strategy))
-        label = stem if stems.count(stem) == 1 else f"{stem} ({sha256[:8] or 'no digest'})"
-        frontier = tuple(_on_frontier(result, ordered) for result in ordered)
-        models.append(Model(label, stem, sha256, tuple(ordered), frontier))
+        name = stem if stems.count(stem) == 1 else f"{stem} ({sha256[:8] or 'no digest'})"
+        questions = _by_question(list(rows.values()))
+        for group in questions:
+            ordered = sorted(group, key=lambda r: (r.flops is None, -(r.flops or 0), r.strategy))
+            frontier = tuple(_on_frontier(result, ordered) for result in ordered)
+            model = Model(name, name, stem, sha256, tuple(ordered), frontier)
+            models.append(model if len(questions) == 1 else replace(model, label=_label(name, model.about)))
     return models
 
 
@@ -212,6 +240,26 @@ def power_of_two(number: int | None) -> str | None:
     return None if number is None or number <= 0 else nearest(math.log2(number), ".2f")
 
 
+def _by_question(rows: Sequence[Result]) -> list[list[Result]]:
+    """Results of one set of weights, by question; a rejected one that states none stands where only one fits."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in rows:
+        if result.verified or result.question_sha256:
+            groups.setdefault(result.question, []).append(result)
+    stated = list(groups.items())
+    for result in rows:
+        if not (result.verified or result.question_sha256):
+            fits = [key for key, (one, *_) in stated if result.task in ("", one.task)]
+            groups.setdefault(fits[0] if len(fits) == 1 else result.question, []).append(result)
+    return [group for _, group in sorted(groups.items(), key=lambda item: (natural(item[1][0].task), item[0]))]
+
+
+def _label(name: str, result: Result) -> str:
+    """A model and a question."""
+    words = [name, result.task, result.distribution, result.semantics, f"question {result.question_sha256[:8]}"]
+    return " · ".join(words if result.question_sha256 else words[:-1])
+
+
 def _on_frontier(result: Result, others: Sequence[Result]) -> bool:
     if result.bound is None or result.flops is None:
         return False
@@ -228,6 +276,18 @@ def _on_frontier(result: Result, others: Sequence[Result]) -> bool:
         if theirs != mine and theirs[0] >= mine[0] and theirs[1] >= mine[1]:
             return False
     return True
+
+
+def _differs(key: str, recorded: Mapping[str, Any], checked: Mapping[str, Any]) -> bool:
+    return key in checked and recorded[key] != checked[key]
+
+
+def _task(row: Mapping[str, Any], where: str) -> str:
+    """The name of a task, with what it has beside its sizes where that is short."""
+    name, record = _text(row, "task", where), row.get("task_record")
+    own = record if isinstance(record, dict) else {}
+    words = [f"{key}={value}" for key, value in own.items() if key not in SIZES and isinstance(value, int | str)]
+    return f"{name} ({', '.join(words)[:MAX_PARAMETERS]})" if words else name
 
 
 def _text(row: Mapping[str, Any], key: str, where: str) -> str:
