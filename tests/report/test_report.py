@@ -358,6 +358,59 @@ def test_repeated_check_is_shown_once_and_other_weights_of_the_same_name_apart()
     ]
 
 
+def test_only_answers_to_one_question_are_compared_whatever_its_task_is_called():
+    """The digest decides: tasks of one name with other parameters, and rows that do not say which, stand apart."""
+
+    def asking(name, digest, token, **changes):
+        record = {"name": "contains-token", "k": 4, "d_vocab": 64, "token": token}
+        changes = {"task": "contains-token", "task_record": record, "question_sha256": digest, **changes}
+        return result_of(VERIFIED | {"strategy": name} | changes, "row")
+
+    rows = [
+        asking("three", "12" * 32, 3, correct="100", flops=10),
+        asking("five", "34" * 32, 5, correct="16777216", flops=9),
+        asking("float", "56" * 32, 3, semantics="float32", correct="99", flops=8),
+        result_of(VERIFIED | {"strategy": "old", "task": "contains-token", "correct": "16777215", "flops": 7}, "row"),
+        result_of(VERIFIED | {"strategy": "older", "task": "contains-token", "claim": "correct-count"}, "row"),
+    ]
+    models = models_of(rows)
+    assert [{result.strategy for result in model.results} for model in models] == [
+        {"old", "older"},
+        {"three"},
+        {"float"},
+        {"five"},
+    ]
+    assert all(model.best == model.results[0] or len(model.results) == 2 for model in models)
+    assert {model.name for model in models} == {"m"}
+    labels = [model.label for model in models]
+    assert len(set(labels)) == 4
+    assert "contains-token (token=3)" in labels[1]
+    assert labels[1].endswith("question 12121212")
+
+
+def test_a_rejected_row_that_states_no_question_stands_where_only_one_fits():
+    lost = result_of(REJECTED | {"task": None}, "row")
+    (model,) = models_of([result_of(VERIFIED | {"question_sha256": "12" * 32}, "row"), lost])
+    assert len(model.results) == 2
+    two = [result_of(VERIFIED | {"question_sha256": digit * 64}, "row") for digit in "12"]
+    assert [len(model.results) for model in models_of([*two, lost])] == [1, 1, 1]
+
+
+def test_the_page_tells_two_questions_about_one_model_apart(tmp_path):
+    record = {"name": "contains-token", "k": 4, "d_vocab": 64}
+    rows = [
+        VERIFIED | {"task": "contains-token", "task_record": record | {"token": n}, "question_sha256": f"{n}{n}" * 32}
+        for n in (3, 5)
+    ]
+    page = page_of(tmp_path, *rows, circuits={"m": CIRCUITS})
+    for said in ("contains-token (token=3) ·", "contains-token (token=5) ·", "question 33333333…", "1 model, 2 proofs"):
+        assert said in page.text
+    data = json.loads(page.scripts[0])
+    assert len(data["chart"]["models"]) == 2
+    assert [item["label"] for item in data["maps"]] == ["m"]
+    assert data["chart"]["points"]["frontier"] == [True, True]
+
+
 def test_names_sort_by_their_numbers():
     assert sorted(["k20", "k4", "a", "k5"], key=natural) == ["a", "k4", "k5", "k20"]
 

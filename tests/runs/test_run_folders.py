@@ -232,3 +232,83 @@ def test_certificates_of_a_sweep_are_checked_again_where_it_kept_them(tmp_path):
     ps.sweep(config, tmp_path / "out", workers=1)
     again = recheck(tmp_path / "out", [models / "tiny_seed0.safetensors"])
     assert (again.recorded, again.differing) == (0, ())
+
+
+def test_what_nobody_can_check_is_not_among_what_was_checked(folder):
+    """Keys that a certificate does not give are left out, and the name of the weights is that of their file."""
+    true = RunFolder(folder).results()[0]
+    forge(folder, 1, weights="better", options={"a": 1}, asked="x", correct_as_published="125", direct="y")
+    again = recheck(folder)
+    assert again.rows[1] == true
+    (sentence,) = again.differing
+    assert "weights is better there and m here" in sentence
+    (folder / "better.safetensors").write_bytes((folder / "m.safetensors").read_bytes())
+    again = recheck(folder)
+    assert (again.rows[1]["weights"], again.differing) == ("better", ())
+
+
+@pytest.mark.parametrize("changes", [{"flops": 1}, {"flops": 1, "correct": "125"}, {"strategy": "exact"}])
+def test_a_frontier_prints_what_the_checker_gives_and_not_what_a_ledger_says(model, tmp_path, capsys, caplog, changes):
+    out = tmp_path / "run"
+    words = ["frontier", str(model), "--out", str(out), "--json", "--budgets", *map(str, BUDGETS[1:])]
+    assert main(words) == 0
+    true = json.loads(capsys.readouterr().out.splitlines()[-1])
+    forge(out, 1, **changes)
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == true
+    (record,) = caplog.records
+    assert "results.jsonl line 1 is not what m." in record.getMessage()
+    assert "the table shows what was checked" in record.getMessage()
+
+
+def test_a_row_without_its_certificate_is_left_out_of_a_frontier_and_proved_again(model, tmp_path, caplog):
+    weights = ps.load_weights(model)
+    task, _ = ps.task_of(weights)
+    first = frontier(weights, task, tmp_path / "run", "m", BUDGETS[1:2])
+    forged = {**first[0], "certificate": "absent.cert", "flops": 1, "correct": first[0]["total"]}
+    RunFolder(tmp_path / "run").append(forged)
+    assert frontier(weights, task, tmp_path / "run", "m", BUDGETS[1:2]) == first
+    assert any("left out: results.jsonl line 2" in record.getMessage() for record in caplog.records)
+    (tmp_path / "run" / f"m.{BUDGETS[1]}.cert").unlink()
+    (again,) = frontier(weights, task, tmp_path / "run", "m", BUDGETS[1:2])
+    assert again == {**first[0], "seconds": again["seconds"]}
+
+
+def test_another_question_of_the_same_name_is_no_part_of_a_frontier(folder, model):
+    """Semantics, distribution and the parameters of the task are in the digest that decides."""
+    weights = ps.load_weights(model)
+    task, _ = ps.task_of(weights)
+    proof = ps.prove(weights, task, ps.BruteForce(), semantics="float32")
+    ps.save_certificate(proof, folder / "float.cert")
+    collect(folder)
+    assert {row["semantics"] for row in frontier(weights, task, folder, "m", BUDGETS[1:2])} == {"real"}
+
+
+def test_budgets_without_a_proof_are_told_and_counted(model, tmp_path, caplog):
+    weights = ps.load_weights(model)
+    task, _ = ps.task_of(weights)
+    seen = []
+    words = ["frontier", str(model), "--out", str(tmp_path / "run"), "--budgets"]
+    assert main([*words, "2^16"]) == 0
+    assert not caplog.records
+    assert main([*words, "8", "9"]) == 0
+    assert "no proof within 8, 9 flops: " in caplog.records[-1].getMessage()
+    frontier(weights, task, tmp_path / "run", "m", [8, 2**16], progress=lambda *step: seen.append(step))
+    assert seen == [(1, 2), (2, 2)]
+    assert main(["frontier", str(model), "--out", str(tmp_path / "new"), "--budgets", "8"]) != 0
+
+
+def test_rejected_certificates_are_counted_apart_and_missing_weights_named(folder, tmp_path, capsys):
+    (folder / "bad.cert").write_bytes((folder / "cubic.cert").read_bytes()[:-1])
+    page = tmp_path / "page.html"
+    for _ in range(2):
+        assert main(["report", str(folder), "--out", str(page), "--json"]) == 0
+        out = capsys.readouterr().out
+        assert "2 proofs re-checked, 1 certificates rejected, 0 recorded, not re-checked" in out
+        counts = json.loads(out.splitlines()[-1])
+        assert (counts["rechecked"], counts["rejected"], counts["recorded"]) == (2, 1, 0)
+    assert "2 re-checked for this page" in page.read_text()
+    assert "1 re-checked and rejected" in page.read_text()
+    (folder / "m.safetensors").unlink()
+    assert main(["report", str(folder), "--out", str(page)]) == 0
+    assert "for want of weights: the proofs about m; --weights names" in capsys.readouterr().err

@@ -55,8 +55,9 @@ Command = (
 )
 # Below this the help never comes to an end: tyro 1.0 wraps lines of no width for ever.
 LEAST_COLUMNS = 40
-# How the frame of a complaint of tyro begins, and how much of one is said again.
-FRAME = ("╭", "╰")
+NOT_UNDERSTOOD = "the command line is not understood"
+# Of a complaint of tyro: lines of its frame, and how much of one is said again.
+FRAME = re.compile("[─-]{3}")
 MAX_COMPLAINT = 400
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE}
 
@@ -137,16 +138,12 @@ def _kept(said: StringIO) -> Iterator[None]:
 
 def _complaint(box: str) -> str:
     """What tyro says of words that are no command's, in one line without its frame."""
-    lines = [
-        re.sub(r"^\W*[│|] ?|[│|]\s*$", "", line).strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
-    ]
-    words = " ".join(line for line in lines if re.search(r"\w", line) and not line.startswith(FRAME))
-    words = re.split("Argument helptext|For full helptext|Perhaps you meant", words)[0].strip()
-    return (
-        f"the command line is not understood: {words}"[:MAX_COMPLAINT]
-        if words
-        else "the command line is not understood"
-    )
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
+    # Where lines cannot be drawn, the title stands above a row of dashes.
+    lines = lines[1:] if len(lines) > 1 and FRAME.search(lines[1]) else lines
+    inner = (re.sub(r"^\W*[│|+] ?|[│|+]\s*$", "", line).strip() for line in lines if not FRAME.search(line))
+    words = re.split("Argument helptext|For full helptext|Perhaps you meant", " ".join(filter(None, inner)))[0].strip()
+    return f"{NOT_UNDERSTOOD}: {words}"[:MAX_COMPLAINT] if words else NOT_UNDERSTOOD
 
 
 @contextmanager

@@ -48,12 +48,12 @@ REPORT_NAME = "report.html"
 OWN = {
     LEDGER_NAME: Kind("a ledger", lambda head: head[:1] == b"{" or not head.strip()),
     "provenance.json": Kind("the provenance of a run", lambda head: b'"pessimal":' in head or head.strip() == b"{}"),
-    "sweep.json": Kind("the configuration of a sweep", lambda head: b'"format":"pessimal-sweep/' in head),
+    "sweep.json": Kind("the configuration of a sweep", lambda head: b'"pessimal-sweep/' in head),
     REPORT_NAME: PAGE,
     "results.json": Kind("results of a reproduction", lambda head: b'"reproduction"' in head),
     LOCK_NAME: Kind("the lock of a run", is_lock),
 }
-CIRCUITS = Kind("a circuit file", lambda head: b'"format":"pessimal-' in head[:64])
+CIRCUITS = Kind("a circuit file", lambda head: re.match(rb'\s*\{\s*"format":\s*"pessimal-', head) is not None)
 # A copy of what the ledger says, made again if it is damaged.
 DAMAGED = re.compile(rb'\s*|\{|\[\]|\{\}|\{"weights": ?"[^"]*"\}?')
 MODEL = Kind("the record of a model", lambda head: b'"weights_sha256":' in head or DAMAGED.fullmatch(head) is not None)

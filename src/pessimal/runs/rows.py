@@ -47,7 +47,8 @@ RECORDS = ("options", "worst_stratum", "task_record")
 SOFTMAX = ("mean-probability", "loss")
 IDENTITY = (
     "weights", "weights_sha256", "certificate", "asked", "strategy", "options", "task", "distribution",
-    "distribution_sha256", "semantics", "claim", "verdict", "reason", "correct", "total", "flops",
+    "distribution_sha256", "semantics", "claim", "question_sha256", "task_record", "verdict",
+    "reason", "correct", "total", "flops",
 )  # fmt: skip
 
 
