@@ -23,6 +23,8 @@ from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.runs import RunFolder, RunFolderError, one_writer
 from pessimal.runs.ledger import Ledger
 from pessimal.runs.notices import notice, notice_once
+from pessimal.runs.outputs import CERTIFICATE
+from pessimal.runs.own_files import CIRCUITS, OWN, require_own_files
 from pessimal.runs.rows import other_question
 from pessimal.spec import AbstractTask, Weights, WeightsError
 from pessimal.spec.distribution import usual_distribution
@@ -33,6 +35,8 @@ from pessimal.strategies import BUDGETS, Frontier
 # Operations that a report spends on checking again: a minute or two.
 RECHECK_OPS = 1 << 34
 CERTIFICATES = "certificates"
+# In messages, where the caller names no flag.
+FOLDER = "run folder"
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,13 @@ def collect(
         on_result: called with the file name and verdict of each.
 
     Raises:
+        OutputError: something in the folder would be lost.
         WeightsError: a certificate's weights are not among the files.
     """
     run = RunFolder(Path(folder))
     if not pending_certificates(run):
         return 0
+    require_own_files(FOLDER, run.path, {f"the weights file {path.name}": path for path in weights_files})
     with one_writer(run.path, "pessimal report", wait=True):
         # Again, now that nobody else writes.
         pending = pending_certificates(run)
@@ -131,12 +137,15 @@ def frontier(
     proof are told.
 
     Raises:
+        OutputError: something in the folder would be lost.
         Rejected: no budget allows a proof, and the folder holds none.
     """
     run, search = RunFolder(Path(out)), Frontier(weights, task)
     refused: dict[int, Rejected] = {}
     made: set[str] = set()
     budgets = sorted(set(budgets))
+    names = [frontier_name(stem, budget) for budget in budgets]
+    require_own_files(FOLDER, run.path, {}, {**OWN, **dict.fromkeys(names, CERTIFICATE)})
     with one_writer(run.path, "pessimal frontier", wait=True):
         listed = _frontier_certificates(run, weights, task, stem)
         for done, budget in enumerate(budgets, 1):
@@ -207,9 +216,12 @@ def analyse(weights: Weights, out: Path | str, stem: str) -> Path:
     """Write the circuits of a model into a run folder, for its report; of modular addition the evidence.
 
     Raises:
+        OutputError: something in the folder would be lost.
         ModularError: the file states modular addition, and the model is none that can be analysed.
     """
-    run, record = RunFolder(Path(out)), circuits_of(weights)
+    run = RunFolder(Path(out))
+    require_own_files(FOLDER, run.path, {}, {**OWN, f"{run.CIRCUITS}/{stem}.json": CIRCUITS})
+    record = circuits_of(weights)
     with one_writer(run.path, "pessimal analyse", wait=True):
         path = run.write_circuits(stem, record)
         run.write_provenance()

@@ -2,12 +2,15 @@
 
 import json
 import sqlite3
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import pessimal as ps
+from ledgers import row
 from pessimal import run_folders, sweeps
 from pessimal.cli import demo
 from pessimal.cli.main import main
@@ -131,7 +134,20 @@ def test_a_foreign_database_with_other_tables_is_no_index(capsys, here):
     assert "is not the index of a ledger" in command(capsys, "sweep sweep.toml --out o")[2]
 
 
+def test_the_demo_marks_what_was_not_checked_again():
+    console = Console(file=StringIO(), width=200)
+    console.print(demo._table([row("m"), row("n")], [True, False]))
+    assert [line.count("(recorded)") for line in console.file.getvalue().splitlines()] == [0, 0, 1]
+
+
 def test_the_library_refuses_it_too(here):
+    weights = ps.load_weights("m.safetensors")
+    put(f"f/{NAME}", Path("m.safetensors"))
+    put("f/circuits/m.json", Path("m.safetensors"))
+    with pytest.raises(OutputError, match="is a link that leads out of the folder"):
+        ps.frontier(weights, ps.MaxOfK(k=3, d_vocab=5), "f", "m", [2**20])
+    with pytest.raises(OutputError, match="is a link that leads out of the folder"):
+        ps.analyse(weights, "f", "m")
     put("o/models/tiny_seed0.json", MINE)
     with pytest.raises(OutputError, match="is not the record of a model"):
         ps.sweep("sweep.toml", "o")

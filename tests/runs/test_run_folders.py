@@ -284,6 +284,14 @@ def test_another_question_of_the_same_name_is_no_part_of_a_frontier(folder, mode
     assert {row["semantics"] for row in frontier(weights, task, folder, "m", BUDGETS[1:2])} == {"real"}
 
 
+def test_rows_on_two_questions_are_two_results(tmp_path):
+    run = RunFolder(tmp_path)
+    for token in (3, 5):
+        run.append(row("m", task="contains-token", question_sha256=f"{token}{token}" * 32))
+        run.append(row("m", task="contains-token", task_record={"name": "contains-token", "token": token}))
+    assert len(run.results()) == 4
+
+
 def test_budgets_without_a_proof_are_told_and_counted(model, tmp_path, caplog):
     weights = ps.load_weights(model)
     task, _ = ps.task_of(weights)

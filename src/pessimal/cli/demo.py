@@ -51,16 +51,19 @@ class Demo:
         started = time.monotonic()
         with one_writer(self.out, "pessimal demo", wait=True):
             fresh = _prove_missing(run, folder)
-        rows = run.results()
-        console = Console()
-        console.width = max(console.width, MIN_WIDTH)
-        console.print(_table(rows))
         page = self.out / "report.html"
         again = recheck(self.out, list(inputs.values()), fresh=fresh)
         for sentence in again.differing:
             say(f"pessimal: {sentence}; the page shows what was checked")
+        ledger = run.ledger()
+        rows = [again.rows.get(line, row) for row, line in zip(ledger.rows, ledger.lines, strict=True)]
+        console = Console()
+        console.width = max(console.width, MIN_WIDTH)
+        console.print(_table(rows, [line in again.rows for line in ledger.lines]))
         render(self.out, page, again.rows)
-        print(f"{len(rows)} proofs checked in {nearest(time.monotonic() - started, '.0f')} s; report: {page}")
+        recorded = f" ({again.recorded} only recorded)" if again.recorded else ""
+        seconds = nearest(time.monotonic() - started, ".0f")
+        print(f"{len(again.rows)} proofs checked{recorded} in {seconds} s; report: {page}")
         if self.json:
             print_json({"report": str(page), "results": rows})
         return VERIFIED
@@ -99,15 +102,16 @@ def _shipped() -> Path:
     raise WeightsError("the shipped weights are not here; name their folder with --weights")
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[dict[str, Any]], checked: list[bool]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "strategy", "accuracy at least", "flops", "check (s)"):
         table.add_column(heading, no_wrap=True, justify="left" if heading in {"model", "strategy"} else "right")
-    for row in rows:
+    for row, now in zip(rows, checked, strict=True):
         bound = "rejected"
         if row["correct"] is not None:
             bound = decimal_down(Fraction(int(row["correct"]), int(row["total"])))
         flops = "" if row["flops"] is None else f"{row['flops']:,}"
         seconds = "" if row["seconds"] is None else nearest(row["seconds"], ".2f")
+        bound += "" if now else " (recorded)"
         table.add_row(row["weights"], row["strategy"], bound, flops, seconds)
     return table

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import tyro
 
-from pessimal.cli.files import inputs_of, require_outputs
+from pessimal.cli.files import require_outputs
 from pessimal.cli.terminal import VERIFIED, UnreadableError, print_json, say, show
 from pessimal.kernel.check import Verdict
-from pessimal.run_folders import RECHECK_OPS, collect, pending_certificates, recheck
-from pessimal.runs import RunFolder
+from pessimal.run_folders import RECHECK_OPS, collect, recheck
 from pessimal.runs.outputs import PAGE, Output, OutputError
-from pessimal.runs.own_files import require_own_files
 
 # Of models in a message.
 NAMED = 4
@@ -44,8 +42,6 @@ class Report:
             raise UnreadableError(f"{self.folder} {'is no folder' if there else 'does not exist'}")
         page = Output("--out", self.out, PAGE)
         aside = require_outputs(self, [page])
-        if pending_certificates(RunFolder(self.folder)):
-            require_own_files("the run folder", self.folder, inputs_of(self))
         fresh: set[str] = set()
 
         def tell(name: str, verdict: Verdict) -> None:

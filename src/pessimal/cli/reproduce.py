@@ -46,7 +46,7 @@ class Reproduce:
         stem = reproduction.smoke_sweep if self.smoke else reproduction.sweep
         config = self.config or find_config(stem, reproduction.configs)
         out = self.out or Path("reproduce-out") / self.name
-        require_folder("--out", out)
+        require_folder("--out", out, {"the configuration": config})
         started = time.monotonic()
         with Watch("proving") as watch:
             paths = reproduce(

@@ -124,6 +124,9 @@ def _require_own(output: Output, folder: Path) -> None:
         if not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
             raise OutputError(f"{output} is not a regular file; take another folder")
         require_kind(output, force=False)
+    except FileNotFoundError:
+        # A lock comes and goes.
+        return
     except OSError as error:
         raise OutputError(f"{output}: {why(error)}") from None
     except OutputError:
