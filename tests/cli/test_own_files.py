@@ -156,6 +156,7 @@ def test_the_library_refuses_it_too(here):
 def test_a_folder_with_weights_and_certificates_or_of_a_run_before_is_taken(capsys, here, run):
     (run / "results.jsonl").unlink()
     (run / "provenance.json").unlink()
+    assert command(capsys, "check run/c.cert --weights m.safetensors --strata run/c.csv")[0] == 0
     assert command(capsys, f"{FRONTIER} run")[0] == 0
     (run / "notes.txt").write_text("mine")
     for _ in range(2):

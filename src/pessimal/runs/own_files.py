@@ -19,9 +19,13 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pessimal.runs.inputs import STDIN
+from pessimal.runs.inputs import STDIN, read_at_most
 from pessimal.runs.outputs import (
+    CERTIFICATE,
+    COQ,
+    HEAD,
     PAGE,
+    STRATA,
     Kind,
     Output,
     OutputError,
@@ -140,12 +144,23 @@ def _require_run_folder(flag: str, folder: Path, inputs: Iterable[Path]) -> None
     read = [status_of(path) for path in inputs if str(path) != STDIN]
     known = {*OWN, *OTHERS, *PARTS}
     for path in sorted(folder.iterdir()):
-        ours = path.name in known or path.suffix in SUFFIXES or path.name.startswith(".")
+        ours = path.name in known or path.suffix in SUFFIXES or path.name.startswith(".") or _is_made(path)
         if not ours and not any(is_same_file(path, status) for status in read):
             raise OutputError(
                 f"{flag} {folder} is no run folder: it holds {path.name}, which no run wrote; take an empty or a new"
                 " folder"
             )
+
+
+def _is_made(path: Path) -> bool:
+    """Whether a file is one that some command writes where it is told."""
+    if not path.is_file():
+        return False
+    try:
+        head = read_at_most(path, HEAD)
+    except OSError:
+        return False
+    return any(kind.fits(head) for kind in (CERTIFICATE, STRATA, PAGE, COQ))
 
 
 def require_no_part(output: Output, folder: Path) -> None:
