@@ -79,7 +79,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/rules/sparse_output", [[KERNEL + "test_sparse_output.py"], [CONDITIONS]]),
     ("kernel/rules/key_frequency", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"], [CONDITIONS]]),
     ("kernel/quadrature", [[KERNEL + "test_quadrature.py"], [KERNEL + "test_key_frequency.py"]]),
-    ("kernel/trigonometry", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"]]),
+    ("kernel/arithmetic/trigonometry", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"]]),
     ("kernel/folded", [[KERNEL + "test_folded.py"], [CONDITIONS], [KERNEL + "test_sparse_output.py"]]),
     ("kernel/attended", [[KERNEL + "test_attended.py"]]),
     ("kernel/logits", [[KERNEL + "test_logits.py"], [KERNEL + "test_folded.py"], [KERNEL + "test_attended.py"]]),

@@ -54,7 +54,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.trigonometry import circle, pi
+from pessimal.kernel.arithmetic.trigonometry import circle, pi
 
 
 @dataclass(frozen=True)
