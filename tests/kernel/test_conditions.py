@@ -11,7 +11,7 @@ import pytest
 from counting_cases import grid_hints, hints_of
 from models import NORMS, Sizes, build, planted_tensors, random_tensors
 from pessimal.kernel.arithmetic import ARITHMETICS
-from pessimal.kernel.heads import separable_heads
+from pessimal.kernel.model.heads import separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress

@@ -15,13 +15,13 @@ from pessimal.kernel.cost import (
     n_strata,
     path_tables_flops,
 )
+from pessimal.kernel.model.tables import additive_tables, path_tables
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, BruteForceRule, Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata import strata_of
-from pessimal.kernel.tables import additive_tables, path_tables
 from pessimal.spec import MaxOfK
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment, GridCount, LayerCake

@@ -5,7 +5,7 @@ import pytest
 
 from modular import ATTENDED, MODULAR_SIZES, UNIFORM, ModularSizes, modular_weights, quadratic_modular, random_modular
 from pessimal.kernel.cost import OPS_PER_FLOP
-from pessimal.kernel.logits import MAX_NEURONS
+from pessimal.kernel.model.logits import MAX_NEURONS
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.key_frequency.rule import MAX_P

@@ -5,7 +5,7 @@ from functools import lru_cache
 from itertools import product
 from typing import ClassVar
 
-from pessimal.kernel.heads import separable_heads_flops
+from pessimal.kernel.model.heads import separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
-from pessimal.kernel.folded import folded_tables
+from pessimal.kernel.model.folded import folded_tables
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.kernel.rules.key_frequency import FORM, HIDDEN, READ_OUT, KeyFrequencyRule
 from pessimal.search.profiles import profiles_of

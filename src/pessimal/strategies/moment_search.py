@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.heads import Head, separable_heads
+from pessimal.kernel.model.heads import Head, separable_heads
 from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, SHORT_TILT, TILTS, positions_apart
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.kernel.rules.rivals import make_rivals, n_problems

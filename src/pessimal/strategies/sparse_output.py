@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.folded import folded_tables
+from pessimal.kernel.model.folded import folded_tables
 from pessimal.kernel.rules.interface import Hints, Progress, no_progress
 from pessimal.kernel.rules.sparse_output import BOX, REST, SparseOutputRule
 from pessimal.spec.question import Question

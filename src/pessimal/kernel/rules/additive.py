@@ -5,8 +5,8 @@ Contents:
     require_max_of_k, require_real — one task, one semantics.
 """
 
+from pessimal.kernel.model.tables import require_single_additive_head
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.tables import require_single_additive_head
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask

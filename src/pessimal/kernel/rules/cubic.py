@@ -29,6 +29,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, cubic_cost
+from pessimal.kernel.model.tables import AdditiveTables, additive_tables
 from pessimal.kernel.rules.additive import require_additive_max_of_k
 from pessimal.kernel.rules.interface import (
     AbstractRule,
@@ -37,7 +38,6 @@ from pessimal.kernel.rules.interface import (
     Progress,
 )
 from pessimal.kernel.strata import strata_of
-from pessimal.kernel.tables import AdditiveTables, additive_tables
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights

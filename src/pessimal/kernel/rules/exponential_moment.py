@@ -27,7 +27,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost, counted_cost
-from pessimal.kernel.heads import require_separable
+from pessimal.kernel.model.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.moments import moments_of

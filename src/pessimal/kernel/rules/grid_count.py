@@ -34,7 +34,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import OPS_PER_FLOP, Cost, counted_cost
-from pessimal.kernel.heads import require_separable
+from pessimal.kernel.model.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, tilts
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress

@@ -54,7 +54,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost
-from pessimal.kernel.heads import require_separable, separable_heads
+from pessimal.kernel.model.heads import require_separable, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import positions_apart, require_no_far
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress

@@ -25,7 +25,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, table_cost
-from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
+from pessimal.kernel.model.heads import require_separable, separable_heads, separable_heads_flops
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.strata import Letters, Moves, Program, strata_of
 from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of

@@ -1,6 +1,6 @@
 r"""Sparse output: the MLP writes few numbers, each read from few neurons; what is left of its output map is boxed.
 
-Theorem. Models with uniform attention and an MLP (`kernel/folded.py`): pre-activations $x = \sum_i\mathrm{pre}_i(t_i)$,
+Theorem. Models with uniform attention and an MLP (`kernel/model/folded.py`): pre-activations $x = \sum_i\mathrm{pre}_i(t_i)$,
 output map $G = W_{out}W_U$. For any $A$ `[d_mlp, r]` and $B$ `[r, d_vocab_out]` (hints) let $R = G - AB$. Then
 
 $$ \mathrm{logit}_c = \sum_j z_jB_{jc} + \sum_i h_iR_{ic} + \mathrm{skip}_c,\qquad h = \mathrm{ReLU}(x),\; z = hA, $$
@@ -35,10 +35,10 @@ from jaxtyping import Float, Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost
-from pessimal.kernel.folded import folded_tables, output_map, require_folded
+from pessimal.kernel.model.folded import folded_tables, output_map, require_folded
+from pessimal.kernel.model.tables import product
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
-from pessimal.kernel.tables import product
 from pessimal.spec.architecture import UNIFORM, Architecture, ModelShape
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL

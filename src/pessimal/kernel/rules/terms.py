@@ -30,7 +30,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.heads import Head, separable_heads
+from pessimal.kernel.model.heads import Head, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.rivals import RIVALS, AbstractRivals, make_rivals, n_problems

@@ -21,10 +21,10 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.model.tables import product
 from pessimal.kernel.quadrature import Boxes, Waves, box_absolute, moment_absolute, signal_of, spread, weight_of
 from pessimal.kernel.rules.key_frequency.options import KeyFrequency, Profiles, Quadrature
 from pessimal.kernel.rules.key_frequency.parts import Inputs, Outputs
-from pessimal.kernel.tables import product
 
 Tokens = Int[np.ndarray, " inputs"]
 

@@ -1,6 +1,6 @@
 r"""Key frequencies: the MLP read at a few frequencies, its logits turned to the right answer, the rest boxed.
 
-Theorem. Addition of two tokens a, b modulo p; models with uniform attention and an MLP (`kernel/folded.py`); neuron i
+Theorem. Addition of two tokens a, b modulo p; models with uniform attention and an MLP (`kernel/model/folded.py`); neuron i
 has pre-activation $x_i$ and activation $h_i = \tfrac12x_i + \tfrac12|x_i|$. Let $\theta = 2\pi/p$, K frequencies, and
 $g_{ik}$ two numbers per neuron and frequency (a cosine and a sine part); whatever they are, the logits are
 
@@ -54,14 +54,14 @@ from jaxtyping import Bool, Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost
-from pessimal.kernel.folded import require_folded
+from pessimal.kernel.model.folded import require_folded
+from pessimal.kernel.model.tables import optional, product
 from pessimal.kernel.quadrature import root_above
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.key_frequency.hidden import Approximation, approximation, by_frequency
 from pessimal.kernel.rules.key_frequency.options import KeyFrequency
 from pessimal.kernel.rules.key_frequency.parts import Inputs, Outputs
-from pessimal.kernel.tables import optional, product
 from pessimal.spec.architecture import UNIFORM, Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL

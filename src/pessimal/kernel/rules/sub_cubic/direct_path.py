@@ -25,9 +25,9 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import matmul
+from pessimal.kernel.model.tables import product
 from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.sub_cubic.paths import Paths, spread, spread_flops
-from pessimal.kernel.tables import product
 from pessimal.spec.architecture import ModelShape
 
 

@@ -28,6 +28,7 @@ from typing import ClassVar
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import matmul
+from pessimal.kernel.model.tables import product
 from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.sub_cubic.differences import (
     every_cut,
@@ -50,7 +51,6 @@ from pessimal.kernel.rules.sub_cubic.splits import (
     subproduct_split_flops,
     with_key_bias,
 )
-from pessimal.kernel.tables import product
 from pessimal.spec.architecture import Architecture, ModelShape
 
 

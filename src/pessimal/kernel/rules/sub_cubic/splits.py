@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import matmul
+from pessimal.kernel.model.tables import product
 from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.sub_cubic.paths import Paths, outer, spread, spread_flops
-from pessimal.kernel.tables import product
 from pessimal.spec.architecture import Architecture, ModelShape
 
 CROSS = ("exact", "bounded")

@@ -31,9 +31,9 @@ from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.float64 import Float64Arithmetic, Float64Enclosure
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
-from pessimal.kernel.folded import output_bias, output_map
-from pessimal.kernel.logits import AbstractSums, ends
-from pessimal.kernel.tables import attention_scale, exp_scaled, optional, present
+from pessimal.kernel.model.folded import output_bias, output_map
+from pessimal.kernel.model.logits import AbstractSums, ends
+from pessimal.kernel.model.tables import attention_scale, exp_scaled, optional, present
 from pessimal.spec.architecture import ModelShape
 from pessimal.spec.weights import Weights
 

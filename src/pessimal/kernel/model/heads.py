@@ -20,9 +20,9 @@ from fractions import Fraction
 from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import additive_tables_flops, blank_weights, path_tables_flops
+from pessimal.kernel.model.rounding import HeadRounding, float32_complaints, rounding
+from pessimal.kernel.model.tables import additive_tables, has_final_bias, path_tables
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rounding import HeadRounding, float32_complaints, rounding
-from pessimal.kernel.tables import additive_tables, has_final_bias, path_tables
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL

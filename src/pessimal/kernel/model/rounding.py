@@ -36,8 +36,8 @@ from fractions import Fraction
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
+from pessimal.kernel.model.tables import attention_scale, optional, product
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.tables import attention_scale, optional, product
 from pessimal.spec.semantics import EXP_ULPS, SHIFT
 from pessimal.spec.weights import Weights
 

@@ -1,0 +1,9 @@
+"""From weights to the tables that theorems speak of.
+
+Contents:
+    tables.py — token and position parts, weights and values by path.
+    heads.py — a head as weights and values; widened for float32 executions.
+    rounding.py — radii of float32 executions.
+    folded.py, attended.py — models with an MLP: uniform attention, softmax attention.
+    logits.py — many sequences at once, in integers.
+"""
