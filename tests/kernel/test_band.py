@@ -21,7 +21,7 @@ from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.band.options import MAX_CELLS
 from pessimal.kernel.rules.band.polynomials import Powers, low_sum, square, times
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.question import Question
 from sampling import examples
 

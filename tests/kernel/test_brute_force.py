@@ -13,7 +13,7 @@ from pessimal.kernel.rules import RULES, Hints, brute_force, undecided
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, boxes
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.undecided import Undecided
-from pessimal.kernel.strata import Strata
+from pessimal.kernel.strata.strata import Strata
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask

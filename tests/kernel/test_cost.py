@@ -21,7 +21,7 @@ from pessimal.kernel.rules import RULES, BruteForceRule, Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec import MaxOfK
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment, GridCount, LayerCake

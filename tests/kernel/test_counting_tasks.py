@@ -23,7 +23,7 @@ from pessimal.kernel.rules.integer_stratum import boxes
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import RIVALS
 from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask

@@ -16,7 +16,7 @@ from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, TILTS, Exponent
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.rivals import n_problems
 from pessimal.kernel.rules.terms import SHORT_STEP, SHORT_ZERO, THRESHOLDS, TermOptions, joined, stratum_terms
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec import MaxOfK, Uniform
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment

@@ -70,7 +70,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/rejection", [[DECODER, CHECK]]),
     ("kernel/arithmetic", [ENCLOSURES, [TABLES, CHECK, *BOUNDS]]),
     ("kernel/model/tables", [[TABLES], [*EXACT, CHECK]]),
-    ("kernel/strata", [[KERNEL + "test_strata.py"]]),
+    ("kernel/strata/strata", [[KERNEL + "test_strata.py"]]),
     ("kernel/rules/interface", [[DECODER, CHECK, SUB_CUBIC_THEOREM], [CERTIFICATE]]),
     ("kernel/model/heads", [[THEOREMS, *PERFECT], [COUNTING], [COST], [FLOAT32]]),
     ("kernel/model/rounding", [[KERNEL + "test_rounding_radii.py"], [FLOAT32]]),

@@ -23,7 +23,7 @@ from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, Progress, no_progress
-from pessimal.kernel.weighing import weighing_of
+from pessimal.kernel.strata.weighing import weighing_of
 from pessimal.spec.architecture import Assumption
 from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim, whole
 from pessimal.spec.distribution import AbstractDistribution, DistributionError, distribution_from

@@ -11,7 +11,7 @@ from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.interface import Hints, Progress
 from pessimal.kernel.rules.rivals import RIVALS, n_problems
 from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import Markov
 from pessimal.spec.question import Question

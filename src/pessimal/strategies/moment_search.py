@@ -36,8 +36,8 @@ from pessimal.kernel.rules.terms import (
     all_terms,
     joined,
 )
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.weighing import weighing_of
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighing_of
 from pessimal.search.thresholds import fairer_parts, shared_slack, typical_margins
 from pessimal.search.tilts import FEW_ITERATIONS, ITERATIONS, TiltProblem, best_tilts, coarse_tilts, quantise
 from pessimal.spec.architecture import Architecture

@@ -50,8 +50,8 @@ from pessimal.kernel.rules.interface import (
     kind_of_attention,
 )
 from pessimal.kernel.rules.undecided import Undecided, undecided_ops
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.weighing import weighed
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighed
 from pessimal.spec.architecture import SOFTMAX, UNIFORM, Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question

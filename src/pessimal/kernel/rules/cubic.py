@@ -37,7 +37,7 @@ from pessimal.kernel.rules.interface import (
     Hints,
     Progress,
 )
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights

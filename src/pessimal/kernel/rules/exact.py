@@ -35,8 +35,8 @@ from pessimal.kernel.model.heads import require_separable, separable_heads, sepa
 from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, token_sets
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
 from pessimal.kernel.rules.undecided import Undecided, undecided_ops
-from pessimal.kernel.strata import Letters, Program, strata_of
-from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
+from pessimal.kernel.strata.strata import Letters, Program, strata_of
+from pessimal.kernel.strata.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question

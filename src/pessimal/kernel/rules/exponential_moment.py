@@ -32,8 +32,8 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.moments import moments_of
 from pessimal.kernel.rules.terms import TermOptions, dyadics, joined, stratum_terms
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.weighing import weighed, weighing_of
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS, Markov
 from pessimal.spec.question import Question

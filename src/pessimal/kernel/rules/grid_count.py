@@ -40,8 +40,8 @@ from pessimal.kernel.rules.exponential_moment import TILTS, tilts
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.moments import IndependentMoments
 from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, stratum_terms
-from pessimal.kernel.strata import Letters, Program, strata_of
-from pessimal.kernel.weighing import weighed, weighing_of
+from pessimal.kernel.strata.strata import Letters, Program, strata_of
+from pessimal.kernel.strata.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import Product, Uniform
 from pessimal.spec.machine import DEAD

@@ -60,8 +60,8 @@ from pessimal.kernel.rules.exponential_moment import positions_apart, require_no
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
 from pessimal.kernel.rules.moments import moments_of
 from pessimal.kernel.rules.terms import TermBuilder, TermOptions, all_terms, dyadics, joined
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.weighing import weighed, weighing_of
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.claim import LOSS, MEAN_PROBABILITY
 from pessimal.spec.distribution import DISTRIBUTIONS, Markov

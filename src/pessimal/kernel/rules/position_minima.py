@@ -27,8 +27,8 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import Cost, table_cost
 from pessimal.kernel.model.heads import require_separable, separable_heads, separable_heads_flops
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
-from pessimal.kernel.strata import Letters, Moves, Program, strata_of
-from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
+from pessimal.kernel.strata.strata import Letters, Moves, Program, strata_of
+from pessimal.kernel.strata.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.machine import DEAD

@@ -34,7 +34,7 @@ from pessimal.kernel.model.heads import Head, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.rivals import RIVALS, AbstractRivals, make_rivals, n_problems
-from pessimal.kernel.strata import Program, Strata, strata_of
+from pessimal.kernel.strata.strata import Program, Strata, strata_of
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.cost import OPS_PER_FLOP
-from pessimal.kernel.weighing import weighing_of
+from pessimal.kernel.strata.weighing import weighing_of
 from pessimal.spec.architecture import ModelShape
 from pessimal.spec.model import AbstractReals, ForwardPass
 from pessimal.spec.question import Question

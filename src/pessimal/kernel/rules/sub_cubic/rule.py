@@ -44,7 +44,7 @@ from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS, AbstractDi
 from pessimal.kernel.rules.sub_cubic.paths import Paths, model_paths, paths_flops, spread, spread_flops
 from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS, AbstractQKPath
 from pessimal.kernel.rules.sub_cubic.splits import CROSS
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights

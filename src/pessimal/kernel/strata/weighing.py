@@ -26,7 +26,7 @@ from jaxtyping import Int
 
 from pessimal.kernel.cost import OPS_PER_FLOP, Cost
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.strata import Letters, Moves, Program, strata_of
+from pessimal.kernel.strata.strata import Letters, Moves, Program, strata_of
 from pessimal.spec.distribution import Markov, Product, Uniform
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
