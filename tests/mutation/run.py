@@ -74,7 +74,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/rules/interface", [[DECODER, CHECK, SUB_CUBIC_THEOREM], [CERTIFICATE]]),
     ("kernel/model/heads", [[THEOREMS, *PERFECT], [COUNTING], [COST], [FLOAT32]]),
     ("kernel/model/rounding", [[KERNEL + "test_rounding_radii.py"], [FLOAT32]]),
-    ("kernel/rules/integer_stratum", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT], [FLOAT32]]),
+    ("kernel/counting/integers", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT], [FLOAT32]]),
     ("kernel/rules/band", [[KERNEL + "test_band_margins.py"], [KERNEL + "test_band.py"]]),
     ("kernel/rules/sparse_output", [[KERNEL + "test_sparse_output.py"], [CONDITIONS]]),
     ("kernel/rules/key_frequency", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"], [CONDITIONS]]),
@@ -87,7 +87,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
     ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
-    ("kernel/rules/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED], [FLOAT32]]),
+    ("kernel/counting/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED], [FLOAT32]]),
     ("kernel/rules/sub_cubic", [[SUB_CUBIC_THEOREM], [SUB_CUBIC]]),
     ("kernel/rules", [[THEOREMS, *PERFECT], [CHECK, DECODER], ALL_RULES]),
 )  # fmt: skip
