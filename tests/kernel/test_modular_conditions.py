@@ -8,8 +8,8 @@ from pessimal.kernel.cost import OPS_PER_FLOP
 from pessimal.kernel.model.logits import MAX_NEURONS
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.key_frequency.rule import MAX_P
-from pessimal.kernel.rules.sparse_output import MAX_INPUTS
+from pessimal.kernel.rules.modular.key_frequency.rule import MAX_P
+from pessimal.kernel.rules.modular.sparse_output import MAX_INPUTS
 from pessimal.spec.question import Question
 from pessimal.spec.tasks import Constant
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.arithmetic.trigonometry import pi
-from pessimal.kernel.quadrature import (
+from pessimal.kernel.rules.modular.quadrature import (
     Boxes,
     Waves,
     box_absolute,

@@ -24,10 +24,10 @@ from pessimal.kernel.rules.exact import ExactRule
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.grid_count import GridCountRule
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
-from pessimal.kernel.rules.key_frequency import KeyFrequencyRule
 from pessimal.kernel.rules.layer_cake import LayerCakeRule
+from pessimal.kernel.rules.modular.key_frequency import KeyFrequencyRule
+from pessimal.kernel.rules.modular.sparse_output import SparseOutputRule
 from pessimal.kernel.rules.position_minima import PositionMinimaRule
-from pessimal.kernel.rules.sparse_output import SparseOutputRule
 from pessimal.kernel.rules.sub_cubic import SubCubicRule
 
 RULES: dict[str, AbstractRule] = {

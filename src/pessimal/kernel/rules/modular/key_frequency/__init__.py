@@ -7,7 +7,7 @@ Contents:
     rule.py — the theorem.
 """
 
-from pessimal.kernel.rules.key_frequency.options import FORM, HIDDEN, READ_OUT, KeyFrequency
-from pessimal.kernel.rules.key_frequency.rule import KeyFrequencyRule
+from pessimal.kernel.rules.modular.key_frequency.options import FORM, HIDDEN, READ_OUT, KeyFrequency
+from pessimal.kernel.rules.modular.key_frequency.rule import KeyFrequencyRule
 
 __all__ = ["FORM", "HIDDEN", "READ_OUT", "KeyFrequency", "KeyFrequencyRule"]

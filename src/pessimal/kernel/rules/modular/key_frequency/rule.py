@@ -56,12 +56,12 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.model.folded import require_folded
 from pessimal.kernel.model.tables import optional, product
-from pessimal.kernel.quadrature import root_above
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
-from pessimal.kernel.rules.key_frequency.hidden import Approximation, approximation, by_frequency
-from pessimal.kernel.rules.key_frequency.options import KeyFrequency
-from pessimal.kernel.rules.key_frequency.parts import Inputs, Outputs
+from pessimal.kernel.rules.modular.key_frequency.hidden import Approximation, approximation, by_frequency
+from pessimal.kernel.rules.modular.key_frequency.options import KeyFrequency
+from pessimal.kernel.rules.modular.key_frequency.parts import Inputs, Outputs
+from pessimal.kernel.rules.modular.quadrature import root_above
 from pessimal.spec.architecture import UNIFORM, Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
