@@ -15,13 +15,13 @@ import numpy as np
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.kernel.rules.sub_cubic.attention import Cells, odds
-from pessimal.kernel.rules.sub_cubic.averaging import AVERAGINGS, DROP, MAX_POINTS, make_averaging
-from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS
-from pessimal.kernel.rules.sub_cubic.paths import Paths, model_paths, spread
-from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
-from pessimal.kernel.rules.sub_cubic.rule import COUNTS, GAPS, target_tables
-from pessimal.kernel.rules.sub_cubic.splits import CROSS
+from pessimal.kernel.rules.published.sub_cubic.attention import Cells, odds
+from pessimal.kernel.rules.published.sub_cubic.averaging import AVERAGINGS, DROP, MAX_POINTS, make_averaging
+from pessimal.kernel.rules.published.sub_cubic.direct_path import DIRECT_PATHS
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths, model_paths, spread
+from pessimal.kernel.rules.published.sub_cubic.qk_path import QK_PATHS
+from pessimal.kernel.rules.published.sub_cubic.rule import COUNTS, GAPS, target_tables
+from pessimal.kernel.rules.published.sub_cubic.splits import CROSS
 from pessimal.search.directions import direct_direction, qk_directions
 from pessimal.search.gaps import (
     Above,

@@ -19,7 +19,6 @@ Contents:
 
 from pessimal.kernel.rules.band import BandRule
 from pessimal.kernel.rules.brute_force import BruteForceRule
-from pessimal.kernel.rules.cubic import CubicRule
 from pessimal.kernel.rules.exact import ExactRule
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.grid_count import GridCountRule
@@ -28,7 +27,8 @@ from pessimal.kernel.rules.layer_cake import LayerCakeRule
 from pessimal.kernel.rules.modular.key_frequency import KeyFrequencyRule
 from pessimal.kernel.rules.modular.sparse_output import SparseOutputRule
 from pessimal.kernel.rules.position_minima import PositionMinimaRule
-from pessimal.kernel.rules.sub_cubic import SubCubicRule
+from pessimal.kernel.rules.published.cubic import CubicRule
+from pessimal.kernel.rules.published.sub_cubic import SubCubicRule
 
 RULES: dict[str, AbstractRule] = {
     rule.name: rule

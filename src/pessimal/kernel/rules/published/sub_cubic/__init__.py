@@ -9,6 +9,6 @@ Contents:
     attention.py — the ends of attention.
 """
 
-from pessimal.kernel.rules.sub_cubic.rule import SubCubicRule
+from pessimal.kernel.rules.published.sub_cubic.rule import SubCubicRule
 
 __all__ = ["SubCubicRule"]

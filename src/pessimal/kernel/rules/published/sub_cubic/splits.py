@@ -23,7 +23,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import matmul
 from pessimal.kernel.model.tables import product
 from pessimal.kernel.rules.interface import Hints
-from pessimal.kernel.rules.sub_cubic.paths import Paths, outer, spread, spread_flops
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths, outer, spread, spread_flops
 from pessimal.spec.architecture import Architecture, ModelShape
 
 CROSS = ("exact", "bounded")

@@ -30,7 +30,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import matmul
 from pessimal.kernel.model.tables import product
 from pessimal.kernel.rules.interface import Hints
-from pessimal.kernel.rules.sub_cubic.differences import (
+from pessimal.kernel.rules.published.sub_cubic.differences import (
     every_cut,
     every_cut_flops,
     recursive,
@@ -38,8 +38,8 @@ from pessimal.kernel.rules.sub_cubic.differences import (
     spectral,
     spectral_flops,
 )
-from pessimal.kernel.rules.sub_cubic.paths import Paths, spread, spread_flops
-from pessimal.kernel.rules.sub_cubic.splits import (
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths, spread, spread_flops
+from pessimal.kernel.rules.published.sub_cubic.splits import (
     key_bias_flops,
     query_factor,
     query_factor_flops,

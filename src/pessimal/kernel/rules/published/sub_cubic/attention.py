@@ -24,8 +24,8 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import n_strata
-from pessimal.kernel.rules.sub_cubic.paths import Paths
-from pessimal.kernel.rules.sub_cubic.qk_path import QKBound
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths
+from pessimal.kernel.rules.published.sub_cubic.qk_path import QKBound
 
 
 def _scaled(x: AbstractEnclosure, scale: AbstractEnclosure | None) -> AbstractEnclosure:

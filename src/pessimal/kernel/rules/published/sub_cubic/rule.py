@@ -38,12 +38,12 @@ from pessimal.kernel.rules.interface import (
     Hints,
     Progress,
 )
-from pessimal.kernel.rules.sub_cubic.attention import Cells, attention_flops, cells_flops, odds, odds_flops
-from pessimal.kernel.rules.sub_cubic.averaging import Lines, make_averaging
-from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS, AbstractDirectPath, DirectBound
-from pessimal.kernel.rules.sub_cubic.paths import Paths, model_paths, paths_flops, spread, spread_flops
-from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS, AbstractQKPath
-from pessimal.kernel.rules.sub_cubic.splits import CROSS
+from pessimal.kernel.rules.published.sub_cubic.attention import Cells, attention_flops, cells_flops, odds, odds_flops
+from pessimal.kernel.rules.published.sub_cubic.averaging import Lines, make_averaging
+from pessimal.kernel.rules.published.sub_cubic.direct_path import DIRECT_PATHS, AbstractDirectPath, DirectBound
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths, model_paths, paths_flops, spread, spread_flops
+from pessimal.kernel.rules.published.sub_cubic.qk_path import QK_PATHS, AbstractQKPath
+from pessimal.kernel.rules.published.sub_cubic.splits import CROSS
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question

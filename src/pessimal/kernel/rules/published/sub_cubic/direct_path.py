@@ -27,7 +27,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import matmul
 from pessimal.kernel.model.tables import product
 from pessimal.kernel.rules.interface import Hints
-from pessimal.kernel.rules.sub_cubic.paths import Paths, spread, spread_flops
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths, spread, spread_flops
 from pessimal.spec.architecture import ModelShape
 
 
