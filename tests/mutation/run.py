@@ -77,7 +77,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/counting/integers", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT], [FLOAT32]]),
     ("kernel/rules/band", [[KERNEL + "test_band_margins.py"], [KERNEL + "test_band.py"]]),
     ("kernel/rules/modular/sparse_output", [[KERNEL + "test_sparse_output.py"], [CONDITIONS]]),
-    ("kernel/rules/key_frequency", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"], [CONDITIONS]]),
+    ("kernel/rules/modular/key_frequency", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"], [CONDITIONS]]),
     ("kernel/rules/modular/quadrature", [[KERNEL + "test_quadrature.py"], [KERNEL + "test_key_frequency.py"]]),
     ("kernel/arithmetic/trigonometry", [[KERNEL + "test_key_frequency.py"], [KERNEL + "test_quadrature.py"]]),
     ("kernel/model/folded", [[KERNEL + "test_folded.py"], [CONDITIONS], [KERNEL + "test_sparse_output.py"]]),
@@ -88,7 +88,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
     ("kernel/counting/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED], [FLOAT32]]),
-    ("kernel/rules/sub_cubic", [[SUB_CUBIC_THEOREM], [SUB_CUBIC]]),
+    ("kernel/rules/published/sub_cubic", [[SUB_CUBIC_THEOREM], [SUB_CUBIC]]),
     ("kernel/rules", [[THEOREMS, *PERFECT], [CHECK, DECODER], ALL_RULES]),
 )  # fmt: skip
 MARKS = "not slow"

@@ -1,6 +1,6 @@
 r"""What is left of EQKE after the published low-rank part, and every way to bound its row differences, side by side.
 
-$R = E_q''\,W_Q'\,W_K'^T\,E_k''^T$ (kernel, `rules/sub_cubic/splits.py`). All numbers here are plain float64: evidence,
+$R = E_q''\,W_Q'\,W_K'^T\,E_k''^T$ (`published/sub_cubic/splits.py`). All numbers here are plain float64: evidence,
 not proof.
 
 Contents:

@@ -146,8 +146,8 @@ class SubCubic(AbstractStrategy):
         gaps: `query` bounds the other tokens' path by each class's own gap, `target` by the smallest of its target.
         cross: `exact` keeps the cross terms of the rank-one split in the approximation, `bounded` in the error.
 
-    Soundness: `kernel.rules.sub_cubic`, for every gap, point and direction.
-    Cost: `kernel.rules.sub_cubic.rule.SubCubicRule.cost`.
+    Soundness: `kernel.rules.published.sub_cubic`, for every gap, point and direction.
+    Cost: `kernel.rules.published.sub_cubic.rule.SubCubicRule.cost`.
     Source: Gross et al. 2024; chords, count, gaps by query and cross terms are new.
     """
 

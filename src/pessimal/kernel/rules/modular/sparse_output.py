@@ -1,6 +1,6 @@
 r"""Sparse output: the MLP writes few numbers, each read from few neurons; what is left of its output map is boxed.
 
-Theorem. Models with uniform attention and an MLP (`kernel/model/folded.py`): pre-activations $x = \sum_i\mathrm{pre}_i(t_i)$,
+Theorem. Models with uniform attention and an MLP (`model/folded.py`): pre-activations $x = \sum_i\mathrm{pre}_i(t_i)$,
 output map $G = W_{out}W_U$. For any $A$ `[d_mlp, r]` and $B$ `[r, d_vocab_out]` (hints) let $R = G - AB$. Then
 
 $$ \mathrm{logit}_c = \sum_j z_jB_{jc} + \sum_i h_iR_{ic} + \mathrm{skip}_c,\qquad h = \mathrm{ReLU}(x),\; z = hA, $$

@@ -8,7 +8,7 @@ Contents:
     by_neurons — every neuron.
     by_profiles — one profile for many neurons: $|x_i|$ is within $|x_i-r_i\xi|$ of $|r_i||\xi|$, $\xi$ its
         profile, and the difference is a part of a plus a part of b.
-    by_quadrature — one integral per frequency (`kernel/rules/modular/quadrature.py`): $x_i$ is within a part of a plus a part of b of
+    by_quadrature — one integral per frequency (`quadrature.py`): $x_i$ is within a part of a plus a part of b of
         a wave; of waves, $\tfrac12|x_i| = |\cos\tfrac{\theta k}2(a-b)||q_i||\cos(u+\phi_i)|$, and their sum is
         $|\cos\tfrac{\theta k}2(a-b)|$ times the integral or its error.
 """

@@ -1,6 +1,6 @@
 r"""Key frequencies: the MLP read at a few frequencies, its logits turned to the right answer, the rest boxed.
 
-Theorem. Addition of two tokens a, b modulo p; models with uniform attention and an MLP (`kernel/model/folded.py`); neuron i
+Theorem. Addition of two tokens a, b modulo p; models with uniform attention and an MLP (`model/folded.py`); neuron i
 has pre-activation $x_i$ and activation $h_i = \tfrac12x_i + \tfrac12|x_i|$. Let $\theta = 2\pi/p$, K frequencies, and
 $g_{ik}$ two numbers per neuron and frequency (a cosine and a sine part); whatever they are, the logits are
 
