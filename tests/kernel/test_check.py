@@ -16,9 +16,10 @@ from oracle import true_count
 from pessimal.kernel.arithmetic import ARITHMETICS, Float64Arithmetic
 from pessimal.kernel.certificate import canonical, decode
 from pessimal.kernel.check import Limits, Verdict, check, require_sound_floats
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import Hints, no_progress
+from pessimal.kernel.rules.interface import no_progress
 from pessimal.spec import Overrides, Weights
 from pessimal.spec.question import Question
 from pessimal.strategies import BruteForce, Cubic, PositionMinima, prove

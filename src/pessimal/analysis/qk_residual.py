@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.rules.interface import Hints
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules.published.sub_cubic.differences import every_cut, recursive
 from pessimal.kernel.rules.published.sub_cubic.splits import subproduct_split
 from pessimal.strategies.midpoints import middle

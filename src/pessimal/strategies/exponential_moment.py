@@ -5,10 +5,11 @@ from functools import lru_cache
 from itertools import product
 from typing import ClassVar
 
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.heads import separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
-from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.kernel.rules.interface import Progress
 from pessimal.kernel.rules.rivals import RIVALS, n_problems
 from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata.strata import strata_of

@@ -14,7 +14,8 @@ import numpy as np
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.rules.interface import Progress
 from pessimal.kernel.rules.published.sub_cubic.attention import Cells, odds
 from pessimal.kernel.rules.published.sub_cubic.averaging import AVERAGINGS, DROP, MAX_POINTS, make_averaging
 from pessimal.kernel.rules.published.sub_cubic.direct_path import DIRECT_PATHS

@@ -17,12 +17,13 @@ Contents:
     integer_stratum.py, undecided.py — exact sums, and what they leave open.
 """
 
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules.band import BandRule
 from pessimal.kernel.rules.brute_force import BruteForceRule
 from pessimal.kernel.rules.exact import ExactRule
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.grid_count import GridCountRule
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints
+from pessimal.kernel.rules.interface import AbstractRule, CountBound
 from pessimal.kernel.rules.layer_cake import LayerCakeRule
 from pessimal.kernel.rules.modular.key_frequency import KeyFrequencyRule
 from pessimal.kernel.rules.modular.sparse_output import SparseOutputRule

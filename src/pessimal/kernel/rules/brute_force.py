@@ -35,6 +35,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, blank_weights, brute_force_cost, matmul, table_entries
 from pessimal.kernel.counting.integers import IntegerStratum, RivalBounds, boxes
 from pessimal.kernel.counting.undecided import Undecided, undecided_ops
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.attended import attended_flops, attended_tables
 from pessimal.kernel.model.folded import folded_flops, folded_tables, require_folded
 from pessimal.kernel.model.heads import separable_heads, separable_heads_flops
@@ -42,14 +43,7 @@ from pessimal.kernel.model.logits import Logits
 from pessimal.kernel.model.rounding import float32_complaints
 from pessimal.kernel.model.tables import PathTables, path_tables
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import (
-    SOFTMAX_MLP,
-    AbstractRule,
-    CountBound,
-    Hints,
-    Progress,
-    kind_of_attention,
-)
+from pessimal.kernel.rules.interface import SOFTMAX_MLP, AbstractRule, CountBound, Progress, kind_of_attention
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed
 from pessimal.spec.architecture import SOFTMAX, UNIFORM, Architecture

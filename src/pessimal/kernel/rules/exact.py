@@ -33,8 +33,9 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, table_entries
 from pessimal.kernel.counting.integers import IntegerStratum, RivalBounds, token_sets
 from pessimal.kernel.counting.undecided import Undecided, undecided_ops
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.heads import require_separable, separable_heads, separable_heads_flops
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
 from pessimal.kernel.strata.strata import Letters, Program, strata_of
 from pessimal.kernel.strata.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture

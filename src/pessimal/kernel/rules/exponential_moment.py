@@ -28,10 +28,11 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.counting.moments import moments_of
+from pessimal.kernel.hints import Hints, dyadics
 from pessimal.kernel.model.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
-from pessimal.kernel.rules.terms import TermOptions, dyadics, joined, stratum_terms
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
+from pessimal.kernel.rules.terms import TermOptions, joined, stratum_terms
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture

@@ -35,11 +35,12 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import OPS_PER_FLOP, Cost, counted_cost
 from pessimal.kernel.counting.moments import IndependentMoments
+from pessimal.kernel.hints import Hints, dyadics
 from pessimal.kernel.model.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, tilts
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
-from pessimal.kernel.rules.terms import StratumTerms, TermOptions, dyadics, stratum_terms
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
+from pessimal.kernel.rules.terms import StratumTerms, TermOptions, stratum_terms
 from pessimal.kernel.strata.strata import Letters, Program, strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture

@@ -55,11 +55,12 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.counting.moments import moments_of
+from pessimal.kernel.hints import Hints, dyadics
 from pessimal.kernel.model.heads import require_separable, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import positions_apart, require_no_far
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
-from pessimal.kernel.rules.terms import TermBuilder, TermOptions, all_terms, dyadics, joined
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
+from pessimal.kernel.rules.terms import TermBuilder, TermOptions, all_terms, joined
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture

@@ -25,8 +25,9 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, table_cost
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.heads import require_separable, separable_heads, separable_heads_flops
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
 from pessimal.kernel.strata.strata import Letters, Moves, Program, strata_of
 from pessimal.kernel.strata.weighing import AbstractWeighing, weighed, weighing_of
 from pessimal.spec.architecture import Architecture

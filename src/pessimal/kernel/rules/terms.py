@@ -30,9 +30,9 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.hints import Hints, dyadics
 from pessimal.kernel.model.heads import Head, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import Hints
 from pessimal.kernel.rules.rivals import RIVALS, AbstractRivals, make_rivals, n_problems
 from pessimal.kernel.strata.strata import Program, Strata, strata_of
 from pessimal.spec.machine import DEAD
@@ -47,8 +47,6 @@ THRESHOLDS = ("threshold_mantissa", "threshold_exponent")
 SHORT_THRESHOLD = "threshold"
 # Short thresholds are multiples of 2**-8 from -128 on, in logits.
 SHORT_STEP, SHORT_ZERO = -8, 1 << 15
-MAX_MANTISSA = 2**53
-MAX_EXPONENT = 1000
 
 
 @dataclass(frozen=True)
@@ -105,19 +103,6 @@ def _thresholds(hints: Hints, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nd
     if SHORT_THRESHOLD not in hints.arrays:
         return dyadics(hints, THRESHOLDS, shape)
     return hints.halfwords(SHORT_THRESHOLD, shape) - SHORT_ZERO, np.full(shape, SHORT_STEP)
-
-
-def dyadics(hints: Hints, names: tuple[str, str], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Mantissas and exponents of hinted numbers m * 2**e, |m| <= 2**53, |e| <= 1000."""
-    mantissa, exponent = (hints.integers(name, shape) for name in names)
-    if (
-        mantissa.max() > MAX_MANTISSA
-        or mantissa.min() < -MAX_MANTISSA
-        or exponent.min() < -MAX_EXPONENT
-        or exponent.max() > MAX_EXPONENT
-    ):
-        raise Rejected(Reason.BAD_HINT, f"{names[0]} at most 2**53, {names[1]} at most 1000, in absolute value")
-    return mantissa, exponent
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import Hints
 from pessimal.spec.architecture import ModelShape
 
 READ_OUT = ("bounded", "exact")

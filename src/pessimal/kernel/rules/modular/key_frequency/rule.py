@@ -54,10 +54,11 @@ from jaxtyping import Bool, Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.folded import require_folded
 from pessimal.kernel.model.tables import optional, product
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.rules.modular.key_frequency.hidden import Approximation, approximation, by_frequency
 from pessimal.kernel.rules.modular.key_frequency.options import KeyFrequency
 from pessimal.kernel.rules.modular.key_frequency.parts import Inputs, Outputs

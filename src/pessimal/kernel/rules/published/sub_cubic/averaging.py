@@ -25,8 +25,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import Hints
 
 DROP = "drop_average_query_per_output_logit_reasoning"
 MEAN = "mean_query+diff"
