@@ -16,8 +16,8 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.layer_cake import LEVELS
-from pessimal.kernel.rules.rivals import RIVALS, make_rivals
-from pessimal.kernel.rules.terms import POSITIONS
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS, make_rivals
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import FLOAT32, REAL

@@ -19,9 +19,9 @@ from pessimal.kernel.model.tables import additive_tables, path_tables
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, BruteForceRule, Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import MaxOfK
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment, GridCount, LayerCake

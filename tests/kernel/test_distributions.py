@@ -24,10 +24,10 @@ from pessimal.kernel.check import check
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import CountBound, no_progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighing_of
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import AbstractDistribution, Markov, Product, Uniform, Weights
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question

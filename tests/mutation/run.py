@@ -85,7 +85,7 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/model/logits", [[KERNEL + "test_logits.py"], [KERNEL + "test_folded.py"], [KERNEL + "test_attended.py"]]),
     ("kernel/rules/exact", [[COUNTING], [COST, PLANTED], [FLOAT32]]),
     ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
-    ("kernel/rules/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),
+    ("kernel/terms/builder", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
     ("kernel/counting/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED], [FLOAT32]]),
     ("kernel/rules/published/sub_cubic", [[SUB_CUBIC_THEOREM], [SUB_CUBIC]]),

@@ -16,7 +16,7 @@ from pessimal.kernel.certificate import Certificate
 from pessimal.kernel.hints import dyadics
 from pessimal.kernel.rules.exponential_moment import tilts
 from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
-from pessimal.kernel.rules.terms import TermOptions
+from pessimal.kernel.terms.options import TermOptions
 from pessimal.spec.tasks import MaxOfK
 
 WEIGHTS = "weights_of_file"

@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.rules.terms import StratumTerms
 from pessimal.kernel.strata.strata import Letters, Program
 from pessimal.kernel.strata.weighing import AbstractWeighing, Independent, weighing_of
+from pessimal.kernel.terms.stratum import StratumTerms
 from pessimal.spec.distribution import Markov
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question

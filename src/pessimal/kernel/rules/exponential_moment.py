@@ -32,9 +32,11 @@ from pessimal.kernel.hints import Hints, dyadics
 from pessimal.kernel.model.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
-from pessimal.kernel.rules.terms import TermOptions, joined, stratum_terms
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of
+from pessimal.kernel.terms.builder import stratum_terms
+from pessimal.kernel.terms.options import TermOptions
+from pessimal.kernel.terms.stratum import joined
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS, Markov
 from pessimal.spec.question import Question

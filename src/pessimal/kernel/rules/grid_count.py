@@ -40,9 +40,11 @@ from pessimal.kernel.model.heads import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import TILTS, tilts
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
-from pessimal.kernel.rules.terms import StratumTerms, TermOptions, stratum_terms
 from pessimal.kernel.strata.strata import Letters, Program, strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of
+from pessimal.kernel.terms.builder import stratum_terms
+from pessimal.kernel.terms.options import TermOptions
+from pessimal.kernel.terms.stratum import StratumTerms
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import Product, Uniform
 from pessimal.spec.machine import DEAD

@@ -60,9 +60,11 @@ from pessimal.kernel.model.heads import require_separable, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import positions_apart, require_no_far
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
-from pessimal.kernel.rules.terms import TermBuilder, TermOptions, all_terms, joined
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of
+from pessimal.kernel.terms.builder import TermBuilder, all_terms
+from pessimal.kernel.terms.options import TermOptions
+from pessimal.kernel.terms.stratum import joined
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.claim import LOSS, MEAN_PROBABILITY
 from pessimal.spec.distribution import DISTRIBUTIONS, Markov

@@ -33,7 +33,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.model.tables import optional, product, read_out
 from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.parts import Parts, norms
-from pessimal.kernel.rules.rivals import LOWEST, exclusive_max
+from pessimal.kernel.terms.rivals import LOWEST, exclusive_max
 from pessimal.spec.weights import Weights
 
 

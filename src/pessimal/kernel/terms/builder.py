@@ -22,118 +22,22 @@ Contents:
     joined — the same, several queries side by side.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.hints import Hints, dyadics
 from pessimal.kernel.model.heads import Head, separable_heads
-from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.rivals import RIVALS, AbstractRivals, make_rivals, n_problems
-from pessimal.kernel.strata.strata import Program, Strata, strata_of
+from pessimal.kernel.strata.strata import Strata, strata_of
+from pessimal.kernel.terms.options import TermOptions
+from pessimal.kernel.terms.rivals import AbstractRivals, make_rivals
+from pessimal.kernel.terms.stratum import StratumTerms
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
-from pessimal.spec.task import AbstractTask
-from pessimal.spec.tasks import MaxOfK
 from pessimal.spec.weights import Weights
 
-POSITIONS = ("each", "pessimal")
 Tables = tuple[list[Head], AbstractEnclosure]
-THRESHOLDS = ("threshold_mantissa", "threshold_exponent")
-SHORT_THRESHOLD = "threshold"
-# Short thresholds are multiples of 2**-8 from -128 on, in logits.
-SHORT_STEP, SHORT_ZERO = -8, 1 << 15
-
-
-@dataclass(frozen=True)
-class TermOptions:
-    """Options and thresholds of a certificate.
-
-    Attributes:
-        rival: a name of `RIVALS`.
-        position: `each` or `pessimal`.
-        near: number of tokens next to the target that are treated one by one.
-        problems: R.
-        thresholds: mantissas and exponents, `[heads - 1, R, strata]` each.
-    """
-
-    rival: str
-    position: str
-    near: int
-    problems: int
-    thresholds: tuple[np.ndarray, np.ndarray]
-
-    @property
-    def pooled(self) -> bool:
-        """Whether all positions share one term."""
-        return self.position == "pessimal"
-
-    @staticmethod
-    def names(hints: Hints, n_heads: int) -> tuple[set[str], set[str]]:
-        """Options and arrays that are read."""
-        thresholds = {SHORT_THRESHOLD} if SHORT_THRESHOLD in hints.arrays else set(THRESHOLDS)
-        return {"rival", "position", "near"}, thresholds if n_heads > 1 else set()
-
-    @classmethod
-    def read(cls, hints: Hints, task: AbstractTask, n_heads: int, d_vocab_out: int) -> "TermOptions":
-        """Check the form of the hints.
-
-        Raises:
-            Rejected: bad-hint.
-        """
-        rival, position = hints.word("rival", RIVALS), hints.word("position", POSITIONS)
-        near = hints.number("near", 1, task.d_vocab)
-        if near < task.d_vocab and not isinstance(task, MaxOfK):
-            raise Rejected(Reason.BAD_HINT, f"near={near} lumps far tokens, which is done for {MaxOfK.name} only")
-        if rival == "joint" and n_heads > 1:
-            raise Rejected(Reason.BAD_HINT, "rival=joint covers one head")
-        problems = n_problems(rival, d_vocab_out)
-        shape = (n_heads - 1, problems, strata_of(task).number)
-        empty = np.zeros(shape, dtype=np.int64)
-        thresholds = _thresholds(hints, shape) if n_heads > 1 else (empty, empty)
-        return cls(rival, position, near, problems, thresholds)
-
-
-def _thresholds(hints: Hints, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Mantissas and exponents of the thresholds, in either encoding: 16 bits each, or the arrays of `THRESHOLDS`."""
-    if SHORT_THRESHOLD not in hints.arrays:
-        return dyadics(hints, THRESHOLDS, shape)
-    return hints.halfwords(SHORT_THRESHOLD, shape) - SHORT_ZERO, np.full(shape, SHORT_STEP)
-
-
-@dataclass(frozen=True)
-class StratumTerms:
-    """Lower bounds of the terms of Y strata (q, y) with one program, for R problems each and one head.
-
-    Attributes:
-        query: the q, `[Y]`.
-        outputs: the y, `[Y]`.
-        number: places of the strata among all, `[Y]`.
-        program: their program.
-        near: g of the tokens treated one by one, `[R, I, pairs]`; I is K - 1, or 1 when positions share the term.
-        token: which tokens they are, `[pairs]`.
-        pair: place in `near` of the j-th near token of a stratum, `[Y, G]`.
-        letter: its letter, or `DEAD` where there is no j-th token, `[Y, G]`.
-        far: g of every far token, `[R, Y]`; their letter is 0.
-        n_far: how many far tokens there are, `[Y]`.
-        last: g of the query token at the last position, `[R, Y]`.
-    """
-
-    query: Int[np.ndarray, " Y"]
-    outputs: Int[np.ndarray, " Y"]
-    number: Int[np.ndarray, " Y"]
-    program: Program
-    near: AbstractEnclosure
-    token: Int[np.ndarray, " pairs"]
-    pair: Int[np.ndarray, "Y G"]
-    letter: Int[np.ndarray, "Y G"]
-    far: AbstractEnclosure
-    n_far: Int[np.ndarray, " Y"]
-    last: AbstractEnclosure
 
 
 def near_tokens(strata: Strata, near: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -275,52 +179,3 @@ def all_terms(
         for h in range(len(builder.heads)):
             for terms in builder.terms(h, q, level):
                 yield h, terms
-
-
-def joined(
-    found: Iterable[tuple[int, StratumTerms]], arith: AbstractArithmetic, positions: int = 1
-) -> Iterator[tuple[int, StratumTerms]]:
-    """The same strata with those of one head and program side by side, as many as make a block; every one once.
-
-    `positions`: how many of them are kept apart at least, whether or not they share their terms.
-    """
-    # Strata without far tokens stay apart, so that none pays for a far term that it does not have.
-    waiting: dict[tuple[int, int, bool], list[StratumTerms]] = {}
-    held: dict[tuple[int, int, bool], int] = {}
-    for head, terms in found:
-        key = (head, id(terms.program), bool(terms.n_far.any()))
-        group = waiting.setdefault(key, [])
-        group.append(terms)
-        problems, own = terms.near.shape[:2]
-        held[key] = held.get(key, 0) + problems * max(positions, own) * terms.pair.size
-        if held[key] >= arith.block:
-            yield head, _side_by_side(group, arith)
-            group.clear()
-            held[key] = 0
-    for (head, _, _), group in waiting.items():
-        if group:
-            yield head, _side_by_side(group, arith)
-
-
-def _side_by_side(group: Sequence[StratumTerms], arith: AbstractArithmetic) -> StratumTerms:
-    """Strata of one program as one object; near pairs of the later ones come after those of the earlier ones."""
-    if len(group) == 1:
-        return group[0]
-    width = max(one.pair.shape[1] for one in group)
-    offsets = np.cumsum([0, *(one.near.shape[2] for one in group)])
-    pads = [((0, 0), (0, width - one.pair.shape[1])) for one in group]
-    return StratumTerms(
-        query=np.concatenate([one.query for one in group]),
-        outputs=np.concatenate([one.outputs for one in group]),
-        number=np.concatenate([one.number for one in group]),
-        program=group[0].program,
-        near=arith.concatenate([one.near for one in group], 2),
-        token=np.concatenate([one.token for one in group]),
-        pair=np.concatenate([np.pad(one.pair + o, p) for one, o, p in zip(group, offsets[:-1], pads, strict=True)]),
-        letter=np.concatenate(
-            [np.pad(one.letter, p, constant_values=DEAD) for one, p in zip(group, pads, strict=True)]
-        ),
-        far=arith.concatenate([one.far for one in group], 1),
-        n_far=np.concatenate([one.n_far for one in group]),
-        last=arith.concatenate([one.last for one in group], 1),
-    )
