@@ -21,9 +21,9 @@ from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
+from pessimal.kernel.counting.tilts import SHORT_BIAS, SHORT_TILT, TILTS, positions_apart
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.heads import Head, separable_heads
-from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, SHORT_TILT, TILTS, positions_apart
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighing_of

@@ -55,10 +55,10 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.counting.moments import moments_of
+from pessimal.kernel.counting.tilts import positions_apart, require_no_far
 from pessimal.kernel.hints import Hints, dyadics
 from pessimal.kernel.model.heads import require_separable, separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.exponential_moment import positions_apart, require_no_far
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of
