@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.counting.integers import IntegerStratum, token_sets
-from pessimal.kernel.strata.strata import Letters, Program
+from pessimal.kernel.strata.program import Letters, Program
 from pessimal.kernel.strata.weighing import AbstractWeighing
 
 CHUNK = 1 << 9

@@ -12,7 +12,7 @@ import flint
 import numpy as np
 
 from pessimal.kernel.counting.moments import IndependentMoments
-from pessimal.kernel.strata.strata import Letters, Program
+from pessimal.kernel.strata.program import Letters, Program
 from pessimal.kernel.terms.stratum import StratumTerms
 from pessimal.spec.machine import DEAD
 
@@ -28,6 +28,7 @@ class Counts:
     power: int | None = None
 
     def __add__(self, other: "Counts") -> "Counts":
+        """Counts of two disjoint sets."""
         return Counts(self.coefficients + other.coefficients)
 
     def times(self, other: "Counts", length: int) -> "Counts":

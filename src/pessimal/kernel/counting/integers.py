@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.strata.strata import Letters, Program
+from pessimal.kernel.strata.program import Letters, Program
 from pessimal.spec.machine import DEAD
 from pessimal.spec.semantics import REAL
 

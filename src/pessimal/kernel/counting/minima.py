@@ -8,7 +8,7 @@ Contents:
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.strata.strata import Letters, Moves, Program
+from pessimal.kernel.strata.program import Letters, Moves, Program
 from pessimal.kernel.strata.weighing import AbstractWeighing
 
 
@@ -72,7 +72,7 @@ def uncertified(weighing: AbstractWeighing, q: int, y: int, least: LetterMinima,
     return weighing.paths(left, q, y)
 
 
-def _program_cost(program: Program) -> int:
+def program_flops(program: Program) -> int:
     """Operations per rival of `uncertified`, the minima over single letters apart."""
     sets = {letters for layer in program.layers for _, letters in layer}
     n = len(program.layers)

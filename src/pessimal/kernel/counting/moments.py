@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.strata.strata import Letters, Program
+from pessimal.kernel.strata.program import Letters, Program
 from pessimal.kernel.strata.weighing import AbstractWeighing, Independent, weighing_of
 from pessimal.kernel.terms.stratum import StratumTerms
 from pessimal.spec.distribution import Markov

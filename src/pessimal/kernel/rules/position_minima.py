@@ -25,7 +25,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost, table_cost
-from pessimal.kernel.counting.minima import LetterMinima, _program_cost, uncertified
+from pessimal.kernel.counting.minima import LetterMinima, program_flops, uncertified
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.heads import require_separable, separable_heads, separable_heads_flops
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
@@ -53,7 +53,7 @@ def position_minima_cost(arch: Architecture, question: Question) -> Cost:
         for program, queries in kinds:
             used = {letter for layer in program.layers for _, letters in layer for letter in letters}
             minima = sum(strata.letter_counts[y][letter] - 1 for letter in used)
-            flops += queries * (4 * r + 2 * n * w * r + n * minima * r + r * _program_cost(program))
+            flops += queries * (4 * r + 2 * n * w * r + n * minima * r + r * program_flops(program))
     dims = 3 * v * v + 2 * s.k * v
     return table_cost(arch, flops, exps, dims, entries=16 * n * v * r)
 

@@ -26,7 +26,8 @@ from jaxtyping import Int
 
 from pessimal.kernel.cost import OPS_PER_FLOP, Cost
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.strata.strata import Letters, Moves, Program, strata_of
+from pessimal.kernel.strata.program import Letters, Moves, Program
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.distribution import Markov, Product, Uniform
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question

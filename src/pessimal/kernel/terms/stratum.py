@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.strata.strata import Program
+from pessimal.kernel.strata.program import Program
 from pessimal.spec.machine import DEAD
 
 
