@@ -33,7 +33,7 @@ from pessimal.kernel.arithmetic.float64 import Float64Arithmetic, Float64Enclosu
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
 from pessimal.kernel.model.folded import output_bias, output_map
 from pessimal.kernel.model.logits import AbstractSums, ends
-from pessimal.kernel.model.tables import attention_scale, exp_scaled, optional, present
+from pessimal.kernel.model.tensors import attention_scale, exp_scaled, optional, present
 from pessimal.spec.architecture import ModelShape
 from pessimal.spec.weights import Weights
 

@@ -26,7 +26,7 @@ from pessimal.kernel.arithmetic.float64 import Float64Enclosure
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
 from pessimal.kernel.cost import matmul
 from pessimal.kernel.model.logits import MAX_NEURONS, AbstractSums, ends
-from pessimal.kernel.model.tables import optional, present
+from pessimal.kernel.model.tensors import optional, present
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.weights import Weights

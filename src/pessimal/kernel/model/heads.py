@@ -10,7 +10,6 @@ are widened by their rounding radii, once, here. Everything built on them then s
 Contents:
     Head — weights by query, values.
     separable_heads — the heads of a model and its direct path.
-    require_separable — refusals of the rules built on them.
     separable_heads_flops — their cost.
 """
 
@@ -20,11 +19,10 @@ from fractions import Fraction
 from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import additive_tables_flops, blank_weights, path_tables_flops
-from pessimal.kernel.model.rounding import HeadRounding, float32_complaints, rounding
-from pessimal.kernel.model.tables import additive_tables, has_final_bias, path_tables
+from pessimal.kernel.model.rounding import HeadRounding, rounding
+from pessimal.kernel.model.tables import additive_tables, path_tables
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
-from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
@@ -131,21 +129,3 @@ def separable_heads_flops(arch: Architecture, semantics: str) -> tuple[int, int]
         return path_tables_flops(arch)
     flops, exps = additive_tables_flops(arch)
     return flops + s.k * s.d_vocab * s.d_vocab_out, exps
-
-
-def require_separable(weights: Weights, question: Question, *, one_head: bool) -> None:
-    """Raise `Rejected(unsupported-model)` with every reason why the margin is not a sum of one term per position."""
-    arch = weights.architecture
-    reasons = []
-    if one_head and arch.shape.n_heads != 1:
-        reasons.append(f"the rule covers one head, W_Q has {arch.shape.n_heads}")
-    if has_final_bias(weights):
-        reasons.append("final biases (ln_final_b, b_U) under a final LayerNorm are not scaled with the other logits")
-    if arch.shape.d_vocab_out < 2:
-        reasons.append("W_U has a single output, so there is no rival")
-    if arch.shape.k < 2:
-        reasons.append("a single position attends to nothing; use brute-force")
-    if question.semantics != REAL:
-        reasons.extend(float32_complaints(weights))
-    if reasons:
-        raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(reasons))

@@ -36,7 +36,7 @@ from fractions import Fraction
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
-from pessimal.kernel.model.tables import attention_scale, optional, product
+from pessimal.kernel.model.tensors import attention_scale, optional, product
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.semantics import EXP_ULPS, SHIFT
 from pessimal.spec.weights import Weights

@@ -33,7 +33,8 @@ from pessimal.kernel.counting.branches import CHUNK, Tally, search_stratum
 from pessimal.kernel.counting.integers import IntegerStratum, RivalBounds
 from pessimal.kernel.counting.undecided import Undecided, undecided_ops
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.heads import require_separable, separable_heads, separable_heads_flops
+from pessimal.kernel.model.heads import separable_heads, separable_heads_flops
+from pessimal.kernel.model.requirements import require_separable
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of

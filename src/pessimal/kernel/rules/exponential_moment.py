@@ -30,7 +30,7 @@ from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.counting.moments import moments_of
 from pessimal.kernel.counting.tilts import SHORT_TILT, TILTS, positions_apart, require_no_far, tilts
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.heads import require_separable
+from pessimal.kernel.model.requirements import require_separable
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of

@@ -35,7 +35,7 @@ from pessimal.kernel.counting.grid import GridProblem, grid_problem
 from pessimal.kernel.counting.moments import IndependentMoments
 from pessimal.kernel.counting.tilts import TILTS, tilts
 from pessimal.kernel.hints import Hints, dyadics
-from pessimal.kernel.model.heads import require_separable
+from pessimal.kernel.model.requirements import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of

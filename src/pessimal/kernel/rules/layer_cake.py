@@ -57,7 +57,8 @@ from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.counting.moments import moments_of
 from pessimal.kernel.counting.tilts import positions_apart, require_no_far
 from pessimal.kernel.hints import Hints, dyadics
-from pessimal.kernel.model.heads import require_separable, separable_heads
+from pessimal.kernel.model.heads import separable_heads
+from pessimal.kernel.model.requirements import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of

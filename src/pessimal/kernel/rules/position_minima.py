@@ -27,7 +27,8 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost, table_cost
 from pessimal.kernel.counting.minima import LetterMinima, program_flops, uncertified
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.heads import require_separable, separable_heads, separable_heads_flops
+from pessimal.kernel.model.heads import separable_heads, separable_heads_flops
+from pessimal.kernel.model.requirements import require_separable
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighed, weighing_of

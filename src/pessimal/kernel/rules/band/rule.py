@@ -43,7 +43,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import Cost, counted_cost, n_strata
 from pessimal.kernel.counting.polynomials import Powers, low_sum, times
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.rules.additive import require_additive_max_of_k
+from pessimal.kernel.model.requirements import require_additive_max_of_k
 from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.parts import make_parts
 from pessimal.kernel.rules.band.scores import make_scores

@@ -37,7 +37,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.folded import folded_tables, output_map, require_folded
-from pessimal.kernel.model.tables import product
+from pessimal.kernel.model.tensors import product
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
 from pessimal.spec.architecture import UNIFORM, Architecture, ModelShape

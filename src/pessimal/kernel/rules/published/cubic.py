@@ -30,8 +30,8 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, cubic_cost
 from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.requirements import require_additive_max_of_k
 from pessimal.kernel.model.tables import AdditiveTables, additive_tables
-from pessimal.kernel.rules.additive import require_additive_max_of_k
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.architecture import Architecture

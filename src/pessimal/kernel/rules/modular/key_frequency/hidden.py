@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.model.tables import product
+from pessimal.kernel.model.tensors import product
 from pessimal.kernel.rules.modular.key_frequency.options import KeyFrequency, Profiles, Quadrature
 from pessimal.kernel.rules.modular.key_frequency.parts import Inputs, Outputs
 from pessimal.kernel.rules.modular.quadrature import (

@@ -14,7 +14,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
 from pessimal.kernel.arithmetic.trigonometry import circle, circle_integers
-from pessimal.kernel.model.tables import optional, present, product
+from pessimal.kernel.model.tensors import optional, present, product
 from pessimal.kernel.rules.modular.key_frequency.options import KeyFrequency
 from pessimal.kernel.rules.modular.quadrature import root_above
 from pessimal.spec.weights import Weights

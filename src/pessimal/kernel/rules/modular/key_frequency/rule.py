@@ -56,7 +56,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.cost import Cost, counted_cost
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.folded import require_folded
-from pessimal.kernel.model.tables import optional, product
+from pessimal.kernel.model.tensors import optional, product
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.rules.modular.key_frequency.hidden import Approximation, approximation, by_frequency

@@ -18,7 +18,7 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import matmul
-from pessimal.kernel.model.tables import product
+from pessimal.kernel.model.tensors import product
 from pessimal.kernel.rules.published.sub_cubic.paths import spread, spread_flops
 
 # tr((GH)^p)^(1/p), p = 2**DOUBLINGS.

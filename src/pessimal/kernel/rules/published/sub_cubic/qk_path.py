@@ -29,7 +29,7 @@ from typing import ClassVar
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import matmul
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.tables import product
+from pessimal.kernel.model.tensors import product
 from pessimal.kernel.rules.published.sub_cubic.differences import (
     every_cut,
     every_cut_flops,

@@ -32,7 +32,7 @@ import numpy as np
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, n_strata
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.rules.additive import require_additive_max_of_k
+from pessimal.kernel.model.requirements import require_additive_max_of_k
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
 from pessimal.kernel.rules.published.sub_cubic.attention import Cells, attention_flops, cells_flops, odds, odds_flops
 from pessimal.kernel.rules.published.sub_cubic.averaging import Lines, make_averaging

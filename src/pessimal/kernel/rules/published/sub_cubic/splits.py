@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import matmul
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.tables import product
+from pessimal.kernel.model.tensors import product
 from pessimal.kernel.rules.published.sub_cubic.paths import Paths, outer, spread, spread_flops
 from pessimal.spec.architecture import Architecture, ModelShape
 
