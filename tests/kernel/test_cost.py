@@ -8,16 +8,11 @@ import pytest
 from distributions import KINDS, some_distribution
 from models import BIASES, NORMS, Sizes, build, random_tensors
 from pessimal.kernel.arithmetic import CountingArithmetic
-from pessimal.kernel.cost import (
-    additive_tables_flops,
-    blank_weights,
-    brute_force_cost,
-    n_strata,
-    path_tables_flops,
-)
-from pessimal.kernel.model.tables import additive_tables, path_tables
+from pessimal.kernel.cost import blank_weights, n_strata
+from pessimal.kernel.model.tables import additive_tables, additive_tables_flops, path_tables, path_tables_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, BruteForceRule, Hints
+from pessimal.kernel.rules.brute_force import brute_force_cost
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.terms.options import POSITIONS

@@ -18,9 +18,9 @@ from fractions import Fraction
 
 from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import additive_tables_flops, blank_weights, path_tables_flops
+from pessimal.kernel.cost import blank_weights
 from pessimal.kernel.model.rounding import HeadRounding, rounding
-from pessimal.kernel.model.tables import additive_tables, path_tables
+from pessimal.kernel.model.tables import additive_tables, additive_tables_flops, path_tables, path_tables_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.semantics import REAL

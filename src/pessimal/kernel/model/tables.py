@@ -21,12 +21,14 @@ cost a table of d_model^2 entries; the numbers are exact, and the same either wa
 Contents:
     AdditiveTables, additive_tables — token and position parts.
     PathTables, path_tables — every architecture the specification knows.
+    additive_tables_flops, path_tables_flops, columns_flops, centred_flops — their operations.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
+from pessimal.kernel.cost import matmul, times_both_flops
 from pessimal.kernel.model.tensors import (
     attention_scale,
     bias_of_logits,
@@ -41,6 +43,7 @@ from pessimal.kernel.model.tensors import (
     read_out,
     times_both,
 )
+from pessimal.spec.architecture import Architecture
 from pessimal.spec.weights import Weights
 
 
@@ -186,3 +189,52 @@ def _layer_norm(weights: Weights, arith: AbstractArithmetic, x: AbstractMatrix) 
     gain, bias = optional(weights, "ln1_w", arith), optional(weights, "ln1_b", arith)
     out = out if gain is None else out * gain.enclose()
     return out if bias is None else out + bias.enclose()
+
+
+def centred_flops(n: int, d: int) -> int:
+    """Rows of d numbers, n of them, centred (`tables.py`)."""
+    return matmul(n, d, 1) + 2 * n * d
+
+
+def columns_flops(arch: Architecture, *, gain: bool) -> int:
+    """The folded unembedding."""
+    m, o = arch.shape.d_model, arch.shape.d_vocab_out
+    return (centred_flops(o, m) + gain * m * o) if arch.ln_final else 0
+
+
+def _direct_flops(arch: Architecture, columns: int) -> int:
+    s = arch.shape
+    flops = ("b_O" in arch.biases) * s.d_vocab * s.d_model + matmul(s.d_vocab, s.d_model, columns)
+    flops += ("b_V" in arch.biases) * s.n_heads * (matmul(1, s.d_head, s.d_model) + s.d_vocab * s.d_model)
+    return flops + ("b_U" in arch.biases and not arch.ln_final) * s.d_vocab * columns
+
+
+def additive_tables_flops(arch: Architecture) -> tuple[int, int]:
+    """Operations of `tables.additive_tables`, and how many of them are exponentials."""
+    s = arch.shape
+    v, k, m, o = s.d_vocab, s.k, s.d_model, s.d_vocab_out
+    flops = v * m + times_both_flops(v, m, s.d_head, m) + ("b_Q" in arch.biases) * (matmul(1, s.d_head, m) + v * m)
+    flops += matmul(v, m, v) + matmul(v, m, k) + v * (2 * v - 1) + v * (2 * k - 1)
+    scaled = arch.attn_scale != "1"
+    exps = v * v + v * k
+    flops += scaled * (1 + exps) + exps
+    flops += columns_flops(arch, gain=arch.ln_final)
+    flops += times_both_flops(v + k, m, s.d_head, m) + matmul(v, m, o) + matmul(k, m, o)
+    return flops + _direct_flops(arch, o), exps
+
+
+def path_tables_flops(arch: Architecture) -> tuple[int, int]:
+    """Operations of `tables.path_tables`, and how many of them are exponentials; per-position tables throughout."""
+    s = arch.shape
+    v, m, d, o, rows = s.d_vocab, s.d_model, s.d_head, s.d_vocab_out, s.d_vocab * s.k
+    final_bias = arch.ln_final and ("ln_final_b" in arch.biases or "b_U" in arch.biases)
+    columns = o + (m if final_bias else 0)
+    flops = rows * m + columns_flops(arch, gain=arch.ln_final) + final_bias * centred_flops(m, m)
+    flops += final_bias * (("b_U" in arch.biases) * o + ("ln_final_b" in arch.biases) * (matmul(1, m, o) + o))
+    flops += arch.ln1 * (centred_flops(rows, m) + rows * (5 * m + 2))
+    per_head = ("b_Q" in arch.biases) * (matmul(1, d, m) + v * m) + matmul(v, m, rows)
+    per_head += matmul(m, d, m) + matmul(v, m, m) if arch.ln1 else times_both_flops(v, m, d, m)
+    per_head += v * (2 * rows - 1) + v * rows + (arch.attn_scale != "1") * (1 + v * rows)
+    per_head += matmul(rows, m, columns)
+    per_head += times_both_flops(m, d, m, columns) if arch.ln1 else times_both_flops(rows, m, d, m)
+    return flops + s.n_heads * per_head + _direct_flops(arch, columns), s.n_heads * v * rows

@@ -32,7 +32,7 @@ from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, blank_weights, brute_force_cost, matmul, table_entries
+from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, blank_weights, matmul, table_entries
 from pessimal.kernel.counting.integers import IntegerStratum, RivalBounds, boxes
 from pessimal.kernel.counting.undecided import Undecided, undecided_ops
 from pessimal.kernel.hints import Hints
@@ -41,7 +41,7 @@ from pessimal.kernel.model.folded import folded_flops, folded_tables, require_fo
 from pessimal.kernel.model.heads import separable_heads, separable_heads_flops
 from pessimal.kernel.model.logits import Logits
 from pessimal.kernel.model.rounding import float32_complaints
-from pessimal.kernel.model.tables import PathTables, path_tables
+from pessimal.kernel.model.tables import PathTables, path_tables, path_tables_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import SOFTMAX_MLP, AbstractRule, CountBound, Progress, kind_of_attention
 from pessimal.kernel.strata.strata import strata_of
@@ -284,3 +284,24 @@ def _logits(tables: PathTables, tokens: Int[np.ndarray, "n k"], q: int, arith: A
     variance = (centred * centred).sum(1) * arith.fraction(Fraction(1, centred.shape[1]))
     deviation = (variance + tables.epsilon).sqrt().reshape(-1, 1)
     return residual[:, :n_out] + tables.final_bias * deviation
+
+
+def brute_force_cost(arch: Architecture) -> Cost:
+    """Tables, G per query (2 per entry), and per sequence one addition and one comparison per rival.
+
+    Partial sums over all positions but the last are shared: at most one more addition per rival for each prefix.
+    Several heads or final biases add the division and the products of every sequence.
+    """
+    s = arch.shape
+    v, k, o = s.d_vocab, s.k, s.d_vocab_out
+    flops, exps = path_tables_flops(arch)
+    general = s.n_heads > 1 or arch.ln_final
+    sequences = v**k
+    flops += 2 * v * v * k * o + sequences * 2 * (o - 1) + v ** max(k - 1, 0) * (o - 1)
+    if general:
+        flops += sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model) + 3 * s.d_model + 2 * o + 2)
+    ops = s.n_parameters() + sequences * 2 * (o - 1) + OPS_PER_FLOP * 4 * v * v * k * o + OPS_PER_EXP * exps
+    ops += general * OPS_PER_FLOP * sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model))
+    per_chunk = 4096 * (o + s.d_model) * k * 4 if general else 1 << 22
+    held = v * v * k * s.n_heads + v * k * o * s.n_heads + per_chunk
+    return Cost(flops, ops, v**k * o, 64 * (held + table_entries(arch)))

@@ -28,10 +28,10 @@ from typing import ClassVar
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import Cost, cubic_cost
+from pessimal.kernel.cost import Cost, table_cost
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.requirements import require_additive_max_of_k
-from pessimal.kernel.model.tables import AdditiveTables, additive_tables
+from pessimal.kernel.model.tables import AdditiveTables, additive_tables, additive_tables_flops
 from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.architecture import Architecture
@@ -148,3 +148,21 @@ class CubicRule(AbstractRule):
             wrong |= {(query, y): strata.size(query, y) - count for query, count in enumerate(certified)}
             progress(y + 1, task.d_vocab)
         return CountBound(Fraction(sum(wrong.values())), None, decided=True, strata=wrong)
+
+
+def cubic_cost(arch: Architecture) -> Cost:
+    """About K v**3 / 3 comparisons and the per-path margins."""
+    s = arch.shape
+    v, k, r = s.d_vocab, s.k, s.d_vocab_out - 1
+    n = k - 1
+    flops, exps = additive_tables_flops(arch)
+    flops += v * (n - 1) + 2 * v * (n - 1)  # sorting and the two running sums
+    for y in range(v):
+        w = y + 1
+        flops += k * r + (k - 1) * r + 2 * w * r  # position, token and direct margins
+        flops += 2 * w * r + w * (r - 1) * 2 - w * r + 2 * w * w  # r, c, h
+        flops += 3 * w * r + 2 * w + 2 * w * r + w * r + w * r  # n = 0
+        if y > 0:
+            flops += w + 2 * (3 * w * (n - 1) + w) + w * n + 2 * w * n * y
+    dims = 3 * v * v + 2 * k * v
+    return table_cost(arch, flops, exps, dims, entries=8 * v * v * k)

@@ -21,7 +21,8 @@ from fractions import Fraction
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import columns_flops, matmul
+from pessimal.kernel.cost import matmul
+from pessimal.kernel.model.tables import columns_flops
 from pessimal.kernel.model.tensors import attention_scale, optional, product, read_out
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.weights import Weights
