@@ -17,9 +17,10 @@ from typing import Any
 
 from pessimal.analysis import circuit_record, evidence
 from pessimal.api import check, load_weights, read_certificate, result_row, save_certificate
-from pessimal.kernel.check import Limits, Verdict
+from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.kernel.verdict import NotVerified, Verdict
 from pessimal.runs import RunFolder, RunFolderError, one_writer
 from pessimal.runs.notices import notice_once
 from pessimal.runs.rows import other_question
@@ -245,7 +246,7 @@ def recheck(
         if about is None:
             continue
         verdict = check(data, about, limits=Limits(max_ops=min(max_ops, Limits().max_ops)))
-        if verdict.reason is Reason.RESOURCES:
+        if isinstance(verdict, NotVerified) and verdict.reason is Reason.RESOURCES:
             continue
         max_ops -= 0 if verdict.cost is None else verdict.cost.checker_ops
         # Times are nobody's claim: the page stays the same for the same files.

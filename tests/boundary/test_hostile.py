@@ -158,7 +158,6 @@ def test_whatever_a_rule_raises_the_answer_is_a_verdict(monkeypatch):
         verdict = check(certificate, weights)
         assert verdict.reason is reason
         assert not verdict
-        assert verdict.strata == ()
         assert verdict.line() == f"s REJECTED reason={reason}"
 
 
@@ -179,5 +178,5 @@ def test_verdict_lines_of_two_machines_and_two_tokens_differ():
         lines.add(
             verdict.line().partition(" flops=")[0].partition(" accuracy")[2] + verdict.line().partition(" question=")[2]
         )
-        sentences.add(str(verdict.task))
+        sentences.add(str(verdict.question.task))
     assert len(lines) == len(sentences) == len(tasks)

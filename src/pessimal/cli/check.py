@@ -13,6 +13,7 @@ from pessimal.cli.model_flags import ModelFlags, read_distribution, read_model, 
 from pessimal.cli.terminal import UnreadableError, Watch, exit_code, print_json, say, say_claim, show
 from pessimal.kernel.certificate import MAX_DIGITS
 from pessimal.kernel.check import Asked, Limits
+from pessimal.kernel.verdict import Verified
 from pessimal.runs.inputs import shown
 from pessimal.runs.outputs import STRATA, Output
 from pessimal.spec import Weights
@@ -69,7 +70,7 @@ class Check:
         except OSError as error:
             raise UnreadableError(f"{shown(self.certificate)}: {error.strerror or 'cannot be read'}") from None
         seconds = time.monotonic() - started
-        if verdict.verified:
+        if isinstance(verdict, Verified):
             say_claim(verdict)
             if strata is not None:
                 strata.write(api.strata_bytes(verdict, as_json=strata.path.suffix == ".json"))

@@ -15,5 +15,6 @@ Contents:
     terms/ — lower bounds of the terms of the separable margin.
     counting/ — bounds of the weight of wrong sequences from terms.
     rules/ — one theorem per file: tables and hints to a bound on the weight of the wrong sequences.
+    verdict.py — a verified claim, or the reason why nothing is verified.
     check.py — decode, bound the cost, run the rule, compare with the claim: the only place that says VERIFIED.
 """
