@@ -35,7 +35,7 @@ def results(
         tasks = _Tasks(work, client)
         while tasks.at_work() and not interrupts.stop():
             yield from tasks.news(LOOK_SECONDS)
-        yield from tasks.news(0)
+        yield from tasks.news(0.0)
         if scheduler is not None:
             tasks.cancel()
 

@@ -34,7 +34,8 @@ class CautiousEnclosure(Float64Enclosure):
     def _wider(self) -> tuple[np.ndarray, np.ndarray]:
         share, size = self.spare
         reach = (self.hi - self.lo) * share
-        return self.lo - (reach + np.abs(self.lo) * size), self.hi + (reach + np.abs(self.hi) * size)
+        lower, upper = self.lo - (reach + np.abs(self.lo) * size), self.hi + (reach + np.abs(self.hi) * size)
+        return np.asarray(lower), np.asarray(upper)
 
     def greater(self, other: Float64Enclosure) -> Bool[np.ndarray, "..."]:
         """Where the lower end is above the other's upper end with something to spare."""
