@@ -45,7 +45,7 @@ from pessimal.spec import (
     WeightsError,
     read_weights,
 )
-from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
+from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY
 from pessimal.spec.distribution import PREFIX, distribution_from, usual_distribution
 from pessimal.spec.semantics import assumptions as semantics_assumptions
 from pessimal.spec.tasks import CustomTask, task_from_record
@@ -289,21 +289,21 @@ def result_row(
 ) -> dict[str, Any]:
     """The JSON object of `pessimal prove` and `pessimal check`."""
     question, certificate, cost = verdict.question, verdict.certificate, verdict.cost
-    distribution = Uniform() if question is None else question.distribution
+    distribution = None if question is None else question.distribution
     claimed = _claim_fields(verdict) if isinstance(verdict, Verified) else {}
     assumed = semantics_assumptions(verdict.claim.semantics) if isinstance(verdict, Verified) else ()
     return {
-        **dict.fromkeys(CLAIM_FIELDS),
         "verdict": "VERIFIED" if isinstance(verdict, Verified) else "REJECTED",
         "reason": None if isinstance(verdict, Verified) else str(verdict.reason),
-        "semantics": AccuracyClaim.semantics,
+        **dict.fromkeys(CLAIM_FIELDS),
         **claimed,
         "assumptions": [*map(str, weights.architecture.assumed), *assumptions, *assumed],
         "question_sha256": None if question is None else question.sha256,
         "task": None if question is None else question.task.name,
         "task_record": None if question is None else question.task.record(),
-        "distribution": distribution.name,
-        "distribution_sha256": distribution.sha256 if distribution.arrays() else None,
+        "semantics": None if question is None else question.semantics,
+        "distribution": None if distribution is None else distribution.name,
+        "distribution_sha256": distribution.sha256 if distribution is not None and distribution.arrays() else None,
         "strategy": None if certificate is None else certificate.strategy,
         "rule": None if certificate is None else certificate.rule,
         "flops": None if cost is None else cost.flops,
@@ -316,7 +316,7 @@ def result_row(
 
 
 def _claim_fields(verdict: Verified) -> dict[str, Any]:
-    """What a row says about a verified claim: `CLAIM_FIELDS` and the semantics."""
+    """`CLAIM_FIELDS` of a verified claim."""
     claim, at_most, worst = verdict.claim, verdict.correct_at_most, verdict.worst_stratum
     down = float_down(claim.accuracy) if claim.quantity != LOSS else None
     stratum = None if worst is None else (worst.q, worst.y, str(worst.total), str(worst.wrong_at_most))
@@ -324,7 +324,6 @@ def _claim_fields(verdict: Verified) -> dict[str, Any]:
         "correct": str(claim.correct),
         "total": str(claim.total),
         "claim": claim.kind,
-        "semantics": claim.semantics,
         "accuracy_lower_bound": down if claim.quantity == ACCURACY else None,
         "mean_probability_lower_bound": down if claim.quantity == MEAN_PROBABILITY else None,
         "loss_upper_bound": -float_down(-claim.accuracy) if claim.quantity == LOSS else None,

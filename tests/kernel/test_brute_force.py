@@ -9,9 +9,10 @@ import pytest
 from models import BIASES, Sizes, build, planted_tensors, random_tensors
 from oracle import true_count
 from pessimal.kernel.arithmetic import ARITHMETICS
+from pessimal.kernel.counting import undecided
 from pessimal.kernel.counting.integers import IntegerStratum, boxes
 from pessimal.kernel.counting.undecided import Undecided
-from pessimal.kernel.rules import RULES, Hints, brute_force, undecided
+from pessimal.kernel.rules import RULES, Hints, brute_force
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.strata.strata import Strata
 from pessimal.spec import MaxOfK, Weights

@@ -250,7 +250,7 @@ PRODUCT = {"dtype": "int64", "name": "distribution_weights", "shape": [1, 3]}
 def test_every_altered_distribution_is_rejected(changes, reason):
     """One field at a time."""
     verdict = check(*distributed(**changes))
-    assert verdict.reason == reason, verdict.detail
+    assert (None if verdict else verdict.reason) == reason
 
 
 @pytest.mark.parametrize("weights", [(0, 0, 0), (1, 2, -3), (2**48 + 1, 1, 1), (-(2**63), 1, 2), (2, 2, 2), (3, 2, 1)])
@@ -260,7 +260,7 @@ def test_other_weights_in_the_file_are_another_claim(weights):
     verdict = check(data[:-24] + np.array(weights, dtype="<i8").tobytes(), model)
     good = check(*distributed())
     assert not verdict.verified or f"{verdict.line()}" != f"{good.line()}"
-    assert verdict.reason in (Reason.TASK_MISMATCH, Reason.BOUND_TOO_LOW, None)
+    assert verdict or verdict.reason in (Reason.TASK_MISMATCH, Reason.BOUND_TOO_LOW)
     if verdict.verified:
         truth, _ = wrong_chances(model, Sizes(3, 5, 7, 2, 4).task(), Product([list(weights)]))
         assert verdict.claim.accuracy <= 1 - sum(truth.values())
