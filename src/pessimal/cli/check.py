@@ -40,7 +40,7 @@ class Check:
     semantics: Literal["real", "float32"] | None = None
     """the arithmetic it has to be about"""
     at_least: str | None = None
-    """what it has to claim at least, as N/TOTAL: sequences, or their weight, that are right"""
+    """what it has to claim at least, as N/TOTAL: right sequences, or their weight, of the claim's own total"""
     strata: Path | None = None
     """write the bound of every last token and right output to this CSV (or .json) file; `-` is stdout, and the verdict
     line then goes to stderr"""
@@ -100,4 +100,6 @@ def read_at_least(text: str) -> tuple[int, int]:
     n, _, total = text.partition("/")
     if not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in (n, total)):
         raise ValueError(f"--at-least {text[:40]!r} is not N/TOTAL, two whole numbers of at most {MAX_DIGITS} digits")
+    if int(total) < 1:
+        raise ValueError(f"--at-least {text[:40]!r}: the total is not positive")
     return int(n), int(total)

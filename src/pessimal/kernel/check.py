@@ -21,7 +21,7 @@ from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, Progress, no_progress
 from pessimal.kernel.strata.weighing import weighing_of
 from pessimal.kernel.verdict import NotVerified, StratumBound, Verdict, Verified
-from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim, whole
+from pessimal.spec.claim import ACCURACY, CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim, whole
 from pessimal.spec.distribution import AbstractDistribution, DistributionError, distribution_from
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import SEMANTICS
@@ -72,9 +72,14 @@ class Asked:
         if self.at_least is None:
             return
         n, total = self.at_least
-        if question.quantity == LOSS or claim.total != total or claim.correct < n:
-            found = f"claimed is {claim.head} {whole(claim.correct)} of {whole(claim.total)}"
-            raise Rejected(Reason.OTHER_QUESTION, f"{found}; asked was at least {whole(n)} of {whole(total)}")
+        found = f"claimed is {claim.head} {whole(claim.correct)} of {whole(claim.total)}"
+        asked = f"{found}; asked was at least {whole(n)} of {whole(total)}"
+        if question.quantity != ACCURACY:
+            raise Rejected(Reason.OTHER_QUESTION, f"{asked} right answers")
+        if claim.total != total:
+            raise Rejected(Reason.OTHER_QUESTION, f"{asked}, and the totals have to be equal")
+        if claim.correct < n:
+            raise Rejected(Reason.OTHER_QUESTION, asked)
 
 
 def require_sound_floats() -> None:

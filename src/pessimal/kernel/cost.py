@@ -26,6 +26,8 @@ from pessimal.spec.weights import AXES, Weights
 
 OPS_PER_FLOP = 8
 OPS_PER_EXP = 120
+# A step of a search in Python, some tens of microseconds.
+OPS_PER_VISIT = 1 << 15
 # Arrays that are indexed while a rule is counted are as long.
 MAX_ENTRIES = 1 << 28
 

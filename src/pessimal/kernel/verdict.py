@@ -56,6 +56,8 @@ class Verified:
     """
 
     verified: ClassVar[bool] = True
+    reason: ClassVar[None] = None
+    detail: ClassVar[str] = ""
     claim: AccuracyClaim
     question: Question
     certificate: Certificate
@@ -101,6 +103,8 @@ class NotVerified:
     """
 
     verified: ClassVar[bool] = False
+    claim: ClassVar[None] = None
+    strata: ClassVar[tuple[StratumBound, ...]] = ()
     reason: Reason
     detail: str
     n_bytes: int = 0

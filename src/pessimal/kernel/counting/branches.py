@@ -6,6 +6,7 @@ Contents:
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,22 @@ class _Search:
     completions: _Completions
     leaves: list[Int[np.ndarray, "n k_1"]] = field(default_factory=list)
 
+    @cached_property
+    def moves(self) -> list[dict[int, list[tuple[int, Letters]]]]:
+        """By layer and state: next state and letters."""
+        found: list[dict[int, list[tuple[int, Letters]]]] = []
+        for layer in self.program.layers:
+            found.append({})
+            for (source, target), letters in layer:
+                found[-1].setdefault(source, []).append((target, letters))
+        return found
+
     def visit(self, i: int, state: int, high: np.ndarray, low: np.ndarray, prefix: Int[np.ndarray, "n i"]) -> None:
         """Try every next token of some prefixes that lead to one state; `high`, `low` are their sums, `[n, rivals]`."""
         for begin in range(0, len(prefix), CHUNK):
             part = slice(begin, begin + CHUNK)
-            for (source, target), letters in self.program.layers[i]:
-                if source == state:
-                    self._try(i, target, self.tokens[letters], high[part], low[part], prefix[part])
+            for target, letters in self.moves[i][state]:
+                self._try(i, target, self.tokens[letters], high[part], low[part], prefix[part])
 
     def _try(
         self, i: int, target: int, tokens: np.ndarray, high: np.ndarray, low: np.ndarray, prefix: np.ndarray

@@ -28,7 +28,7 @@ from typing import ClassVar
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
-from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, table_entries
+from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, OPS_PER_VISIT, Cost, table_entries
 from pessimal.kernel.counting.branches import CHUNK, Tally, search_stratum
 from pessimal.kernel.counting.integers import IntegerStratum, RivalBounds
 from pessimal.kernel.counting.undecided import Undecided, undecided_ops
@@ -60,7 +60,11 @@ def exact_cost(arch: Architecture, question: Question, nodes: int) -> Cost:
     work = 3 * s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + 6 * tokens * s.k * r + 6 * nodes * r
     if question.semantics != REAL:
         work += 2 * strata.number * s.k * s.d_vocab * s.d_vocab_out
-    ops = s.n_parameters() + 1 + OPS_PER_FLOP * (flops + work - exps) + OPS_PER_EXP * exps
+    kinds = [kind for y in range(task.n_outputs) for kind in strata.kinds(y)]
+    visits = min(nodes, sum(queries * min(nodes, program.visits()) for program, queries in kinds))
+    # Extremes of what may follow are passed back through every program.
+    visits += sum(queries * sum(map(len, program.layers)) for program, queries in kinds)
+    ops = OPS_PER_VISIT * visits + s.n_parameters() + 1 + OPS_PER_FLOP * (flops + work - exps) + OPS_PER_EXP * exps
     held = s.k * s.d_vocab * s.d_vocab_out * 8 + 8 * s.k * CHUNK * s.d_vocab * r
     dims = s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + nodes
     return Cost(flops + work, ops, dims, 64 * table_entries(arch) + 8 * held)

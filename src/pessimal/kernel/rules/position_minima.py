@@ -24,7 +24,7 @@ from typing import ClassVar
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
-from pessimal.kernel.cost import Cost, table_cost
+from pessimal.kernel.cost import OPS_PER_VISIT, Cost, table_cost
 from pessimal.kernel.counting.minima import LetterMinima, program_flops, uncertified
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.heads import separable_heads, separable_heads_flops
@@ -70,8 +70,9 @@ class PositionMinimaRule(AbstractRule):
         hints.only(set(), set())
         strata = strata_of(question.task)
         kinds = [one for y in range(question.task.n_outputs) for one in strata.kinds(y)]
+        steps = sum(map(len, (layer for program, _ in kinds for layer in program.layers)))
         moves = sum(queries * sum(map(len, program.layers)) for program, queries in kinds)
-        cost = position_minima_cost(architecture, question)
+        cost = position_minima_cost(architecture, question).checked(OPS_PER_VISIT * steps)
         return weighed(cost, question, decisions=moves, passes=question.task.d_vocab)
 
     def require_conditions(self, weights: Weights, question: Question) -> None:

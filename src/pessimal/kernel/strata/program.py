@@ -88,6 +88,17 @@ class Program:
             states.append(after)
         return states
 
+    def visits(self) -> int:
+        """Paths from the start to anywhere: how often a search that takes one path at a time stands at a state."""
+        found, paths = 0, {0: 1}
+        for layer in self.layers:
+            after: dict[int, int] = {}
+            for (source, target), _ in layer:
+                after[target] = after.get(target, 0) + paths.get(source, 0)
+            paths = after
+            found += sum(paths.values())
+        return found
+
     def reversed(self) -> "Program":
         """The same paths from the last position to the first."""
         return Program(
@@ -167,14 +178,21 @@ def make_program(
     return Program(tuple(layers), lambda: _loop(moves, accepts[moves[:, last]], start, letters))
 
 
+def _representatives(block: np.ndarray) -> dict[int, int]:
+    """The first state of every block."""
+    names, states = np.unique(block, return_index=True)
+    return dict(zip(names.tolist(), states.tolist(), strict=True))
+
+
 def _layer(
     moves: np.ndarray, block: np.ndarray, ahead: np.ndarray, names: dict[int, int], letters: Sequence[int]
 ) -> tuple[Moves, dict[int, int]]:
     """Moves from the named blocks to those ahead, and the names of these."""
     found: dict[tuple[int, int], set[int]] = {}
     after: dict[int, int] = {}
+    state_of = _representatives(block)
     for name, source in names.items():
-        state = int(np.flatnonzero(block == name)[0])
+        state = state_of[name]
         for letter in letters:
             to = int(ahead[moves[state, letter]])
             if to != DEAD:
@@ -194,8 +212,9 @@ def _loop(moves: np.ndarray, accepted: np.ndarray, start: int, letters: Sequence
     dead = int(block[DEAD])  # the last state of `moves`
     names = {int(block[start]): 0}
     found: dict[tuple[int, int], set[int]] = {}
+    state_of = _representatives(block)
     for name in (pending := [int(block[start])]):
-        state = int(np.flatnonzero(block == name)[0])
+        state = state_of[name]
         for letter in letters:
             to = int(block[moves[state, letter]])
             if to == dead:

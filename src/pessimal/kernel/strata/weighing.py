@@ -32,6 +32,8 @@ from pessimal.spec.distribution import Markov, Product, Uniform
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 
+WORD = 64
+
 
 class AbstractWeighing(ABC):
     """Exact weights under one distribution.
@@ -312,11 +314,13 @@ def weighed(cost: Cost, question: Question, *, decisions: int, passes: int = 1) 
     if question.distribution.name == Uniform.name:
         return cost
     weighing = weighing_of(question)
-    ops = weighing.ops() * passes + sum(array.size for array in question.distribution.arrays().values())
+    # Weights are long integers: an operation on them takes as many steps as they have words, a weight one per token.
+    words = 1 + question.total().bit_length() // WORD
+    ops = weighing.ops() * passes * words + sum(array.size for array in question.distribution.arrays().values())
     return replace(
         cost,
         flops=cost.flops + 2 * decisions,
-        checker_ops=cost.checker_ops + OPS_PER_FLOP * (ops + 2 * decisions),
+        checker_ops=cost.checker_ops + OPS_PER_FLOP * (ops + 2 * decisions * question.task.k * words),
         bytes_needed=cost.bytes_needed + weighing.memory(),
     )
 
