@@ -20,6 +20,7 @@ import safetensors.numpy
 
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import check
+from pessimal.kernel.verdict import Verified
 from pessimal.spec import MaxOfK, Weights, WeightsError, read_weights
 from pessimal.strategies import prove
 from pessimal.testing import LongMoment
@@ -175,7 +176,7 @@ def container_damage(data: bytes) -> Iterator[Damage]:
 def outcome(data: bytes, weights: Weights) -> str:
     """The reason, or the verified claim; a false one stops everything."""
     verdict = check(data, weights)
-    if verdict.claim is None:
+    if not isinstance(verdict, Verified):
         return str(verdict.reason)
     if verdict.claim.correct > CORRECT or verdict.claim.total != 9:
         raise SystemExit("a false claim was verified")

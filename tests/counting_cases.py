@@ -7,9 +7,9 @@ from models import Sizes, build, random_tensors, table_tensors
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.rules import Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.rivals import n_problems
-from pessimal.kernel.rules.terms import THRESHOLDS
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.options import THRESHOLDS
+from pessimal.kernel.terms.rivals import n_problems
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.heads import Head
+from pessimal.kernel.model.heads import Head
 from pessimal.spec import Weights
 from pessimal.spec.semantics import EXP_FLUSH, EXP_ULPS, SHIFT
 

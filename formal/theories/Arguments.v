@@ -3,7 +3,7 @@
     A score is n / (2^b sqrt d) for an integer n and the width d of a head; Exponential.v takes integers in units of
     2^-FINE. The root is enclosed once, with ROOT digits.
 
-    Source: `pessimal.kernel.tables`, attention scale.
+    Source: `pessimal.kernel.model.tables`, attention scale.
 
     Contents:
       roots, arguments — a score between two arguments; arguments_correct. *)

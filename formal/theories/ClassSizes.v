@@ -4,7 +4,7 @@
     stratum with last token q and maximum y has (y+1)^(K-1) - y^(K-1) of them, or (y+1)^(K-1) if q = y. Boxes are
     disjoint, so the sizes of those in which every sequence is right add up to at most the number of right sequences.
 
-    Source: `pessimal.kernel.strata` (sizes of strata), `pessimal.kernel.weighing` (weights of moves).
+    Source: `pessimal.kernel.strata.strata` (sizes of strata), `pessimal.kernel.strata.weighing` (weights of moves).
 
     Contents:
       count — how many members of a list pass a test.

@@ -10,7 +10,7 @@
     from D to V (centred; any row is sound), or in V + D (joint); or every rival in a problem of its own. With pooled
     positions the least margin over the positions before the last stands for all of them.
 
-    Source: `pessimal.kernel.rules.rivals`.
+    Source: `pessimal.kernel.terms.rivals`.
 
     Contents:
       zip, pool, spread, others — lists in step, one row for many, all but one.

@@ -9,7 +9,7 @@
     and each holds with any upper bounds in the place of the rng(B_k), so cuts may be nested and the least of several
     bounds taken.
 
-    Source: `pessimal.kernel.rules.sub_cubic.differences`, `qk_path`, `direct_path` (around a row), `rule` (what the
+    Source: `pessimal.kernel.rules.published.sub_cubic.differences`, `qk_path`, `direct_path` (around a row), `rule` (what the
     other tokens add: a convex combination of rows of EVOU); Gross et al. 2024, sub-cubic proofs.
 
     Contents:

@@ -15,7 +15,7 @@
     chords that replace it, and numbers on which the published formula says -1/2, "right", where the truth is +1.
     The numbers show that the formula is no bound; they are not those of a trained model.
 
-    Source: `pessimal.kernel.rules.sub_cubic.averaging`; Gross et al. 2024, sub-cubic proofs (`mean_query+diff`).
+    Source: `pessimal.kernel.rules.published.sub_cubic.averaging`; Gross et al. 2024, sub-cubic proofs (`mean_query+diff`).
 
     Contents:
       best, exact, published — max_x (L_x + alpha R_x), and the formulas above.

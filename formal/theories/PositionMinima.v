@@ -9,7 +9,7 @@
     "below y" or "y seen" is certified only if every box through it is. So the sequences with a certified move are
     those of the certified boxes, and both count the same.
 
-    Source: `pessimal.kernel.rules.position_minima`; programs of `pessimal.kernel.strata` for Max-of-K.
+    Source: `pessimal.kernel.rules.position_minima`; programs of `pessimal.kernel.strata.strata` for Max-of-K.
 
     Contents:
       allowed, in_box — the boxes.

@@ -22,7 +22,7 @@
     inequality is asked for, and the sequence n = 0 is compared with each rival on its own, as the rule does.
     What is proved is about real tables: that an evaluator's rounding goes outward is no part of it.
 
-    Source: `pessimal.kernel.rules.cubic`; Gross et al. 2024, cubic proof.
+    Source: `pessimal.kernel.rules.published.cubic`; Gross et al. 2024, cubic proof.
 
     Contents:
       token_weight, position_weight, token_value, position_value — a, pi, EVOU, PVOU.

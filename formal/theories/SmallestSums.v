@@ -2,7 +2,7 @@
 
     Of numbers in ascending order the first n add up to no more than any n of them.
 
-    Source: `pessimal.kernel.rules.cubic`, placements of the largest token.
+    Source: `pessimal.kernel.rules.published.cubic`, placements of the largest token.
 
     Contents:
       held, over — how many positions a test holds in, and the sum over them.

@@ -8,7 +8,7 @@
 
     from (0, 1) if q = y, else from (1, 0); the sum is the last `seen`. With all factors 1 it is the stratum's size.
 
-    Source: `pessimal.kernel.strata`, `pessimal.kernel.moments`; docstring of `rules/exponential_moment.py`.
+    Source: `pessimal.kernel.strata.strata`, `pessimal.kernel.moments`; docstring of `rules/exponential_moment.py`.
 
     Contents:
       over — sums over a list of sequences.

@@ -7,7 +7,7 @@
         (logit y - logit o) * sum_i exp(score q i x_i)
           = sum_i exp(score q i x_i) * (D q y - D q o + V i x_i y - V i x_i o),      q the last token.
 
-    Source: `pessimal.kernel.tables` (table form), `pessimal.kernel.rules.terms` (separable margin). *)
+    Source: `pessimal.kernel.model.tables` (table form), `pessimal.kernel.terms.builder` (separable margin). *)
 
 From Coq Require Import Reals Lra Lia.
 From Pessimal Require Import Statement Sums.

@@ -4,7 +4,7 @@
     are rounded down to a coarser power of two, attention weights are enclosed (Exponential.v). How finely is chosen
     here, and the statements hold for any choice. Nothing can overflow, and nothing is looked up by index inside a loop.
 
-    Source: `pessimal.kernel.tables.path_tables`, for one head without biases and LayerNorm.
+    Source: `pessimal.kernel.model.tables.path_tables`, for one head without biases and LayerNorm.
 
     Contents:
       dyadic, real_model — the weights of a file, and the model over the reals that they are.

@@ -7,7 +7,7 @@
 
     If a sequence of the stratum is wrong against a rival of the problem, its terms sum to at most zero.
 
-    Source: `pessimal.kernel.rules.terms`.
+    Source: `pessimal.kernel.terms.builder`.
 
     Contents:
       lower, lower_correct — weight times margin.

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         within,
         write_strata,
     )
-    from pessimal.kernel.check import Asked, Limits, Verdict
+    from pessimal.kernel.check import Asked, Limits
     from pessimal.kernel.rejection import Reason, Rejected
+    from pessimal.kernel.verdict import NotVerified, Verdict, Verified
     from pessimal.run_folders import analyse, collect, frontier
     from pessimal.spec import (
         AccuracyClaim,
@@ -80,11 +81,15 @@ _HOMES = {
     "pessimal.kernel.check": (
         "Asked",
         "Limits",
-        "Verdict",
     ),
     "pessimal.kernel.rejection": (
         "Reason",
         "Rejected",
+    ),
+    "pessimal.kernel.verdict": (
+        "NotVerified",
+        "Verdict",
+        "Verified",
     ),
     "pessimal.run_folders": ("analyse", "collect", "frontier"),
     "pessimal.spec": (
@@ -145,6 +150,7 @@ __all__ = [
     "MeanProbabilityClaim",
     "ModularAddition",
     "ModularAdditionEquals",
+    "NotVerified",
     "Overrides",
     "PositionMinima",
     "ProbabilityClaim",
@@ -157,6 +163,7 @@ __all__ = [
     "TaskError",
     "Uniform",
     "Verdict",
+    "Verified",
     "Weights",
     "WeightsError",
     "analyse",

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 from pessimal.analysis import sampled_accuracy
 from pessimal.kernel.certificate import MAX_HEADER_BYTES
-from pessimal.kernel.check import Asked, Limits, Verdict
+from pessimal.kernel.check import Asked, Limits
 from pessimal.kernel.check import check as kernel_check
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.kernel.verdict import NotVerified, Verdict, Verified
 from pessimal.runs import write_atomic
 from pessimal.runs.inputs import STDIN, TooLargeError, read_at_most, read_text, read_whole, shown
 from pessimal.runs.notices import notice
@@ -44,7 +45,7 @@ from pessimal.spec import (
     WeightsError,
     read_weights,
 )
-from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY, AccuracyClaim
+from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY
 from pessimal.spec.distribution import PREFIX, distribution_from, usual_distribution
 from pessimal.spec.semantics import assumptions as semantics_assumptions
 from pessimal.spec.tasks import CustomTask, task_from_record
@@ -73,6 +74,10 @@ __all__ = [
 ]
 
 MAX_WEIGHT_BYTES = 1 << 30
+CLAIM_FIELDS = (
+    "correct", "total", "claim", "accuracy_lower_bound", "mean_probability_lower_bound", "loss_upper_bound",
+    "accuracy_upper_bound", "worst_stratum",
+)  # fmt: skip
 STRATA_COLUMNS = ("q", "y", "total", "wrong_at_most")
 
 
@@ -269,7 +274,7 @@ def write_strata(verdict: Verdict, path: Path | str) -> Path:
 
 def strata_bytes(verdict: Verdict, *, as_json: bool) -> bytes:
     """What `write_strata` writes; raises likewise."""
-    if not verdict.strata:
+    if not isinstance(verdict, Verified) or not verdict.strata:
         raise ValueError("there are no bounds by stratum to write")
     rows = [(one.q, one.y, str(one.total), str(one.wrong_at_most)) for one in verdict.strata]
     if as_json:
@@ -283,34 +288,22 @@ def result_row(
     weights: Weights, verdict: Verdict, *, seconds: float, assumptions: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The JSON object of `pessimal prove` and `pessimal check`."""
-    claim, certificate, cost = verdict.claim, verdict.certificate, verdict.cost
-    at_most = verdict.correct_at_most
-    distribution = Uniform() if verdict.question is None else verdict.question.distribution
-    worst = verdict.worst_stratum
-    quantity = None if claim is None else claim.quantity
-    claimed = () if claim is None else semantics_assumptions(claim.semantics)
+    question, certificate, cost = verdict.question, verdict.certificate, verdict.cost
+    distribution = None if question is None else question.distribution
+    claimed = _claim_fields(verdict) if isinstance(verdict, Verified) else {}
+    assumed = semantics_assumptions(verdict.claim.semantics) if isinstance(verdict, Verified) else ()
     return {
-        "verdict": "VERIFIED" if verdict.verified else "REJECTED",
-        "reason": None if verdict.reason is None else str(verdict.reason),
-        "correct": None if claim is None else str(claim.correct),
-        "total": None if claim is None else str(claim.total),
-        "claim": None if claim is None else claim.kind,
-        "accuracy_lower_bound": None if claim is None or claim.quantity != ACCURACY else float_down(claim.accuracy),
-        "mean_probability_lower_bound": float_down(claim.accuracy) if quantity == MEAN_PROBABILITY and claim else None,
-        "loss_upper_bound": -float_down(-claim.accuracy) if quantity == LOSS and claim else None,
-        "accuracy_upper_bound": None
-        if claim is None or at_most is None
-        else -float_down(-Fraction(at_most, claim.total)),
-        "semantics": AccuracyClaim.semantics if claim is None else claim.semantics,
-        "assumptions": [*map(str, weights.architecture.assumed), *assumptions, *claimed],
-        "question_sha256": None if verdict.question is None else verdict.question.sha256,
-        "task": None if verdict.task is None else verdict.task.name,
-        "task_record": None if verdict.task is None else verdict.task.record(),
-        "distribution": distribution.name,
-        "distribution_sha256": distribution.sha256 if distribution.arrays() else None,
-        "worst_stratum": None
-        if worst is None
-        else dict(zip(STRATA_COLUMNS, (worst.q, worst.y, str(worst.total), str(worst.wrong_at_most)), strict=True)),
+        "verdict": "VERIFIED" if isinstance(verdict, Verified) else "REJECTED",
+        "reason": None if isinstance(verdict, Verified) else str(verdict.reason),
+        **dict.fromkeys(CLAIM_FIELDS),
+        **claimed,
+        "assumptions": [*map(str, weights.architecture.assumed), *assumptions, *assumed],
+        "question_sha256": None if question is None else question.sha256,
+        "task": None if question is None else question.task.name,
+        "task_record": None if question is None else question.task.record(),
+        "semantics": None if question is None else question.semantics,
+        "distribution": None if distribution is None else distribution.name,
+        "distribution_sha256": distribution.sha256 if distribution is not None and distribution.arrays() else None,
         "strategy": None if certificate is None else certificate.strategy,
         "rule": None if certificate is None else certificate.rule,
         "flops": None if cost is None else cost.flops,
@@ -322,10 +315,27 @@ def result_row(
     }
 
 
+def _claim_fields(verdict: Verified) -> dict[str, Any]:
+    """`CLAIM_FIELDS` of a verified claim."""
+    claim, at_most, worst = verdict.claim, verdict.correct_at_most, verdict.worst_stratum
+    down = float_down(claim.accuracy) if claim.quantity != LOSS else None
+    stratum = None if worst is None else (worst.q, worst.y, str(worst.total), str(worst.wrong_at_most))
+    return {
+        "correct": str(claim.correct),
+        "total": str(claim.total),
+        "claim": claim.kind,
+        "accuracy_lower_bound": down if claim.quantity == ACCURACY else None,
+        "mean_probability_lower_bound": down if claim.quantity == MEAN_PROBABILITY else None,
+        "loss_upper_bound": -float_down(-claim.accuracy) if claim.quantity == LOSS else None,
+        "accuracy_upper_bound": None if at_most is None else -float_down(-Fraction(at_most, claim.total)),
+        "worst_stratum": None if stratum is None else dict(zip(STRATA_COLUMNS, stratum, strict=True)),
+    }
+
+
 def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: float) -> dict[str, Any]:
     """The same object for a proof that was refused before there was a certificate."""
-    verdict = Verdict(None, refusal.reason, refusal.detail, weights.sha256, 0, weights.architecture.assumed)
-    return {**result_row(weights, verdict, seconds=seconds), "strategy": strategy}
+    row = result_row(weights, NotVerified(refusal.reason, refusal.detail), seconds=seconds)
+    return {**row, "strategy": strategy}
 
 
 def float_down(value: Fraction) -> float:

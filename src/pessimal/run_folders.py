@@ -17,9 +17,10 @@ from typing import Any
 
 from pessimal.analysis import circuit_record, evidence
 from pessimal.api import check, load_weights, read_certificate, result_row, save_certificate
-from pessimal.kernel.check import Limits, Verdict
+from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.kernel.verdict import NotVerified, Verdict
 from pessimal.runs import RunFolder, RunFolderError, one_writer
 from pessimal.runs.ledger import Ledger
 from pessimal.runs.notices import notice, notice_once
@@ -289,7 +290,7 @@ def _recheck(
         # Weights may lie there under more than one name.
         stem, weights = next((pair for pair in about if pair[0] in (None, row["weights"])), about[0])
         verdict = check(data, weights, limits=Limits(max_ops=min(max_ops, Limits().max_ops)))
-        if verdict.reason is Reason.RESOURCES:
+        if isinstance(verdict, NotVerified) and verdict.reason is Reason.RESOURCES:
             continue
         max_ops -= 0 if verdict.cost is None else verdict.cost.checker_ops
         found[line] = _as_checked(row, stem, weights, verdict)

@@ -14,8 +14,9 @@ import numpy as np
 
 from pessimal import api
 from pessimal.kernel.check import check
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.kernel.rules.interface import Progress
 from pessimal.spec import MaxOfK, Weights, read_weights
 from pessimal.spec.architecture import SOFTMAX, UNIFORM
 from pessimal.spec.question import Question

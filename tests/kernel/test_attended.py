@@ -17,9 +17,9 @@ from oracle import RIGHT, TIE, Equations, specified_logits, verdicts
 from pessimal import api
 from pessimal.analysis.accuracy import forward, sampled_accuracy
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
-from pessimal.kernel.attended import Attended, attended_flops, attended_tables
 from pessimal.kernel.cost import matmul
-from pessimal.kernel.logits import Logits
+from pessimal.kernel.model.attended import Attended, attended_flops, attended_tables
+from pessimal.kernel.model.logits import Logits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.spec import Uniform, Weights

@@ -16,12 +16,12 @@ from bounds import bound, certified
 from models import BIASES, PLANTABLE, Sizes, any_tensors, build, planted_tensors, random_tensors
 from oracle import RIGHT, true_count, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
+from pessimal.kernel.counting.polynomials import Powers, low_sum, square, times
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.band.options import MAX_CELLS
-from pessimal.kernel.rules.band.polynomials import Powers, low_sum, square, times
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.question import Question
 from sampling import examples
 

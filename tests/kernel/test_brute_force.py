@@ -9,15 +9,23 @@ import pytest
 from models import BIASES, Sizes, build, planted_tensors, random_tensors
 from oracle import true_count
 from pessimal.kernel.arithmetic import ARITHMETICS
-from pessimal.kernel.rules import RULES, Hints, brute_force, undecided
-from pessimal.kernel.rules.integer_stratum import IntegerStratum, boxes
+from pessimal.kernel.counting import undecided
+from pessimal.kernel.counting.integers import IntegerStratum, boxes
+from pessimal.kernel.counting.undecided import Undecided
+from pessimal.kernel.rules import RULES, Hints, brute_force
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.undecided import Undecided
-from pessimal.kernel.strata import Strata
+from pessimal.kernel.strata.strata import Strata
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import PUBLISHED, Band, Exact, ExponentialMoment, GridCount, LayerCake
+
+
+def open_sequences(stratum, allowed):
+    """All that the first pass leaves open, whatever the blocks."""
+    return np.concatenate(
+        [np.zeros((0, len(allowed)), dtype=np.int64), *brute_force.not_certainly_right(stratum, allowed)]
+    )
 
 
 def tables(k: int, v: int, o: int, seed: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +107,7 @@ def test_blocks_find_exactly_the_sequences_that_loops_find(monkeypatch, block, k
     stratum = IntegerStratum(lo, hi, q, y, up_to(y))
     seen = 0
     for allowed in max_boxes(k, q, y):
-        rows = brute_force.not_certainly_right(stratum, allowed)
+        rows = open_sequences(stratum, allowed)
         assert rows.shape[1] == k - 1
         wrong = stratum.certainly_wrong(rows)
         expected = {}
@@ -193,7 +201,7 @@ def test_a_sum_of_exactly_zero_is_passed_on_and_one_unit_below_is_not(gap, found
         getattr(stratum, name)[:, :, 3] = 1
         getattr(stratum, f"{name}_last")[3] = gap - 2
     (allowed,) = max_boxes(3, 2, 2)
-    assert len(brute_force.not_certainly_right(stratum, allowed)) == found
+    assert len(open_sequences(stratum, allowed)) == found
     assert stratum.certainly_wrong(np.array(list(product(range(3), repeat=2)))).sum() == wrong
 
 
@@ -254,3 +262,14 @@ def test_several_chunks_count_what_one_head_counts(sizes):
     found = wrong_in(build(two), sizes.task())
     assert found == wrong_in(build(tensors), sizes.task())
     assert 0 < found[0] < sizes.task().total()
+
+
+@pytest.mark.parametrize("sizes", [[2] * 20, [64, 64, 64], [3, 200, 7], [2], [], [1, 1], [300, 300]])
+def test_positions_are_fixed_or_stand_in_one_of_two_groups(sizes):
+    """Each once; groups of several positions are small, and few choices are left for many tokens of two."""
+    outer, first, second = brute_force._groups(sizes)
+    assert sorted([*outer, *first, *second]) == list(range(len(sizes)))
+    for group in (first, second):
+        assert len(group) <= 1 or np.prod([sizes[i] for i in group]) <= brute_force.GROUP
+    if sizes == [2] * 20:
+        assert len(outer) == 4

@@ -11,13 +11,13 @@ import pytest
 from counting_cases import grid_hints, hints_of
 from models import NORMS, Sizes, build, planted_tensors, random_tensors
 from pessimal.kernel.arithmetic import ARITHMETICS
-from pessimal.kernel.heads import separable_heads
+from pessimal.kernel.model.heads import separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.layer_cake import LEVELS
-from pessimal.kernel.rules.rivals import RIVALS, make_rivals
-from pessimal.kernel.rules.terms import POSITIONS
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS, make_rivals
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import FLOAT32, REAL

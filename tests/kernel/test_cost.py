@@ -8,20 +8,15 @@ import pytest
 from distributions import KINDS, some_distribution
 from models import BIASES, NORMS, Sizes, build, random_tensors
 from pessimal.kernel.arithmetic import CountingArithmetic
-from pessimal.kernel.cost import (
-    additive_tables_flops,
-    blank_weights,
-    brute_force_cost,
-    n_strata,
-    path_tables_flops,
-)
+from pessimal.kernel.cost import blank_weights, n_strata
+from pessimal.kernel.model.tables import additive_tables, additive_tables_flops, path_tables, path_tables_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, BruteForceRule, Hints
+from pessimal.kernel.rules.brute_force import brute_force_cost
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.tables import additive_tables, path_tables
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import MaxOfK
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment, GridCount, LayerCake

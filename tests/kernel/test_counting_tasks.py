@@ -16,14 +16,14 @@ from counting_cases import CASES, grid_hints, hints_of, model_of
 from models import Sizes, build, planted_tensors
 from oracle import RIGHT, TIE, sequences, verdicts
 from pessimal.analysis.accuracy import forward
+from pessimal.kernel.counting.grid import GridProblem
+from pessimal.kernel.counting.integers import boxes
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.grid_count import GridProblem
-from pessimal.kernel.rules.integer_stratum import boxes
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask

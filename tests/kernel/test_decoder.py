@@ -27,7 +27,8 @@ def altered(data: bytes, body: bytes | None = None, **changes: Any) -> bytes:
 
 
 def reason(data: bytes, **options: Any) -> Reason | None:
-    return check(data, WEIGHTS, **options).reason
+    verdict = check(data, WEIGHTS, **options)
+    return None if verdict else verdict.reason
 
 
 @pytest.mark.parametrize(

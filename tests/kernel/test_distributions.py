@@ -24,10 +24,10 @@ from pessimal.kernel.check import check
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import CountBound, no_progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.weighing import weighing_of
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighing_of
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import AbstractDistribution, Markov, Product, Uniform, Weights
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
@@ -250,7 +250,7 @@ PRODUCT = {"dtype": "int64", "name": "distribution_weights", "shape": [1, 3]}
 def test_every_altered_distribution_is_rejected(changes, reason):
     """One field at a time."""
     verdict = check(*distributed(**changes))
-    assert verdict.reason == reason, verdict.detail
+    assert (None if verdict else verdict.reason) == reason
 
 
 @pytest.mark.parametrize("weights", [(0, 0, 0), (1, 2, -3), (2**48 + 1, 1, 1), (-(2**63), 1, 2), (2, 2, 2), (3, 2, 1)])
@@ -260,7 +260,7 @@ def test_other_weights_in_the_file_are_another_claim(weights):
     verdict = check(data[:-24] + np.array(weights, dtype="<i8").tobytes(), model)
     good = check(*distributed())
     assert not verdict.verified or f"{verdict.line()}" != f"{good.line()}"
-    assert verdict.reason in (Reason.TASK_MISMATCH, Reason.BOUND_TOO_LOW, None)
+    assert verdict or verdict.reason in (Reason.TASK_MISMATCH, Reason.BOUND_TOO_LOW)
     if verdict.verified:
         truth, _ = wrong_chances(model, Sizes(3, 5, 7, 2, 4).task(), Product([list(weights)]))
         assert verdict.claim.accuracy <= 1 - sum(truth.values())

@@ -21,13 +21,13 @@ from oracle import sequences
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import check
-from pessimal.kernel.heads import separable_heads
+from pessimal.kernel.counting.undecided import undecided_ops
+from pessimal.kernel.model.heads import separable_heads
+from pessimal.kernel.model.rounding import LONGEST, attention_error, gamma
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rounding import LONGEST, attention_error, gamma
 from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.rules.undecided import undecided_ops
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Question, Weights
 from pessimal.spec.semantics import FLOAT32
 from pessimal.spec.task import AbstractTask

@@ -20,8 +20,8 @@ from pessimal.kernel.check import check
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import CountBound, no_progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Product, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import FLOAT32

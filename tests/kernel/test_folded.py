@@ -12,8 +12,8 @@ from modular import MODULAR_SIZES, UNIFORM, ModularSizes, modular_weights, quadr
 from oracle import RIGHT, TIE, Equations, specified_logits, verdicts
 from pessimal.analysis.accuracy import forward
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
-from pessimal.kernel.folded import folded_flops, folded_tables
-from pessimal.kernel.logits import Logits, fixed_point
+from pessimal.kernel.model.folded import folded_flops, folded_tables
+from pessimal.kernel.model.logits import Logits, fixed_point
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.spec.question import Question

@@ -9,14 +9,14 @@ from bounds import bound, certified
 from modular import MODULAR_SIZES, ModularSizes, modular_weights, quadratic_modular, random_modular, single_wave
 from oracle import RIGHT, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
-from pessimal.kernel.quadrature import spread
+from pessimal.kernel.arithmetic.trigonometry import circle
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.key_frequency import FORM, READ_OUT
-from pessimal.kernel.rules.key_frequency import KeyFrequency as Options
-from pessimal.kernel.rules.key_frequency.rule import Margins
-from pessimal.kernel.trigonometry import circle
+from pessimal.kernel.rules.modular.key_frequency import FORM, READ_OUT
+from pessimal.kernel.rules.modular.key_frequency import KeyFrequency as Options
+from pessimal.kernel.rules.modular.key_frequency.rule import Margins
+from pessimal.kernel.rules.modular.quadrature import spread
 from pessimal.search.profiles import profiles_of
 from pessimal.spec.question import Question
 from pessimal.strategies import KeyFrequency, prove

@@ -23,9 +23,9 @@ from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints, LayerCakeRule
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.layer_cake import LEVELS, TILTS, levels, log_upper
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.options import POSITIONS, THRESHOLDS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Product, Uniform, Weights
 from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, LossClaim, MeanProbabilityClaim, decimal_up
 from pessimal.spec.question import Question

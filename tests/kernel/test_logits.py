@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pessimal.kernel.arithmetic.float64 import Float64Enclosure
-from pessimal.kernel.logits import AbstractSums, Logits
+from pessimal.kernel.model.logits import AbstractSums, Logits
 
 
 def exact(numbers) -> Float64Enclosure:

@@ -5,11 +5,11 @@ import pytest
 
 from modular import ATTENDED, MODULAR_SIZES, UNIFORM, ModularSizes, modular_weights, quadratic_modular, random_modular
 from pessimal.kernel.cost import OPS_PER_FLOP
-from pessimal.kernel.logits import MAX_NEURONS
+from pessimal.kernel.model.logits import MAX_NEURONS
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.key_frequency.rule import MAX_P
-from pessimal.kernel.rules.sparse_output import MAX_INPUTS
+from pessimal.kernel.rules.modular.key_frequency.rule import MAX_P
+from pessimal.kernel.rules.modular.sparse_output import MAX_INPUTS
 from pessimal.spec.question import Question
 from pessimal.spec.tasks import Constant
 

@@ -18,9 +18,9 @@ from oracle import RIGHT, verdicts
 from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rules import Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.sub_cubic.averaging import DROP, MEAN
-from pessimal.kernel.rules.terms import POSITIONS
+from pessimal.kernel.rules.published.sub_cubic.averaging import DROP, MEAN
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment, GridCount, KeyFrequency

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pessimal.kernel.arithmetic import ARITHMETICS
-from pessimal.kernel.quadrature import (
+from pessimal.kernel.arithmetic.trigonometry import pi
+from pessimal.kernel.rules.modular.quadrature import (
     Boxes,
     Waves,
     box_absolute,
@@ -16,7 +17,6 @@ from pessimal.kernel.quadrature import (
     signal_of,
     weight_of,
 )
-from pessimal.kernel.trigonometry import pi
 from sampling import examples
 
 KINDS = ("uniform", "even", "clustered", "equal", "opposite", "scaled", "heavy")

@@ -1,4 +1,4 @@
-"""Rounding radii are at least those derived: every term of `kernel/rounding.py`, in exact fractions.
+"""Rounding radii are at least those derived: every term of `kernel/model/rounding.py`, in exact fractions.
 
 Executions seldom need all of a radius (`test_float32.py`), so a term that is forgotten could go unnoticed there.
 d_head is 1 or 4, so that the factor on the scores is rational.
@@ -13,8 +13,8 @@ import pytest
 from models import BIASES, Sizes, build, random_tensors
 from oracle import fractions
 from pessimal.kernel.arithmetic import ARITHMETICS
-from pessimal.kernel.heads import separable_heads
-from pessimal.kernel.rounding import rounding
+from pessimal.kernel.model.heads import separable_heads
+from pessimal.kernel.model.rounding import rounding
 from pessimal.spec import Weights
 from pessimal.spec.semantics import EXP_ULPS, FLOAT32, REAL, SHIFT
 

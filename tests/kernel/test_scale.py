@@ -10,13 +10,16 @@ from distributions import KINDS, some_distribution
 from models import Sizes, build, planted_tensors, random_tensors
 from oracle import true_count
 from pessimal.kernel.arithmetic import Float64Arithmetic
+from pessimal.kernel.counting.tilts import SHORT_BIAS, TILTS, tilts
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules import Hints
-from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, TILTS, ExponentialMomentRule, tilts
+from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.rivals import n_problems
-from pessimal.kernel.rules.terms import SHORT_STEP, SHORT_ZERO, THRESHOLDS, TermOptions, joined, stratum_terms
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.builder import stratum_terms
+from pessimal.kernel.terms.options import SHORT_STEP, SHORT_ZERO, THRESHOLDS, TermOptions
+from pessimal.kernel.terms.rivals import n_problems
+from pessimal.kernel.terms.stratum import joined
 from pessimal.spec import MaxOfK, Uniform
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment

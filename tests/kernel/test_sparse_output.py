@@ -12,7 +12,7 @@ from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.sparse_output import BOX, REST
+from pessimal.kernel.rules.modular.sparse_output import BOX, REST
 from pessimal.spec.question import Question
 from sampling import examples
 

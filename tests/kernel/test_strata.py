@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from oracle import sequences
+from pessimal.kernel.counting.integers import boxes
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.integer_stratum import boxes
-from pessimal.kernel.strata import Strata
+from pessimal.kernel.strata.strata import Strata
 from pessimal.spec import MaxOfK
 from pessimal.spec.machine import Machine, Recogniser
 from pessimal.spec.task import AbstractTask

@@ -14,10 +14,10 @@ from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic
 from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.sub_cubic.averaging import AVERAGINGS, DROP
-from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS
-from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
-from pessimal.kernel.rules.sub_cubic.splits import CROSS
+from pessimal.kernel.rules.published.sub_cubic.averaging import AVERAGINGS, DROP
+from pessimal.kernel.rules.published.sub_cubic.direct_path import DIRECT_PATHS
+from pessimal.kernel.rules.published.sub_cubic.qk_path import QK_PATHS
+from pessimal.kernel.rules.published.sub_cubic.splits import CROSS
 from pessimal.spec.question import Question
 from sampling import examples
 

@@ -19,14 +19,14 @@ from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.sub_cubic.attention import Cells, odds
-from pessimal.kernel.rules.sub_cubic.averaging import AVERAGINGS, DROP, MAX_POINTS, MEAN, make_averaging
-from pessimal.kernel.rules.sub_cubic.differences import spectral
-from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS
-from pessimal.kernel.rules.sub_cubic.paths import Paths, model_paths
-from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
-from pessimal.kernel.rules.sub_cubic.rule import COUNTS, GAPS, target_tables
-from pessimal.kernel.rules.sub_cubic.splits import CROSS
+from pessimal.kernel.rules.published.sub_cubic.attention import Cells, odds
+from pessimal.kernel.rules.published.sub_cubic.averaging import AVERAGINGS, DROP, MAX_POINTS, MEAN, make_averaging
+from pessimal.kernel.rules.published.sub_cubic.differences import spectral
+from pessimal.kernel.rules.published.sub_cubic.direct_path import DIRECT_PATHS
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths, model_paths
+from pessimal.kernel.rules.published.sub_cubic.qk_path import QK_PATHS
+from pessimal.kernel.rules.published.sub_cubic.rule import COUNTS, GAPS, target_tables
+from pessimal.kernel.rules.published.sub_cubic.splits import CROSS
 from pessimal.spec import Overrides, Weights
 from pessimal.spec.question import Question
 from pessimal.strategies.sub_cubic import PUBLISHED, pack_halfwords

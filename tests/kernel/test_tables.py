@@ -9,8 +9,9 @@ import pytest
 from models import BIASES, NORMS, Sizes, build, random_tensors
 from oracle import fractions
 from pessimal.kernel.arithmetic import ARITHMETICS
+from pessimal.kernel.model.requirements import require_single_additive_head
+from pessimal.kernel.model.tables import additive_tables, path_tables
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.tables import additive_tables, path_tables, require_single_additive_head
 from pessimal.spec import Overrides, Weights
 
 BOTH = sorted(ARITHMETICS)

@@ -16,11 +16,11 @@ import pytest
 from models import Sizes, build, planted_tensors, random_tensors
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.cost import n_strata
+from pessimal.kernel.model.tables import additive_tables
 from pessimal.kernel.rules import RULES, Hints
 from pessimal.kernel.rules.interface import CountBound, no_progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.tables import additive_tables
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 

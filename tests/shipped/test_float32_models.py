@@ -10,7 +10,7 @@ import pytest
 import pessimal as ps
 from float32 import Adversary, Box, Execution
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.heads import separable_heads
+from pessimal.kernel.model.heads import separable_heads
 from pessimal.spec.semantics import FLOAT32
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"

@@ -52,7 +52,7 @@ def test_a_certificate_holds_the_machine_and_another_machine_is_another_claim():
     assert json.loads(proof.data[8 : 8 + int.from_bytes(proof.data[:8], "little")])["task"] == VETO.record()
     verdict = check(proof.data, weights)
     assert verdict.verified
-    assert verdict.task == VETO
+    assert verdict.question.task == VETO
     assert " task=machine " in verdict.line()
 
 

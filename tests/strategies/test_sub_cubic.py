@@ -16,7 +16,7 @@ from pessimal.analysis.as_published import count_as_published, mean_diff_as_publ
 from pessimal.kernel.arithmetic import ARITHMETICS, Float64Arithmetic
 from pessimal.kernel.rules import Hints
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.sub_cubic.averaging import MEAN, SignAware
+from pessimal.kernel.rules.published.sub_cubic.averaging import MEAN, SignAware
 from pessimal.spec.question import Question
 from pessimal.strategies.sub_cubic import PUBLISHED, Workbench, pack_halfwords
 from pessimal.testing import check_strategy, tiny_weights

@@ -15,8 +15,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.kernel.rules.sub_cubic.averaging import DROP
-from pessimal.kernel.rules.sub_cubic.rule import sequences
+from pessimal.kernel.rules.published.sub_cubic.averaging import DROP
+from pessimal.kernel.rules.published.sub_cubic.rule import sequences
 from pessimal.search.gaps import GapProblem, attention
 from pessimal.strategies.sub_cubic import Workbench
 

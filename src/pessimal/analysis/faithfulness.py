@@ -20,7 +20,7 @@ from math import sqrt
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.spec.tasks import MaxOfK
 from pessimal.strategies.midpoints import middle
 from pessimal.strategies.sub_cubic import Workbench

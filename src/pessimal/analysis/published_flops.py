@@ -16,7 +16,7 @@ Contents:
 
 from dataclasses import dataclass
 
-from pessimal.kernel.rules.sub_cubic.averaging import DROP
+from pessimal.kernel.rules.published.sub_cubic.averaging import DROP
 
 
 @dataclass(frozen=True)

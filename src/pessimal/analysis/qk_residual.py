@@ -1,6 +1,6 @@
 r"""What is left of EQKE after the published low-rank part, and every way to bound its row differences, side by side.
 
-$R = E_q''\,W_Q'\,W_K'^T\,E_k''^T$ (kernel, `rules/sub_cubic/splits.py`). All numbers here are plain float64: evidence,
+$R = E_q''\,W_Q'\,W_K'^T\,E_k''^T$ (`published/sub_cubic/splits.py`). All numbers here are plain float64: evidence,
 not proof.
 
 Contents:
@@ -18,9 +18,9 @@ from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.rules.interface import Hints
-from pessimal.kernel.rules.sub_cubic.differences import every_cut, recursive
-from pessimal.kernel.rules.sub_cubic.splits import subproduct_split
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.rules.published.sub_cubic.differences import every_cut, recursive
+from pessimal.kernel.rules.published.sub_cubic.splits import subproduct_split
 from pessimal.strategies.midpoints import middle
 from pessimal.strategies.sub_cubic import Workbench
 

@@ -13,6 +13,7 @@ from pessimal.cli.model_flags import ModelFlags, read_distribution, read_model, 
 from pessimal.cli.terminal import UnreadableError, Watch, exit_code, print_json, say, say_claim, show
 from pessimal.kernel.certificate import MAX_DIGITS
 from pessimal.kernel.check import Asked, Limits
+from pessimal.kernel.verdict import Verified
 from pessimal.runs.inputs import shown
 from pessimal.runs.outputs import STRATA, Output
 from pessimal.spec import Weights
@@ -39,7 +40,7 @@ class Check:
     semantics: Literal["real", "float32"] | None = None
     """the arithmetic it has to be about"""
     at_least: str | None = None
-    """what it has to claim at least, as N/TOTAL: sequences, or their weight, that are right"""
+    """what it has to claim at least, as N/TOTAL: right sequences, or their weight, of the claim's own total"""
     strata: Path | None = None
     """write the bound of every last token and right output to this CSV (or .json) file; `-` is stdout, and the verdict
     line then goes to stderr"""
@@ -69,7 +70,7 @@ class Check:
         except OSError as error:
             raise UnreadableError(f"{shown(self.certificate)}: {error.strerror or 'cannot be read'}") from None
         seconds = time.monotonic() - started
-        if verdict.verified:
+        if isinstance(verdict, Verified):
             say_claim(verdict)
             if strata is not None:
                 strata.write(api.strata_bytes(verdict, as_json=strata.path.suffix == ".json"))
@@ -100,4 +101,6 @@ def read_at_least(text: str) -> tuple[int, int]:
     n, _, total = text.partition("/")
     if not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in (n, total)):
         raise ValueError(f"--at-least {text[:40]!r} is not N/TOTAL, two whole numbers of at most {MAX_DIGITS} digits")
+    if int(total) < 1:
+        raise ValueError(f"--at-least {text[:40]!r}: the total is not positive")
     return int(n), int(total)

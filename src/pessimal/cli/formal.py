@@ -12,6 +12,7 @@ from pessimal.cli.files import require_outputs
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, UnreadableError, exit_code, say
 from pessimal.formal import coq_instance
+from pessimal.kernel.verdict import Verified
 from pessimal.runs.inputs import shown, stem_of
 from pessimal.runs.outputs import COQ, Output
 from pessimal.runs.own_files import require_folder
@@ -44,7 +45,7 @@ class Formal:
             verdict = api.check(self.certificate, weights)
         except OSError as error:
             raise UnreadableError(f"{shown(self.certificate)}: {error.strerror or 'cannot be read'}") from None
-        if not verdict.verified or verdict.certificate is None:
+        if not isinstance(verdict, Verified):
             say(f"pessimal: {verdict.detail}")
             print(verdict.line())
             return exit_code(verdict)

@@ -11,8 +11,9 @@ from pessimal import api
 from pessimal.cli.files import require_outputs
 from pessimal.cli.model_flags import ModelFlags, read_distribution, read_model, read_task
 from pessimal.cli.terminal import RESOURCES, USAGE, Watch, exit_code, print_json, say, say_claim, show
-from pessimal.kernel.check import Limits, Verdict
+from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.verdict import Verified
 from pessimal.runs.inputs import shown
 from pessimal.runs.outputs import CERTIFICATE, STRATA, Output
 from pessimal.spec import SEMANTICS
@@ -100,7 +101,7 @@ class Prove:
         seconds = time.monotonic() - started
         with Watch("checking it") as watch:
             verdict = api.check(proof, weights, limits=limits, progress=watch)
-        if verdict.verified:
+        if isinstance(verdict, Verified):
             self._write(proof, verdict)
             say_claim(verdict)
             show(verdict.line(), aside=aside)
@@ -119,7 +120,7 @@ class Prove:
             raise StrategyError(f"there are no bounds by stratum of a claim of {self.claim}: leave --strata out")
         return [certificate, Output("--strata", self.strata, STRATA)]
 
-    def _write(self, proof: Proof, verdict: Verdict) -> None:
+    def _write(self, proof: Proof, verdict: Verified) -> None:
         """Write them; none if the table cannot be made."""
         contents = [proof.data]
         if self.strata is not None:

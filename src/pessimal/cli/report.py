@@ -8,7 +8,7 @@ import tyro
 
 from pessimal.cli.files import require_outputs
 from pessimal.cli.terminal import VERIFIED, UnreadableError, print_json, say, show
-from pessimal.kernel.check import Verdict
+from pessimal.kernel.verdict import Verdict
 from pessimal.run_folders import RECHECK_OPS, collect, recheck
 from pessimal.runs.outputs import PAGE, Output, OutputError
 

@@ -23,8 +23,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pessimal.kernel.check import Verdict
 from pessimal.kernel.rejection import Reason
+from pessimal.kernel.verdict import Verdict, Verified
 from pessimal.report.numbers import nearest
 from pessimal.spec.claim import decimal_down
 
@@ -37,7 +37,7 @@ MANY = 10**20
 
 def exit_code(verdict: Verdict) -> int:
     """The exit code of a verdict."""
-    if verdict.verified:
+    if isinstance(verdict, Verified):
         return VERIFIED
     return RESOURCES if verdict.reason is Reason.RESOURCES else REJECTED
 
@@ -74,14 +74,12 @@ def show(text: str, *, aside: bool = False) -> None:
         print(one_line(text), flush=True)
 
 
-def say_claim(verdict: Verdict) -> None:
+def say_claim(verdict: Verified) -> None:
     """What was verified, and where the bound is lowest, on stderr."""
-    if verdict.claim is None or verdict.task is None or verdict.question is None:
-        return
-    task, distribution = str(verdict.task), verdict.question.distribution
+    task, distribution = str(verdict.question.task), verdict.question.distribution
     if distribution.arrays():
         task += f" under the distribution {distribution}"
-    say(verdict.claim.sentence(task, verdict.weights_sha256))
+    say(verdict.claim.sentence(task, verdict.certificate.weights_sha256))
     worst = verdict.worst_stratum
     if worst is not None:
         counts = f" (at most {worst.wrong_at_most} of {worst.total} wrong)" if worst.total < MANY else ""

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pessimal.kernel.certificate import Certificate
-from pessimal.kernel.rules.exponential_moment import tilts
+from pessimal.kernel.counting.tilts import tilts
+from pessimal.kernel.hints import dyadics
 from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
-from pessimal.kernel.rules.terms import TermOptions, dyadics
+from pessimal.kernel.terms.options import TermOptions
 from pessimal.spec.tasks import MaxOfK
 
 WEIGHTS = "weights_of_file"

@@ -18,8 +18,8 @@ from typing import Any, Never
 
 import numpy as np
 
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import Hints
 from pessimal.spec.distribution import PREFIX
 
 FORMAT = "pessimal-certificate/1"

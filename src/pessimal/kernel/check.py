@@ -3,14 +3,11 @@
 Contents:
     Limits — what a check may cost.
     Asked — what the question has to be.
-    Verdict — the outcome, with everything the checker recomputed.
-    StratumBound — the same for one last token and right output.
     check — certificate bytes and weights in, verdict out.
     require_sound_floats — the float environment the float64 arithmetic relies on.
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
 from math import floor
 from typing import Any
 
@@ -19,13 +16,12 @@ import numpy as np
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.certificate import Certificate, canonical, decode
-from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, Progress, no_progress
-from pessimal.kernel.weighing import weighing_of
-from pessimal.spec.architecture import Assumption
-from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim, whole
+from pessimal.kernel.strata.weighing import weighing_of
+from pessimal.kernel.verdict import NotVerified, StratumBound, Verdict, Verified
+from pessimal.spec.claim import ACCURACY, CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim, whole
 from pessimal.spec.distribution import AbstractDistribution, DistributionError, distribution_from
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import SEMANTICS
@@ -76,95 +72,14 @@ class Asked:
         if self.at_least is None:
             return
         n, total = self.at_least
-        if question.quantity == LOSS or claim.total != total or claim.correct < n:
-            found = f"claimed is {claim.head} {whole(claim.correct)} of {whole(claim.total)}"
-            raise Rejected(Reason.OTHER_QUESTION, f"{found}; asked was at least {whole(n)} of {whole(total)}")
-
-
-@dataclass(frozen=True)
-class StratumBound:
-    """One stratum: all sequences with one last token and one right output.
-
-    Attributes:
-        q: last token.
-        y: right output.
-        total: weight of its sequences; their number where each weighs one.
-        wrong_at_most: no more than this weight is wrong.
-    """
-
-    q: int
-    y: int
-    total: int
-    wrong_at_most: int
-
-    @property
-    def accuracy(self) -> Fraction:
-        """Lower bound on the accuracy within the stratum; 1 if it never occurs."""
-        return 1 - Fraction(self.wrong_at_most, self.total) if self.total else Fraction(1)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Outcome of a check; true where the claim was verified.
-
-    Attributes:
-        claim: the verified claim, or None if the certificate was rejected.
-        reason: why it was rejected, or None.
-        detail: one sentence about the rejection.
-        weights_sha256: digest of the weights that were read.
-        n_bytes: length of the certificate.
-        assumed: what the weights file does not state about the architecture.
-        certificate: the decoded certificate, or None if it could not be decoded.
-        question: what the certificate is about, or None if it is not about these weights.
-        cost: proof length, or None if it was not reached.
-        correct_at_most: upper bound on the number of correct sequences, where the rule gives one.
-        strata: bounds by stratum, where the rule gives them, as this checker computed them.
-    """
-
-    claim: AccuracyClaim | None
-    reason: Reason | None
-    detail: str
-    weights_sha256: str
-    n_bytes: int
-    assumed: tuple[Assumption, ...] = ()
-    certificate: Certificate | None = None
-    question: Question | None = None
-    cost: Cost | None = None
-    correct_at_most: int | None = None
-    strata: tuple[StratumBound, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether the claim was verified: a rejected certificate is never true."""
-        return self.verified
-
-    @property
-    def worst_stratum(self) -> StratumBound | None:
-        """The stratum with the lowest bound, the heaviest of these, or None if the rule names none."""
-        return min(self.strata, key=lambda one: (one.accuracy, -one.total), default=None)
-
-    @property
-    def task(self) -> AbstractTask | None:
-        """The task, or None."""
-        return None if self.question is None else self.question.task
-
-    @property
-    def verified(self) -> bool:
-        """Whether the claim was verified."""
-        return self.claim is not None
-
-    def line(self) -> str:
-        """The stable one-line verdict."""
-        if self.claim is None or self.certificate is None or self.cost is None or self.question is None:
-            return f"s REJECTED reason={self.reason}"
-        distribution = self.question.distribution
-        assumed = ",".join(one.item() for one in self.assumed) or "-"
-        named = f" distribution=sha256:{distribution.sha256}" if distribution.arrays() else ""
-        return (
-            f"s VERIFIED {self.claim.statement()} task={self.question.task.name} dist={distribution.name}{named}"
-            f" semantics={self.claim.semantics} weights=sha256:{self.weights_sha256} rule={self.certificate.rule}"
-            f" flops={self.cost.flops} ops={self.cost.checker_ops} bytes={self.n_bytes}"
-            f" question=sha256:{self.question.sha256} assumed={assumed}"
-        )
+        found = f"claimed is {claim.head} {whole(claim.correct)} of {whole(claim.total)}"
+        asked = f"{found}; asked was at least {whole(n)} of {whole(total)}"
+        if question.quantity != ACCURACY:
+            raise Rejected(Reason.OTHER_QUESTION, f"{asked} right answers")
+        if claim.total != total:
+            raise Rejected(Reason.OTHER_QUESTION, f"{asked}, and the totals have to be equal")
+        if claim.correct < n:
+            raise Rejected(Reason.OTHER_QUESTION, asked)
 
 
 def require_sound_floats() -> None:
@@ -204,24 +119,16 @@ def check(
         asked: what the question has to be.
         progress: called with (done, total).
     """
-    known: dict[str, Any] = {"claim": None}
-    reason, detail = None, ""
+    known: dict[str, Any] = {"n_bytes": len(data)}
     try:
-        _verify(data, weights, ARITHMETICS[arithmetic](), limits or Limits(), asked or Asked(), progress, known)
+        return _verify(data, weights, ARITHMETICS[arithmetic](), limits or Limits(), asked or Asked(), progress, known)
     except Rejected as rejected:
-        reason, detail = rejected.reason, rejected.detail
+        return NotVerified(rejected.reason, rejected.detail, **known)
     except (MemoryError, RecursionError) as error:
-        reason, detail = Reason.RESOURCES, f"the check ran out of memory or depth ({type(error).__name__})"
+        return NotVerified(Reason.RESOURCES, f"the check ran out of memory or depth ({type(error).__name__})", **known)
     except Exception as error:  # noqa: BLE001 - whatever a rule may raise, nothing is verified
-        reason, detail = Reason.RULE_FAILED, f"the check failed: {type(error).__name__}: {str(error)[:200]}"
-    return Verdict(
-        reason=reason,
-        detail=detail,
-        weights_sha256=weights.sha256,
-        n_bytes=len(data),
-        assumed=weights.architecture.assumed,
-        **known,
-    )
+        detail = f"the check failed: {type(error).__name__}: {str(error)[:200]}"
+        return NotVerified(Reason.RULE_FAILED, detail, **known)
 
 
 def _verify(
@@ -232,8 +139,8 @@ def _verify(
     asked: Asked,
     progress: Progress,
     known: dict[str, Any],
-) -> None:
-    """Enter what is found out into `known`, the claim last; raises where a condition fails."""
+) -> Verified:
+    """The verified claim; raises where a condition fails, and enters into `known` what was found out before."""
     if len(data) > limits.max_bytes:
         raise Rejected(Reason.RESOURCES, "the certificate is larger than max_bytes")
     certificate = known["certificate"] = decode(data)
@@ -254,10 +161,9 @@ def _verify(
     if not claim.follows(most):
         sentence = f"claimed {claim.head} {whole(claim.correct)}; the rule gives {whole(most)}"
         raise Rejected(Reason.BOUND_TOO_LOW, sentence)
-    strata, at_least = strata_bounds(question, bound), bound.wrong_at_least
-    at_most = None if at_least is None else certificate.total - at_least
-    # Last, and all at once: a verdict with a claim is a verdict that verified.
-    known.update(strata=strata, correct_at_most=at_most, claim=claim)
+    at_most = None if bound.wrong_at_least is None else certificate.total - bound.wrong_at_least
+    strata = strata_bounds(question, bound)
+    return Verified(claim, question, certificate, cost, weights.architecture.assumed, strata, at_most)
 
 
 def strata_bounds(question: Question, bound: CountBound) -> tuple[StratumBound, ...]:

@@ -1,4 +1,4 @@
-r"""Proof length in closed form (ADR-0002).
+r"""Proof length (ADR-0002).
 
 `flops`: nominal real operations of the rule on these shapes; elementwise 1 per entry, reductions n - 1, scans n - 1,
 matrix product ac(2b - 1), exp 1; hints and search free. Tests compare every formula with `CountingArithmetic`.
@@ -8,9 +8,9 @@ the proof treats as a table without structure.
 
 Contents:
     Cost — the three numbers, and the memory.
-    additive_tables_flops, path_tables_flops, table_entries — the tables.
-    left_first, times_both_flops — rows times two matrices.
-    brute_force_cost, cubic_cost, position_minima_cost, exponential_moment_cost — one per rule.
+    matmul, exclusive_max, n_strata, left_first, times_both_flops — operations and sizes by shape.
+    table_cost, table_entries — of a rule that works on tables.
+    counted_cost, blank_weights — by running a rule over shapes.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,8 @@ from pessimal.spec.weights import AXES, Weights
 
 OPS_PER_FLOP = 8
 OPS_PER_EXP = 120
+# A step of a search in Python, some tens of microseconds.
+OPS_PER_VISIT = 1 << 15
 # Arrays that are indexed while a rule is counted are as long.
 MAX_ENTRIES = 1 << 28
 
@@ -81,55 +83,6 @@ def times_both_flops(n: int, a: int, b: int, c: int) -> int:
     return min(matmul(n, a, b) + matmul(n, b, c), matmul(a, b, c) + matmul(n, a, c))
 
 
-def centred_flops(n: int, d: int) -> int:
-    """Rows of d numbers, n of them, centred (`tables.py`)."""
-    return matmul(n, d, 1) + 2 * n * d
-
-
-def columns_flops(arch: Architecture, *, gain: bool) -> int:
-    """The folded unembedding."""
-    m, o = arch.shape.d_model, arch.shape.d_vocab_out
-    return (centred_flops(o, m) + gain * m * o) if arch.ln_final else 0
-
-
-def _direct_flops(arch: Architecture, columns: int) -> int:
-    s = arch.shape
-    flops = ("b_O" in arch.biases) * s.d_vocab * s.d_model + matmul(s.d_vocab, s.d_model, columns)
-    flops += ("b_V" in arch.biases) * s.n_heads * (matmul(1, s.d_head, s.d_model) + s.d_vocab * s.d_model)
-    return flops + ("b_U" in arch.biases and not arch.ln_final) * s.d_vocab * columns
-
-
-def additive_tables_flops(arch: Architecture) -> tuple[int, int]:
-    """Operations of `tables.additive_tables`, and how many of them are exponentials."""
-    s = arch.shape
-    v, k, m, o = s.d_vocab, s.k, s.d_model, s.d_vocab_out
-    flops = v * m + times_both_flops(v, m, s.d_head, m) + ("b_Q" in arch.biases) * (matmul(1, s.d_head, m) + v * m)
-    flops += matmul(v, m, v) + matmul(v, m, k) + v * (2 * v - 1) + v * (2 * k - 1)
-    scaled = arch.attn_scale != "1"
-    exps = v * v + v * k
-    flops += scaled * (1 + exps) + exps
-    flops += columns_flops(arch, gain=arch.ln_final)
-    flops += times_both_flops(v + k, m, s.d_head, m) + matmul(v, m, o) + matmul(k, m, o)
-    return flops + _direct_flops(arch, o), exps
-
-
-def path_tables_flops(arch: Architecture) -> tuple[int, int]:
-    """Operations of `tables.path_tables`, and how many of them are exponentials; per-position tables throughout."""
-    s = arch.shape
-    v, m, d, o, rows = s.d_vocab, s.d_model, s.d_head, s.d_vocab_out, s.d_vocab * s.k
-    final_bias = arch.ln_final and ("ln_final_b" in arch.biases or "b_U" in arch.biases)
-    columns = o + (m if final_bias else 0)
-    flops = rows * m + columns_flops(arch, gain=arch.ln_final) + final_bias * centred_flops(m, m)
-    flops += final_bias * (("b_U" in arch.biases) * o + ("ln_final_b" in arch.biases) * (matmul(1, m, o) + o))
-    flops += arch.ln1 * (centred_flops(rows, m) + rows * (5 * m + 2))
-    per_head = ("b_Q" in arch.biases) * (matmul(1, d, m) + v * m) + matmul(v, m, rows)
-    per_head += matmul(m, d, m) + matmul(v, m, m) if arch.ln1 else times_both_flops(v, m, d, m)
-    per_head += v * (2 * rows - 1) + v * rows + (arch.attn_scale != "1") * (1 + v * rows)
-    per_head += matmul(rows, m, columns)
-    per_head += times_both_flops(m, d, m, columns) if arch.ln1 else times_both_flops(rows, m, d, m)
-    return flops + s.n_heads * per_head + _direct_flops(arch, columns), s.n_heads * v * rows
-
-
 def table_cost(arch: Architecture, flops: int, exps: int, dims: int, *, hints: int = 0, entries: int) -> Cost:
     """Cost of a rule that works on tables: `exps` of the flops are exponentials, `entries` are those beside tables."""
     ops = arch.shape.n_parameters() + hints + OPS_PER_FLOP * (flops - exps) + OPS_PER_EXP * exps
@@ -148,45 +101,6 @@ def table_entries(arch: Architecture) -> int:
     final_bias = arch.ln_final and not {"b_U", "ln_final_b"}.isdisjoint(arch.biases)
     square = arch.ln1 or final_bias or arch.attention == UNIFORM
     return found + 4 * square * m * m + 4 * (arch.ln1 or final_bias) * s.k * v * m
-
-
-def brute_force_cost(arch: Architecture) -> Cost:
-    """Tables, G per query (2 per entry), and per sequence one addition and one comparison per rival.
-
-    Partial sums over all positions but the last are shared: at most one more addition per rival for each prefix.
-    Several heads or final biases add the division and the products of every sequence.
-    """
-    s = arch.shape
-    v, k, o = s.d_vocab, s.k, s.d_vocab_out
-    flops, exps = path_tables_flops(arch)
-    general = s.n_heads > 1 or arch.ln_final
-    sequences = v**k
-    flops += 2 * v * v * k * o + sequences * 2 * (o - 1) + v ** max(k - 1, 0) * (o - 1)
-    if general:
-        flops += sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model) + 3 * s.d_model + 2 * o + 2)
-    ops = s.n_parameters() + sequences * 2 * (o - 1) + OPS_PER_FLOP * 4 * v * v * k * o + OPS_PER_EXP * exps
-    ops += general * OPS_PER_FLOP * sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model))
-    per_chunk = 4096 * (o + s.d_model) * k * 4 if general else 1 << 22
-    held = v * v * k * s.n_heads + v * k * o * s.n_heads + per_chunk
-    return Cost(flops, ops, v**k * o, 64 * (held + table_entries(arch)))
-
-
-def cubic_cost(arch: Architecture) -> Cost:
-    """About K v**3 / 3 comparisons and the per-path margins."""
-    s = arch.shape
-    v, k, r = s.d_vocab, s.k, s.d_vocab_out - 1
-    n = k - 1
-    flops, exps = additive_tables_flops(arch)
-    flops += v * (n - 1) + 2 * v * (n - 1)  # sorting and the two running sums
-    for y in range(v):
-        w = y + 1
-        flops += k * r + (k - 1) * r + 2 * w * r  # position, token and direct margins
-        flops += 2 * w * r + w * (r - 1) * 2 - w * r + 2 * w * w  # r, c, h
-        flops += 3 * w * r + 2 * w + 2 * w * r + w * r + w * r  # n = 0
-        if y > 0:
-            flops += w + 2 * (3 * w * (n - 1) + w) + w * n + 2 * w * n * y
-    dims = 3 * v * v + 2 * k * v
-    return table_cost(arch, flops, exps, dims, entries=8 * v * v * k)
 
 
 def counted_cost(

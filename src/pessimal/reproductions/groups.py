@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from pessimal.api import float_down
-from pessimal.kernel.rules.sub_cubic.averaging import DROP
+from pessimal.kernel.rules.published.sub_cubic.averaging import DROP
 
 Row = Mapping[str, Any]
 EXACT_DIRECT = {"max_diff_exact", "global_max_diff_exact"}

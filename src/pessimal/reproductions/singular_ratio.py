@@ -7,7 +7,7 @@ Contents:
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
+from pessimal.kernel.rules.published.sub_cubic.qk_path import QK_PATHS
 from pessimal.report.numbers import nearest
 from pessimal.reproductions.drawing import figure
 from pessimal.reproductions.groups import best_per_model, share

@@ -1,7 +1,7 @@
 r"""Smallest gaps that make the classes of the sub-cubic rule pass, for many models at once.
 
 A class (q, m, n) with gap g is certified when
-$W(g) = b_q + \max_{ends}[\,\hat G_m(\alpha) + (1 - \alpha)\,w\,] < 0$ (kernel, `rules/sub_cubic/rule.py`). A larger
+$W(g) = b_q + \max_{ends}[\,\hat G_m(\alpha) + (1 - \alpha)\,w\,] < 0$ (kernel, `published/sub_cubic/rule.py`). A larger
 gap leaves fewer other tokens: the range of attention shrinks and w falls, so W falls with g, and the smallest gap is
 found by bisection, all classes of all models together: about log2(v) evaluations in place of v.
 

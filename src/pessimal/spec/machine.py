@@ -22,7 +22,7 @@ from jaxtyping import Bool, Int
 
 DEAD = -1
 # Entries of tables that are sorted while recognisers are sought: some seconds.
-MAX_REFINED = 1 << 25
+MAX_REFINED = 1 << 24
 
 
 class MachineError(ValueError):

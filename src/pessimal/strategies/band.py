@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.band import BandRule
 from pessimal.kernel.rules.band.options import MAX_CELLS, MAX_RIVALS, WORDS
-from pessimal.kernel.rules.interface import Hints, Progress, no_progress
+from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.search.classes import contiguous_classes
 from pessimal.search.climb import climb
 from pessimal.spec.architecture import Architecture

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.rules.exact import MAX_NODES, Tally, count_wrong
-from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.kernel.counting.branches import Tally
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.rules.exact import MAX_NODES, count_wrong
+from pessimal.kernel.rules.interface import Progress
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, StrategyError

@@ -5,13 +5,14 @@ from functools import lru_cache
 from itertools import product
 from typing import ClassVar
 
-from pessimal.kernel.heads import separable_heads_flops
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.heads import separable_heads_flops
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
-from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.kernel.rules.rivals import RIVALS, n_problems
-from pessimal.kernel.rules.terms import POSITIONS
-from pessimal.kernel.strata import strata_of
+from pessimal.kernel.rules.interface import Progress
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.options import POSITIONS
+from pessimal.kernel.terms.rivals import RIVALS, n_problems
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import Markov
 from pessimal.spec.question import Question

@@ -7,10 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
-from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS, StratumTerms, TermOptions, stratum_terms
+from pessimal.kernel.rules.interface import Progress
+from pessimal.kernel.terms.builder import stratum_terms
+from pessimal.kernel.terms.options import POSITIONS, TermOptions
+from pessimal.kernel.terms.rivals import RIVALS
+from pessimal.kernel.terms.stratum import StratumTerms
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import ClassVar
 
-from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.rules.interface import Progress
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights

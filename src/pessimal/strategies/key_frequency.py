@@ -7,9 +7,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
-from pessimal.kernel.folded import folded_tables
-from pessimal.kernel.rules.interface import Hints, Progress, no_progress
-from pessimal.kernel.rules.key_frequency import FORM, HIDDEN, READ_OUT, KeyFrequencyRule
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.folded import folded_tables
+from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.kernel.rules.modular.key_frequency import FORM, HIDDEN, READ_OUT, KeyFrequencyRule
 from pessimal.search.profiles import profiles_of
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights

@@ -6,10 +6,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from pessimal.kernel.rules.interface import Hints, Progress
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.rules.interface import Progress
 from pessimal.kernel.rules.layer_cake import LEVELS, MAX_LEVELS, TILTS
-from pessimal.kernel.rules.rivals import RIVALS
-from pessimal.kernel.rules.terms import POSITIONS, THRESHOLDS
+from pessimal.kernel.terms.options import POSITIONS, THRESHOLDS
+from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec.claim import LOSS, MEAN_PROBABILITY
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights

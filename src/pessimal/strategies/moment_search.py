@@ -21,23 +21,16 @@ from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.heads import Head, separable_heads
-from pessimal.kernel.rules.exponential_moment import SHORT_BIAS, SHORT_TILT, TILTS, positions_apart
-from pessimal.kernel.rules.interface import Hints, Progress, no_progress
-from pessimal.kernel.rules.rivals import make_rivals, n_problems
-from pessimal.kernel.rules.terms import (
-    SHORT_STEP,
-    SHORT_THRESHOLD,
-    SHORT_ZERO,
-    THRESHOLDS,
-    StratumTerms,
-    TermBuilder,
-    TermOptions,
-    all_terms,
-    joined,
-)
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.weighing import weighing_of
+from pessimal.kernel.counting.tilts import SHORT_BIAS, SHORT_TILT, TILTS, positions_apart
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.heads import Head, separable_heads
+from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighing_of
+from pessimal.kernel.terms.builder import TermBuilder, all_terms
+from pessimal.kernel.terms.options import SHORT_STEP, SHORT_THRESHOLD, SHORT_ZERO, THRESHOLDS, TermOptions
+from pessimal.kernel.terms.rivals import make_rivals, n_problems
+from pessimal.kernel.terms.stratum import StratumTerms, joined
 from pessimal.search.thresholds import fairer_parts, shared_slack, typical_margins
 from pessimal.search.tilts import FEW_ITERATIONS, ITERATIONS, TiltProblem, best_tilts, coarse_tilts, quantise
 from pessimal.spec.architecture import Architecture

@@ -20,9 +20,10 @@ import numpy as np
 from pessimal.kernel.certificate import FORMAT, MAX_DIGITS, canonical
 from pessimal.kernel.check import Limits, require_sound_floats
 from pessimal.kernel.cost import Cost
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import Hints, Progress, no_progress
+from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.spec.claim import ACCURACY, CLAIMS, AccuracyClaim
 from pessimal.spec.distribution import AbstractDistribution, usual_distribution
 from pessimal.spec.question import Question

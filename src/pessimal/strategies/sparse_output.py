@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
-from pessimal.kernel.folded import folded_tables
-from pessimal.kernel.rules.interface import Hints, Progress, no_progress
-from pessimal.kernel.rules.sparse_output import BOX, REST, SparseOutputRule
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.folded import folded_tables
+from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.kernel.rules.modular.sparse_output import BOX, REST, SparseOutputRule
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy

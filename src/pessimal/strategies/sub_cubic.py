@@ -14,14 +14,15 @@ import numpy as np
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.rules.interface import Hints, Progress
-from pessimal.kernel.rules.sub_cubic.attention import Cells, odds
-from pessimal.kernel.rules.sub_cubic.averaging import AVERAGINGS, DROP, MAX_POINTS, make_averaging
-from pessimal.kernel.rules.sub_cubic.direct_path import DIRECT_PATHS
-from pessimal.kernel.rules.sub_cubic.paths import Paths, model_paths, spread
-from pessimal.kernel.rules.sub_cubic.qk_path import QK_PATHS
-from pessimal.kernel.rules.sub_cubic.rule import COUNTS, GAPS, target_tables
-from pessimal.kernel.rules.sub_cubic.splits import CROSS
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.rules.interface import Progress
+from pessimal.kernel.rules.published.sub_cubic.attention import Cells, odds
+from pessimal.kernel.rules.published.sub_cubic.averaging import AVERAGINGS, DROP, MAX_POINTS, make_averaging
+from pessimal.kernel.rules.published.sub_cubic.direct_path import DIRECT_PATHS
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths, model_paths, spread
+from pessimal.kernel.rules.published.sub_cubic.qk_path import QK_PATHS
+from pessimal.kernel.rules.published.sub_cubic.rule import COUNTS, GAPS, target_tables
+from pessimal.kernel.rules.published.sub_cubic.splits import CROSS
 from pessimal.search.directions import direct_direction, qk_directions
 from pessimal.search.gaps import (
     Above,
@@ -146,8 +147,8 @@ class SubCubic(AbstractStrategy):
         gaps: `query` bounds the other tokens' path by each class's own gap, `target` by the smallest of its target.
         cross: `exact` keeps the cross terms of the rank-one split in the approximation, `bounded` in the error.
 
-    Soundness: `kernel.rules.sub_cubic`, for every gap, point and direction.
-    Cost: `kernel.rules.sub_cubic.rule.SubCubicRule.cost`.
+    Soundness: `kernel.rules.published.sub_cubic`, for every gap, point and direction.
+    Cost: `kernel.rules.published.sub_cubic.rule.SubCubicRule.cost`.
     Source: Gross et al. 2024; chords, count, gaps by query and cross terms are new.
     """
 

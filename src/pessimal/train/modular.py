@@ -1,8 +1,8 @@
 r"""Training of modular addition: every epoch is one step on the whole training set.
 
 With uniform attention the residual before the MLP is a sum of one row per token, so pre-activations are gathered from
-two tables (`kernel/folded.py` has the algebra) and $W_{out}W_U$ is multiplied out first: 0.4 of the operations of a
-forward pass, sequence by sequence, at p = 59.
+two tables (`kernel/model/folded.py` has the algebra) and $W_{out}W_U$ is multiplied out first: 0.4 of the operations of
+a forward pass, sequence by sequence, at p = 59.
 
 Contents:
     ModularModel — tensors of many seeds, and their logits.

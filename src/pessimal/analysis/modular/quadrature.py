@@ -7,7 +7,7 @@ u = \tfrac\theta2 k(a+b),\; v = \theta kc .$$
 
 $\mathrm{ReLU}(x) = x/2+|x|/2$: the x/2 half integrates to 0, the |x|/2 half is pi-periodic and carries the signal.
 All errors are sups over u and v, divided by the signal 2/3; 1 is vacuous. The bounds are those of
-`pessimal.kernel.quadrature`, rounded outward, of the waves with these float64 phases and weights.
+`pessimal.kernel.rules.modular.quadrature`, rounded outward, of the waves with these float64 phases and weights.
 
 Contents:
     sup_error — the error itself.
@@ -27,8 +27,8 @@ from jaxtyping import Float, Int
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.quadrature import Boxes as Laid
-from pessimal.kernel.quadrature import (
+from pessimal.kernel.rules.modular.quadrature import Boxes as Laid
+from pessimal.kernel.rules.modular.quadrature import (
     Waves,
     box_absolute,
     box_identity,

@@ -21,7 +21,7 @@ Source: exhaustive evaluation; here with shared partial sums.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import product as cartesian
 from math import prod
@@ -32,26 +32,20 @@ from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.attended import attended_flops, attended_tables
-from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, blank_weights, brute_force_cost, matmul, table_entries
-from pessimal.kernel.folded import folded_flops, folded_tables, require_folded
-from pessimal.kernel.heads import separable_heads, separable_heads_flops
-from pessimal.kernel.logits import Logits
+from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, OPS_PER_VISIT, Cost, blank_weights, matmul, table_entries
+from pessimal.kernel.counting.integers import IntegerStratum, RivalBounds, boxes
+from pessimal.kernel.counting.undecided import Undecided, undecided_ops
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.attended import attended_flops, attended_tables
+from pessimal.kernel.model.folded import folded_flops, folded_tables, require_folded
+from pessimal.kernel.model.heads import separable_heads, separable_heads_flops
+from pessimal.kernel.model.logits import Logits
+from pessimal.kernel.model.rounding import float32_complaints
+from pessimal.kernel.model.tables import PathTables, path_tables, path_tables_flops
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rounding import float32_complaints
-from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, boxes
-from pessimal.kernel.rules.interface import (
-    SOFTMAX_MLP,
-    AbstractRule,
-    CountBound,
-    Hints,
-    Progress,
-    kind_of_attention,
-)
-from pessimal.kernel.rules.undecided import Undecided, undecided_ops
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.tables import PathTables, path_tables
-from pessimal.kernel.weighing import weighed
+from pessimal.kernel.rules.interface import SOFTMAX_MLP, AbstractRule, CountBound, Progress, kind_of_attention
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighed
 from pessimal.spec.architecture import SOFTMAX, UNIFORM, Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
@@ -62,34 +56,55 @@ MAX_SEQUENCES = 64**5
 CHUNK = 1 << 12
 Verdicts = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 BLOCK = 1 << 16
+GROUP = 1 << 8
 
 
-def not_certainly_right(stratum: IntegerStratum, allowed: list[np.ndarray]) -> Int[np.ndarray, "n k_1"]:
-    """Sequences of a box whose largest rival difference may reach zero.
+def not_certainly_right(stratum: IntegerStratum, allowed: list[np.ndarray]) -> Iterator[Int[np.ndarray, "n k_1"]]:
+    """Sequences of a box whose largest rival difference may reach zero, some at a time.
 
-    The two positions with the most tokens form the inner block; the others are fixed one choice at a time.
+    Two groups of positions form the inner block; the others are fixed one choice at a time.
     """
-    by_size = sorted(range(len(allowed)), key=lambda i: len(allowed[i]))
-    outer, inner = by_size[:-2], by_size[-2:]
-    tables = [stratum.high[i, allowed[i]].T.copy() for i in inner]
-    while len(tables) < 2:
-        tables.insert(0, np.zeros((stratum.high.shape[2], 1), dtype=np.int64))
-    first, second = tables
+    outer, *inner = _groups([len(tokens) for tokens in allowed])
+    choices = [_choices([allowed[i] for i in group]) for group in inner]
+    first, second = (_summed(stratum, group, chosen) for group, chosen in zip(inner, choices, strict=True))
     step = max(1, BLOCK // second.shape[1])
-    found = [np.zeros((0, len(allowed)), dtype=np.int64)]
     for prefix in cartesian(*(allowed[i].tolist() for i in outer)):
         base = stratum.high_last + sum(stratum.high[i, t] for i, t in zip(outer, prefix, strict=True))
         start = first + base[:, np.newaxis]
         for begin in range(0, start.shape[1], step):
             places = np.nonzero(_largest_sum(start[:, begin : begin + step], second) >= 0)
-            if not places[0].size:
-                continue
-            others = np.empty((places[0].size, len(allowed)), dtype=np.int64)
-            others[:, outer] = prefix
-            for i, index in zip(inner, (places[0] + begin, places[1])[2 - len(inner) :], strict=True):
-                others[:, i] = allowed[i][index]
-            found.append(others)
-    return np.concatenate(found)
+            if places[0].size:
+                others = np.empty((places[0].size, len(allowed)), dtype=np.int64)
+                others[:, outer] = prefix
+                for group, chosen, index in zip(inner, choices, (places[0] + begin, places[1]), strict=True):
+                    others[:, group] = chosen[index]
+                yield others
+
+
+def _groups(sizes: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """Positions fixed one choice at a time, and two groups that are not: one position each, or more of few tokens."""
+    left = sorted(range(len(sizes)), key=lambda i: sizes[i])
+    groups: list[list[int]] = []
+    for _ in range(2):
+        group = [left.pop()] if left else []
+        while left and prod(sizes[i] for i in [*group, left[-1]]) <= GROUP:
+            group.append(left.pop())
+        groups.append(group)
+    return left, groups[1], groups[0]
+
+
+def _choices(allowed: list[np.ndarray]) -> Int[np.ndarray, "n group"]:
+    """Every choice of one token at each position of a group."""
+    tables = np.meshgrid(*allowed, indexing="ij")
+    return np.stack([table.ravel() for table in tables], 1) if allowed else np.zeros((1, 0), dtype=np.int64)
+
+
+def _summed(stratum: IntegerStratum, group: list[int], chosen: Int[np.ndarray, "n group"]) -> Int[np.ndarray, "o n"]:
+    """Upper sums of every choice, by rival."""
+    found = np.zeros((chosen.shape[0], stratum.high.shape[2]), dtype=np.int64)
+    for i, tokens in zip(group, chosen.T, strict=True):
+        found += stratum.high[i, tokens]
+    return found.T.copy()
 
 
 def _largest_sum(first: Int[np.ndarray, "o a"], second: Int[np.ndarray, "o b"]) -> Int[np.ndarray, "a b"]:
@@ -125,6 +140,11 @@ class BruteForceRule(AbstractRule):
         # The integers of every stratum are made anew (`integer_stratum.py`).
         integers = OPS_PER_FLOP * shape.d_vocab**2 * question.task.n_outputs * shape.k * shape.d_vocab_out
         cost = brute_force_cost(architecture).checked(exactly + integers)
+        if shape.n_heads == 1:
+            # Every path of a stratum's program is a box of its own.
+            strata, outputs = strata_of(question.task), range(question.task.n_outputs)
+            n_boxes = sum(queries * program.visits() for y in outputs for program, queries in strata.kinds(y))
+            cost = cost.checked(OPS_PER_VISIT * min(sequences, n_boxes))
         if question.semantics != REAL:
             flops, exps = separable_heads_flops(architecture, question.semantics)
             bias = 2 * strata_of(question.task).number * shape.k * shape.d_vocab * shape.d_vocab_out
@@ -227,14 +247,15 @@ def _separable_query(
         if program.empty:
             continue
         stratum = IntegerStratum(*bounds.of(y), q, y, strata.letter[y])
+        wrong[q, y] = 0
         for allowed in boxes(program, strata.letter[y]):
             if stratum.lost:
                 undecided.add_box(allowed, q)
                 continue
-            others = not_certainly_right(stratum, allowed)
-            sure = stratum.certainly_wrong(others)
-            wrong[q, y] += undecided.weighing.sequences(others[sure], q)
-            undecided.add(others[~sure], q)
+            for others in not_certainly_right(stratum, allowed):
+                sure = stratum.certainly_wrong(others)
+                wrong[q, y] += undecided.weighing.sequences(others[sure], q)
+                undecided.add(others[~sure], q)
     return wrong
 
 
@@ -290,3 +311,24 @@ def _logits(tables: PathTables, tokens: Int[np.ndarray, "n k"], q: int, arith: A
     variance = (centred * centred).sum(1) * arith.fraction(Fraction(1, centred.shape[1]))
     deviation = (variance + tables.epsilon).sqrt().reshape(-1, 1)
     return residual[:, :n_out] + tables.final_bias * deviation
+
+
+def brute_force_cost(arch: Architecture) -> Cost:
+    """Tables, G per query (2 per entry), and per sequence one addition and one comparison per rival.
+
+    Partial sums over all positions but the last are shared: at most one more addition per rival for each prefix.
+    Several heads or final biases add the division and the products of every sequence.
+    """
+    s = arch.shape
+    v, k, o = s.d_vocab, s.k, s.d_vocab_out
+    flops, exps = path_tables_flops(arch)
+    general = s.n_heads > 1 or arch.ln_final
+    sequences = v**k
+    flops += 2 * v * v * k * o + sequences * 2 * (o - 1) + v ** max(k - 1, 0) * (o - 1)
+    if general:
+        flops += sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model) + 3 * s.d_model + 2 * o + 2)
+    ops = s.n_parameters() + sequences * 2 * (o - 1) + OPS_PER_FLOP * 4 * v * v * k * o + OPS_PER_EXP * exps
+    ops += general * OPS_PER_FLOP * sequences * (s.n_heads * (2 * k + 2) * (o + s.d_model))
+    per_chunk = 4096 * (o + s.d_model) * k * 4 if general else 1 << 22
+    held = v * v * k * s.n_heads + v * k * o * s.n_heads + per_chunk
+    return Cost(flops, ops, v**k * o, 64 * (held + table_entries(arch)))

@@ -22,21 +22,22 @@ Source: new; specification `counting-proofs.md`, R1 and R4, as a search.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
-from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, Cost, table_entries
-from pessimal.kernel.heads import require_separable, separable_heads, separable_heads_flops
-from pessimal.kernel.rules.integer_stratum import IntegerStratum, RivalBounds, token_sets
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress
-from pessimal.kernel.rules.undecided import Undecided, undecided_ops
-from pessimal.kernel.strata import Letters, Program, strata_of
-from pessimal.kernel.weighing import AbstractWeighing, weighed, weighing_of
+from pessimal.kernel.cost import OPS_PER_EXP, OPS_PER_FLOP, OPS_PER_VISIT, Cost, table_entries
+from pessimal.kernel.counting.branches import CHUNK, Tally, search_stratum
+from pessimal.kernel.counting.integers import IntegerStratum, RivalBounds
+from pessimal.kernel.counting.undecided import Undecided, undecided_ops
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.heads import separable_heads, separable_heads_flops
+from pessimal.kernel.model.requirements import require_separable
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighed, weighing_of
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
@@ -44,111 +45,6 @@ from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
 MAX_NODES = 1 << 40
-CHUNK = 1 << 9
-
-
-@dataclass
-class Tally:
-    """Nodes tried so far, and what became of the sequences that are not right.
-
-    Attributes:
-        left: prefixes that may still be tried.
-        wrong: weight of the certainly wrong sequences.
-        open: weight of the sequences given up because no prefix was left.
-    """
-
-    left: int
-    wrong: int = 0
-    open: int = 0
-
-
-@dataclass
-class _Completions:
-    """Extremes and weights of the completions after i + 1 tokens, by state."""
-
-    high: list[dict[int, np.ndarray]]
-    low: list[dict[int, np.ndarray]]
-    number: list[dict[int, Any]]
-
-
-def _completions(
-    program: Program,
-    stratum: IntegerStratum,
-    tokens: dict[Letters, Int[np.ndarray, " n"]],
-    weight: list[dict[int, Any]],
-) -> _Completions:
-    n = len(program.layers)
-    back = program.reversed()
-
-    def extremes(table: np.ndarray, extreme: np.ufunc) -> list[dict[int, np.ndarray]]:
-        found = back.prefixes(
-            lambda i, letters: extreme.reduce(table[n - 1 - i, tokens[letters]], axis=0), extreme, np.add
-        )
-        zero = {0: np.zeros(table.shape[2], dtype=np.int64)}
-        return [*found[-2::-1], zero] if n > 1 else [zero]
-
-    return _Completions(extremes(stratum.high, np.maximum), extremes(stratum.low, np.minimum), weight)
-
-
-@dataclass
-class _Search:
-    """Depth-first search of one stratum, in chunks."""
-
-    program: Program
-    stratum: IntegerStratum
-    tokens: dict[Letters, Int[np.ndarray, " n"]]
-    tally: Tally
-    weighing: AbstractWeighing
-    completions: _Completions
-    leaves: list[Int[np.ndarray, "n k_1"]] = field(default_factory=list)
-
-    def visit(self, i: int, state: int, high: np.ndarray, low: np.ndarray, prefix: Int[np.ndarray, "n i"]) -> None:
-        """Try every next token of some prefixes that lead to one state; `high`, `low` are their sums, `[n, rivals]`."""
-        for begin in range(0, len(prefix), CHUNK):
-            part = slice(begin, begin + CHUNK)
-            for (source, target), letters in self.program.layers[i]:
-                if source == state:
-                    self._try(i, target, self.tokens[letters], high[part], low[part], prefix[part])
-
-    def _try(
-        self, i: int, target: int, tokens: np.ndarray, high: np.ndarray, low: np.ndarray, prefix: np.ndarray
-    ) -> None:
-        number = self.completions.number[i][target]
-        count = len(prefix) * len(tokens)
-        if count > self.tally.left:
-            self.tally.open += self.weighing.prefixes(_longer(prefix, tokens, np.arange(count)), number)
-            return
-        self.tally.left -= count
-        high = (high[:, np.newaxis] + self.stratum.high[i, tokens]).reshape(count, -1)
-        low = (low[:, np.newaxis] + self.stratum.low[i, tokens]).reshape(count, -1)
-        right = ((high + self.completions.high[i][target]) < 0).all(1)
-        wrong = ((low + self.completions.low[i][target]) >= 0).any(1) & ~right
-        self.tally.wrong += self.weighing.prefixes(_longer(prefix, tokens, np.flatnonzero(wrong)), number)
-        kept = np.flatnonzero(~right & ~wrong)
-        if not kept.size:
-            return
-        longer = _longer(prefix, tokens, kept)
-        if i == len(self.program.layers) - 1:
-            self.leaves.append(longer)
-        else:
-            self.visit(i + 1, target, high[kept], low[kept], longer)
-
-
-def _longer(prefix: np.ndarray, tokens: np.ndarray, chosen: Int[np.ndarray, " m"]) -> Int[np.ndarray, "m i_1"]:
-    """Some of the prefixes with one more token, numbered prefix by prefix."""
-    return np.column_stack([prefix[chosen // len(tokens)], tokens[chosen % len(tokens)]])
-
-
-def search_stratum(
-    weighing: AbstractWeighing, stratum: IntegerStratum, q: int, y: int, tally: Tally
-) -> list[Int[np.ndarray, "n k_1"]]:
-    """Sequences of a stratum that integers do not decide; the rest goes to the tally."""
-    program = weighing.strata.program(q, y)
-    tokens = token_sets(program, weighing.strata.letter[y])
-    after = weighing.completions(program, q, y)
-    search = _Search(program, stratum, tokens, tally, weighing, _completions(program, stratum, tokens, after))
-    search.visit(0, 0, stratum.high_last[np.newaxis], stratum.low_last[np.newaxis], np.zeros((1, 0), dtype=np.int64))
-    return search.leaves
 
 
 def exact_cost(arch: Architecture, question: Question, nodes: int) -> Cost:
@@ -164,7 +60,11 @@ def exact_cost(arch: Architecture, question: Question, nodes: int) -> Cost:
     work = 3 * s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + 6 * tokens * s.k * r + 6 * nodes * r
     if question.semantics != REAL:
         work += 2 * strata.number * s.k * s.d_vocab * s.d_vocab_out
-    ops = s.n_parameters() + 1 + OPS_PER_FLOP * (flops + work - exps) + OPS_PER_EXP * exps
+    kinds = [kind for y in range(task.n_outputs) for kind in strata.kinds(y)]
+    visits = min(nodes, sum(queries * min(nodes, program.visits()) for program, queries in kinds))
+    # Extremes of what may follow are passed back through every program.
+    visits += sum(queries * sum(map(len, program.layers)) for program, queries in kinds)
+    ops = OPS_PER_VISIT * visits + s.n_parameters() + 1 + OPS_PER_FLOP * (flops + work - exps) + OPS_PER_EXP * exps
     held = s.k * s.d_vocab * s.d_vocab_out * 8 + 8 * s.k * CHUNK * s.d_vocab * r
     dims = s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + nodes
     return Cost(flops + work, ops, dims, 64 * table_entries(arch) + 8 * held)

@@ -4,7 +4,6 @@ A rule is a theorem: for all weights and all hints, the bound it returns is at l
 hint it cannot use makes it raise `Rejected(bad-hint)`; a model it does not cover, `Rejected(unsupported-model)`.
 
 Contents:
-    Hints — untrusted advice: options and arrays.
     CountBound — what a rule returns.
     AbstractRule — the interface.
     SOFTMAX_MLP, kind_of_attention — what a rule must cover.
@@ -16,13 +15,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import prod
 from typing import ClassVar
-
-import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Cost
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import SOFTMAX, Architecture
 from pessimal.spec.claim import ACCURACY
@@ -36,67 +33,6 @@ SOFTMAX_MLP = f"{SOFTMAX}-before-MLP"
 
 def no_progress(done: int, total: int) -> None:
     """Ignore progress."""
-
-
-@dataclass(frozen=True)
-class Hints:
-    """Untrusted advice.
-
-    Attributes:
-        options: small named integers and words.
-        arrays: named int64 or float64 arrays.
-    """
-
-    options: Mapping[str, int | str] = field(default_factory=dict)
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def word(self, name: str, allowed: tuple[str, ...]) -> str:
-        """An option that must be one of some words."""
-        value = self.options.get(name)
-        if not isinstance(value, str) or value not in allowed:
-            raise Rejected(Reason.BAD_HINT, f"option {name} must be one of {', '.join(allowed)}")
-        return value
-
-    def number(self, name: str, low: int, high: int) -> int:
-        """An option that must be an integer in a range."""
-        value = self.options.get(name)
-        if type(value) is not int or not low <= value <= high:
-            raise Rejected(Reason.BAD_HINT, f"option {name} must be an integer from {low} to {high}")
-        return value
-
-    def integers(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """An int64 array of a given shape."""
-        array = self.arrays.get(name)
-        if array is None or array.dtype != np.int64 or array.shape != shape:
-            raise Rejected(Reason.BAD_HINT, f"array {name} must be int64 of shape {list(shape)}")
-        return array
-
-    def floats(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """A float64 array of a given shape, all entries finite."""
-        array = self.arrays.get(name)
-        if array is None or array.dtype != np.float64 or array.shape != shape:
-            raise Rejected(Reason.BAD_HINT, f"array {name} must be float64 of shape {list(shape)}")
-        if not np.isfinite(array).all():
-            raise Rejected(Reason.BAD_HINT, f"array {name} has an entry that is not finite")
-        return array
-
-    def halfwords(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Numbers 0 .. 2**16 - 1 of a given shape, four to an int64, the first in the lowest 16 bits, zeros at the end.
-
-        Whatever the bits say is a number; only the length and the padding can be wrong.
-        """
-        count = prod(shape)
-        packed = self.integers(name, (-(-count // 4),))
-        numbers = packed.astype("<i8").view("<u2").astype(np.int64)
-        if numbers[count:].any():
-            raise Rejected(Reason.BAD_HINT, f"array {name} has bits after its last number")
-        return numbers[:count].reshape(shape)
-
-    def only(self, options: set[str], arrays: set[str]) -> None:
-        """Refuse hints that the rule does not read."""
-        if set(self.options) != options or set(self.arrays) != arrays:
-            names = ", ".join(sorted(options | arrays)) or "none"
-            raise Rejected(Reason.BAD_HINT, f"the rule reads exactly these hints: {names}")
 
 
 @dataclass(frozen=True)

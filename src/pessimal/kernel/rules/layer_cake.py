@@ -54,14 +54,18 @@ import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost
-from pessimal.kernel.heads import require_separable, separable_heads
+from pessimal.kernel.counting.moments import moments_of
+from pessimal.kernel.counting.tilts import positions_apart, require_no_far
+from pessimal.kernel.hints import Hints, dyadics
+from pessimal.kernel.model.heads import separable_heads
+from pessimal.kernel.model.requirements import require_separable
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.exponential_moment import positions_apart, require_no_far
-from pessimal.kernel.rules.interface import AbstractRule, CountBound, Hints, Progress, no_progress
-from pessimal.kernel.rules.moments import moments_of
-from pessimal.kernel.rules.terms import TermBuilder, TermOptions, all_terms, dyadics, joined
-from pessimal.kernel.strata import strata_of
-from pessimal.kernel.weighing import weighed, weighing_of
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.weighing import weighed, weighing_of
+from pessimal.kernel.terms.builder import TermBuilder, all_terms
+from pessimal.kernel.terms.options import TermOptions
+from pessimal.kernel.terms.stratum import joined
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.claim import LOSS, MEAN_PROBABILITY
 from pessimal.spec.distribution import DISTRIBUTIONS, Markov

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.interface import Hints
 from pessimal.spec.architecture import ModelShape
 
 WORDS = {"position_scores": ("exact", "rank-one"), "rival": ("centred", "joint")}

@@ -41,19 +41,14 @@ from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.cost import Cost, counted_cost, n_strata
-from pessimal.kernel.rules.additive import require_additive_max_of_k
+from pessimal.kernel.counting.polynomials import Powers, low_sum, times
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.requirements import require_additive_max_of_k
 from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.parts import make_parts
-from pessimal.kernel.rules.band.polynomials import Powers, low_sum, times
 from pessimal.kernel.rules.band.scores import make_scores
 from pessimal.kernel.rules.band.values import Problem, make_margins
-from pessimal.kernel.rules.interface import (
-    AbstractRule,
-    CountBound,
-    Hints,
-    Progress,
-    no_progress,
-)
+from pessimal.kernel.rules.interface import AbstractRule, CountBound, Progress, no_progress
 from pessimal.spec.architecture import Architecture
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.model.tensors import attention_scale, optional, product
 from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.parts import Parts, norms
-from pessimal.kernel.tables import attention_scale, optional, product
 from pessimal.spec.weights import Weights
 
 

@@ -30,10 +30,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
+from pessimal.kernel.model.tensors import optional, product, read_out
 from pessimal.kernel.rules.band.options import BandOptions
 from pessimal.kernel.rules.band.parts import Parts, norms
-from pessimal.kernel.rules.rivals import LOWEST, exclusive_max
-from pessimal.kernel.tables import optional, product, read_out
+from pessimal.kernel.terms.rivals import LOWEST, exclusive_max
 from pessimal.spec.weights import Weights
 
 

@@ -1,0 +1,149 @@
+r"""Sequences that the fast pass of brute force cannot decide: straight from the specification, in Arb.
+
+They are taken some at a time, through precisions of 128, 512 and 2,048 bits, each with the model converted once. The
+work is bounded: beyond `MAX_WORK` products, counted at 128 bits, sequences stay undecided.
+
+Under `float32` nothing is evaluated: what the enclosures leave open may fall either way from one execution to the next,
+so it counts as wrong below and as undecided above.
+
+Contents:
+    Undecided — collects, evaluates, counts.
+    undecided_ops — what a checker has to expect.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product as cartesian
+from math import prod
+from typing import Any
+
+import flint
+import numpy as np
+from jaxtyping import Int
+
+from pessimal.kernel.cost import OPS_PER_FLOP
+from pessimal.kernel.strata.weighing import weighing_of
+from pessimal.spec.architecture import ModelShape
+from pessimal.spec.model import AbstractReals, ForwardPass
+from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
+from pessimal.spec.weights import Weights
+
+PRECISIONS = (128, 512, 2048)
+# A product takes 30 to 150 ns at 128 bits, longer in proportion above.
+MAX_WORK = 1 << 25
+BLOCK = 1 << 16
+
+
+class ArbReals(AbstractReals):
+    """The specification's real numbers as Arb balls at FLINT's current precision."""
+
+    def number(self, value: Fraction) -> Any:
+        """A rational."""
+        return flint.arb(flint.fmpq(value.numerator, value.denominator))
+
+    def exp(self, x: Any) -> Any:
+        """The exponential."""
+        return x.exp()
+
+    def sqrt(self, x: Any) -> Any:
+        """The square root."""
+        return x.sqrt()
+
+    def relu(self, x: Any) -> Any:
+        """The larger of 0 and x."""
+        return x.max(0)
+
+    def matrix(self, rows: list[list[Any]]) -> Any:
+        """FLINT's own."""
+        return flint.arb_mat(rows)
+
+    def product(self, rows: list[list[Any]], matrix: Any) -> list[list[Any]]:
+        """By FLINT."""
+        return list((flint.arb_mat(rows) * matrix).table())
+
+
+def products_per_sequence(shape: ModelShape) -> int:
+    """Products of a forward pass that sequences do not share: attention, W_O, MLP, W_U, comparisons."""
+    s = shape
+    heads = s.n_heads * (s.k * (2 * s.d_head + 4) + s.d_head * s.d_model)
+    return heads + s.d_mlp * (s.d_model + s.d_vocab_out) + (s.d_model + 1) * s.d_vocab_out
+
+
+def undecided_ops(shape: ModelShape, question: Question, sequences: int) -> int:
+    """Operations of a checker for as many undecided sequences, at most: conversions and products."""
+    if question.semantics != REAL:
+        return 0
+    longer = sum(precision // PRECISIONS[0] for precision in PRECISIONS)
+    work = min(MAX_WORK, sequences * products_per_sequence(shape) * longer)
+    return len(PRECISIONS) * shape.n_parameters() + OPS_PER_FLOP * work
+
+
+class Undecided:
+    """Decides sequences one by one.
+
+    Attributes:
+        by_stratum: weight of the sequences counted as wrong here, ties among them, by last token and right output.
+        ties: weight of those that stayed undecided at every precision, or for want of work.
+        left: products that may still be spent, at the first precision.
+    """
+
+    def __init__(self, weights: Weights, question: Question) -> None:
+        self.weights = weights
+        self.task = question.task
+        self.weighing = weighing_of(question)
+        self.left = MAX_WORK if question.semantics == REAL else 0
+        self.by_stratum: Counter[tuple[int, int]] = Counter()
+        self.ties = 0
+        shape = weights.architecture.shape
+        self._each = products_per_sequence(shape)
+        self._block = max(1, BLOCK // (shape.d_vocab_out + shape.d_mlp + shape.d_model))
+        self._models: dict[int, ForwardPass] = {}
+
+    @property
+    def wrong(self) -> int:
+        """Weight of all sequences counted as wrong here."""
+        return sum(self.by_stratum.values())
+
+    def add(self, others: Int[np.ndarray, "n k_1"], q: int) -> None:
+        """Decide sequences given by their tokens before the last, and the last token q."""
+        for begin in range(0, len(others), self._block):
+            part = others[begin : begin + self._block]
+            tokens = np.concatenate([part, np.full((len(part), 1), q)], axis=1)
+            target = self.task.target(tokens)
+            right, wrong = self._decide(tokens.tolist(), target.tolist())
+            for y in np.unique(target[~right]).tolist():
+                mine = ~right & (target == y)
+                self.by_stratum[q, y] += self.weighing.sequences(part[mine], q)
+                self.ties += self.weighing.sequences(part[mine & ~wrong], q)
+
+    def add_box(self, allowed: Sequence[np.ndarray], q: int) -> None:
+        """Decide a whole box of one stratum."""
+        if prod(len(tokens) for tokens in allowed) * self._each <= self.left:
+            rows = list(cartesian(*(tokens.tolist() for tokens in allowed)))
+            self.add(np.array(rows, dtype=np.int64).reshape(len(rows), len(allowed)), q)
+            return
+        first = np.array([[*(tokens[0] for tokens in allowed), q]], dtype=np.int64)
+        weight = self.weighing.box(allowed, q)
+        self.by_stratum[q, int(self.task.target(first)[0])] += weight
+        self.ties += weight
+
+    def _decide(self, tokens: list[list[int]], target: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Which sequences are right and which are wrong; neither where no precision decides."""
+        right, wrong = np.zeros(len(tokens), dtype=bool), np.zeros(len(tokens), dtype=bool)
+        for precision in PRECISIONS:
+            pending = np.flatnonzero(~right & ~wrong).tolist()
+            needed = len(pending) * self._each * (precision // PRECISIONS[0])
+            if not pending or needed > self.left:
+                break
+            self.left -= needed
+            with flint.ctx.workprec(precision):
+                if precision not in self._models:
+                    self._models[precision] = ForwardPass(self.weights, ArbReals())
+                found = self._models[precision].logits([tokens[i] for i in pending])
+                for i, values in zip(pending, found, strict=True):
+                    mine, rivals = values[target[i]], values[: target[i]] + values[target[i] + 1 :]
+                    right[i] = all(mine > rival for rival in rivals)
+                    wrong[i] = any(rival > mine for rival in rivals)
+        return right, wrong
