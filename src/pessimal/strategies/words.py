@@ -40,7 +40,7 @@ def make_strategy(name: str, options: Sequence[str], budget: int | None = None) 
     return kind(**values)
 
 
-def _read(key: str, text: str, kinds: set[type]) -> int | float | str:
+def _read(key: str, text: str, kinds: set[object]) -> int | float | str:
     """A value of the option's type."""
     if int in kinds:
         if not (text.isascii() and text.isdigit() and len(text) < 19):
