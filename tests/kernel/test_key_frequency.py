@@ -1,5 +1,7 @@
 """Waves at the key frequencies: no hint certifies more inputs than are right; enumeration is the oracle."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -408,3 +410,21 @@ def test_models_outside_the_theorem_are_refused(number):
     with pytest.raises(Rejected) as caught:
         RULE.require_covers(modular_weights(random_modular(sizes, 0)), Question(sizes.task()))
     assert caught.value.reason == Reason.UNSUPPORTED_MODEL
+
+
+@pytest.mark.parametrize("part", ["alpha", "beta", "low", "high", "second", "shared"])
+def test_a_lost_number_certifies_no_input(part):
+    """A model that is right on many inputs, with one table lost: nothing is right."""
+    weights = modular_weights(single_wave(5, 11, 0.0, 1))
+    task = ModularSizes(5, 6, 2, 11).task()
+    hints = KeyFrequency().hints(weights, Question(task), no_progress)
+    for arithmetic in ARITHMETICS.values():
+        arith = arithmetic()
+        with arith.running():
+            margins = Margins(weights, Options.read(hints, weights.architecture.shape), arith)
+            assert any(margins.right(difference, fine=True)[1].any() for difference in range(5))
+            table = getattr(margins, part)
+            # The root of a number below zero is lost.
+            setattr(margins, part, (table - table - arith.fraction(Fraction(1))).sqrt())
+            for fine in (False, True):
+                assert not any(margins.right(difference, fine=fine)[1].any() for difference in range(5))
