@@ -16,6 +16,7 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -92,12 +93,19 @@ def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weight
         WeightsError: one sentence naming the file and the tensor.
     """
     path = Path(path)
-    try:
+    with _naming(path, WeightsError):
         return read_weights(read_whole(path, MAX_WEIGHT_BYTES), overrides)
+
+
+@contextmanager
+def _naming(path: Path, kind: type[ValueError]) -> Iterator[None]:
+    """Errors of reading a file, or of this kind, as one sentence of this kind that names the file."""
+    try:
+        yield
     except OSError as error:
-        raise WeightsError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
-    except (TooLargeError, WeightsError) as error:
-        raise WeightsError(f"{shown(path)}: {error}") from None
+        raise kind(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
+    except (TooLargeError, kind) as error:
+        raise kind(f"{shown(path)}: {error}") from None
 
 
 def load_distribution(path: Path | str) -> AbstractDistribution:
@@ -113,21 +121,18 @@ def load_distribution(path: Path | str) -> AbstractDistribution:
         return Uniform()
     path = Path(path)
     try:
-        text = read_text(path)
+        with _naming(path, DistributionError):
+            text = read_text(path)
         record = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except OSError as error:
-        raise DistributionError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
-    except TooLargeError as error:
-        raise DistributionError(f"{shown(path)}: {error}") from None
+    except DistributionError:
+        raise
     except (ValueError, RecursionError):
         raise DistributionError(f"{shown(path)} is not a JSON or TOML file") from None
     fields = dict(record) if isinstance(record, dict) else {}
     name = fields.pop("name", None)
     arrays = {f"{PREFIX}{key}": value for key, value in fields.items()}
-    try:
+    with _naming(path, DistributionError):
         return distribution_from({"name": name}, arrays)
-    except DistributionError as error:
-        raise DistributionError(f"{shown(path)}: {error}") from None
 
 
 def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, list[str]]:
@@ -184,23 +189,19 @@ def read_machine(path: Path, weights: Weights | None = None) -> CustomTask:
     Raises:
         TaskError: not such a file, or a machine that does not fit the model.
     """
-    try:
-        record = json.loads(read_text(path))
-    except OSError as error:
-        raise TaskError(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
-    except TooLargeError as error:
-        raise TaskError(f"{shown(path)}: {error}") from None
-    except (ValueError, RecursionError):
-        raise TaskError(f"{shown(path)}: not a JSON file") from None
-    try:
+    with _naming(path, TaskError):
+        try:
+            record = json.loads(read_text(path))
+        except TooLargeError:
+            raise
+        except (ValueError, RecursionError):
+            raise TaskError("not a JSON file") from None
         task = task_from_record({"name": CustomTask.name, **record} if isinstance(record, dict) else record)
         if not isinstance(task, CustomTask):
             raise TaskError(f"the name of a machine is {CustomTask.name!r}")
         if weights is not None:
             task.require_fits(weights.architecture)
-    except TaskError as error:
-        raise TaskError(f"{shown(path)}: {error}") from None
-    return task
+        return task
 
 
 def save_certificate(proof: Proof, path: Path | str) -> Path:

@@ -162,8 +162,7 @@ def test_weights_lengthen_a_proof_by_what_they_multiply(kind):
 
 
 def programs(question):
-    kinds = [one for y in range(question.task.n_outputs) for one in strata_of(question.task).kinds(y)]
-    return [program for program, queries in kinds for _ in range(queries)]
+    return [program for program, queries in strata_of(question.task).all_kinds() for _ in range(queries)]
 
 
 def test_brute_force_refuses_more_than_its_limit():

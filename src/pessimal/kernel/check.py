@@ -144,8 +144,8 @@ def _verify(
     if len(data) > limits.max_bytes:
         raise Rejected(Reason.RESOURCES, "the certificate is larger than max_bytes")
     certificate = known["certificate"] = decode(data)
-    question = known["question"] = _require_about(certificate, weights)
-    claim = _claim(certificate)
+    question, claim = _require_about(certificate, weights)
+    known["question"] = question
     asked.require(question, claim)
     rule = RULES[certificate.rule]
     rule.require_covers(weights, question)
@@ -177,8 +177,8 @@ def strata_bounds(question: Question, bound: CountBound) -> tuple[StratumBound, 
     return tuple(found)
 
 
-def _require_about(certificate: Certificate, weights: Weights) -> Question:
-    """The certificate speaks about these weights, a known task, rule, distribution and semantics."""
+def _require_about(certificate: Certificate, weights: Weights) -> tuple[Question, AccuracyClaim]:
+    """Question and claim of a certificate about these weights, a known task, rule, distribution and semantics."""
     if certificate.rule not in RULES:
         raise Rejected(Reason.UNKNOWN_RULE, f"no such rule; known: {', '.join(sorted(RULES))}")
     if certificate.weights_sha256 != weights.sha256:
@@ -201,16 +201,11 @@ def _require_about(certificate: Certificate, weights: Weights) -> Question:
     kinds = (distribution.claim_kind, MEAN_PROBABILITY, LOSS)
     if certificate.claim_kind not in kinds:
         raise Rejected(Reason.BAD_CLAIM, f"a claim under {distribution.name} has one of the kinds {', '.join(kinds)}")
-    claim = CLAIMS[certificate.claim_kind]
-    question = Question(task, distribution, certificate.semantics, claim.quantity)
-    if certificate.total != claim.scale * question.total():
+    kind = CLAIMS[certificate.claim_kind]
+    question = Question(task, distribution, certificate.semantics, kind.quantity)
+    if certificate.total != kind.scale * question.total():
         raise Rejected(Reason.BAD_CLAIM, "claim total is not that of all sequences")
     try:
-        _claim(certificate)
+        return question, kind(certificate.correct, certificate.total, certificate.semantics)
     except ValueError as error:
         raise Rejected(Reason.BAD_CLAIM, str(error)) from None
-    return question
-
-
-def _claim(certificate: Certificate) -> AccuracyClaim:
-    return CLAIMS[certificate.claim_kind](certificate.correct, certificate.total, certificate.semantics)

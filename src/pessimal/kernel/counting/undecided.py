@@ -81,7 +81,7 @@ def undecided_ops(shape: ModelShape, question: Question, sequences: int) -> int:
 
 
 class Undecided:
-    """Decides sequences one by one.
+    """Decides sequences, some at a time.
 
     Attributes:
         by_stratum: weight of the sequences counted as wrong here, ties among them, by last token and right output.

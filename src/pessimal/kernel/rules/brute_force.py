@@ -142,8 +142,7 @@ class BruteForceRule(AbstractRule):
         cost = brute_force_cost(architecture).checked(exactly + integers)
         if shape.n_heads == 1:
             # Every path of a stratum's program is a box of its own.
-            strata, outputs = strata_of(question.task), range(question.task.n_outputs)
-            n_boxes = sum(queries * program.visits() for y in outputs for program, queries in strata.kinds(y))
+            n_boxes = sum(queries * program.visits() for program, queries in strata_of(question.task).all_kinds())
             cost = cost.checked(OPS_PER_VISIT * min(sequences, n_boxes))
         if question.semantics != REAL:
             flops, exps = separable_heads_flops(architecture, question.semantics)

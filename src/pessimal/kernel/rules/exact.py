@@ -60,10 +60,10 @@ def exact_cost(arch: Architecture, question: Question, nodes: int) -> Cost:
     work = 3 * s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + 6 * tokens * s.k * r + 6 * nodes * r
     if question.semantics != REAL:
         work += 2 * strata.number * s.k * s.d_vocab * s.d_vocab_out
-    kinds = [kind for y in range(task.n_outputs) for kind in strata.kinds(y)]
+    kinds = strata.all_kinds()
     visits = min(nodes, sum(queries * min(nodes, program.visits()) for program, queries in kinds))
     # Extremes of what may follow are passed back through every program.
-    visits += sum(queries * sum(map(len, program.layers)) for program, queries in kinds)
+    visits += sum(queries * program.n_moves for program, queries in kinds)
     ops = OPS_PER_VISIT * visits + s.n_parameters() + 1 + OPS_PER_FLOP * (flops + work - exps) + OPS_PER_EXP * exps
     held = s.k * s.d_vocab * s.d_vocab_out * 8 + 8 * s.k * CHUNK * s.d_vocab * r
     dims = s.d_vocab * s.k * s.d_vocab * s.d_vocab_out + nodes

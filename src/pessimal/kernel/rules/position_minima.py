@@ -68,10 +68,9 @@ class PositionMinimaRule(AbstractRule):
     def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
         """From shapes alone."""
         hints.only(set(), set())
-        strata = strata_of(question.task)
-        kinds = [one for y in range(question.task.n_outputs) for one in strata.kinds(y)]
-        steps = sum(map(len, (layer for program, _ in kinds for layer in program.layers)))
-        moves = sum(queries * sum(map(len, program.layers)) for program, queries in kinds)
+        kinds = strata_of(question.task).all_kinds()
+        steps = sum(program.n_moves for program, _ in kinds)
+        moves = sum(queries * program.n_moves for program, queries in kinds)
         cost = position_minima_cost(architecture, question).checked(OPS_PER_VISIT * steps)
         return weighed(cost, question, decisions=moves, passes=question.task.d_vocab)
 

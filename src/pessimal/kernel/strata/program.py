@@ -88,6 +88,11 @@ class Program:
             states.append(after)
         return states
 
+    @property
+    def n_moves(self) -> int:
+        """Moves of all layers."""
+        return sum(map(len, self.layers))
+
     def visits(self) -> int:
         """Paths from the start to anywhere: how often a search that takes one path at a time stands at a state."""
         found, paths = 0, {0: 1}

@@ -129,6 +129,10 @@ class Strata:
         mine, counts = np.unique(number[y][number[y] != DEAD], return_counts=True)
         return [(programs[one], count) for one, count in zip(mine.tolist(), counts.tolist(), strict=True)]
 
+    def all_kinds(self) -> list[tuple[Program, int]]:
+        """`kinds` of every output, one after the other."""
+        return [kind for y in range(self.task.n_outputs) for kind in self.kinds(y)]
+
     @property
     def number(self) -> int:
         """How many strata have a sequence."""
