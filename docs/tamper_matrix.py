@@ -21,8 +21,8 @@ import safetensors.numpy
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import check
 from pessimal.kernel.verdict import Verified
+from pessimal.proving import prove
 from pessimal.spec import MaxOfK, Weights, WeightsError, read_weights
-from pessimal.strategies import prove
 from pessimal.testing import LongMoment
 
 CORRECT = 8

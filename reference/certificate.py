@@ -69,7 +69,7 @@ def entries_of(array: tuple) -> tuple:
 
 
 def read_certificate(data: bytes) -> Certificate:
-    """Conditions 2 to 10 of section 5, in their order.
+    """Conditions 2 to 10 of section 5 of `docs/certificate-format.md`, in their order.
 
     Raises:
         Rejected: malformed-container, malformed-header, unsupported-format or bad-claim.

@@ -41,7 +41,18 @@ from tasks import Distribution, Machine, Strata, distribution_of, machine_of
 from weights import UnreadableError, Weights, read_weights
 
 RULES = ("position-minima", "exponential-moment", "grid-count")
-OTHER_RULES = ("brute-force", "cubic", "sub-cubic", "band", "exact", "layer-cake", "sparse-output", "key-frequency")
+OTHER_RULES = (
+    "brute-force",
+    "cubic",
+    "sub-cubic",
+    "band",
+    "exact",
+    "comparisons",
+    "layer-cake",
+    "layer-count",
+    "sparse-output",
+    "key-frequency",
+)
 FINE_KINDS = ("mean-probability", "loss")
 MAX_BYTES, MAX_WEIGHTS_BYTES = 2**31, 2**30
 
@@ -53,7 +64,7 @@ class NotCoveredError(Exception):
 def check(data: bytes, weights: Weights, max_work: int = MAX_WORK) -> str:
     """The verdict line of a certificate that is verified.
 
-    Conditions 1 to 23 of section 5 of the format, in their order; 21 asks for nothing here.
+    Conditions 1 to 23 of section 5 of `docs/certificate-format.md`, in their order; 21 asks for nothing here.
 
     Raises:
         Rejected: with the reason of the first condition that fails.
@@ -189,10 +200,13 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, required=True, help="safetensors file of the model it is about")
     parser.add_argument("--max-work", type=int, default=MAX_WORK, help="refuse longer checks; a million is a second")
     parser.add_argument("--k", type=int, help="number of positions to use (default: metadata, or all rows of W_pos)")
-    parser.add_argument("--attn-scale", help="factor on the attention scores: 1/sqrt(d_head) or 1")
+    parser.add_argument("--attn-scale", help="factor on the attention scores: 1/sqrt(d_head), 1, or such as 1/8")
     parser.add_argument("--ln-eps", help="LayerNorm epsilon as an exact decimal, such as 1e-5")
+    parser.add_argument(
+        "--normalization-type", choices=("none", "LN", "LNPre", "RMS", "RMSPre"), help="what normalises"
+    )
     flags = parser.parse_args()
-    stated = {"k": flags.k, "attn_scale": flags.attn_scale, "ln_eps": flags.ln_eps}
+    stated = {name: getattr(flags, name) for name in ("k", "attn_scale", "ln_eps", "normalization_type")}
     code, line, said = _verdict(flags.certificate, flags.weights, stated, flags.max_work)
     _say(said and f"reference: {said}", sys.stderr)
     _say(line, sys.stdout)

@@ -19,8 +19,9 @@ Contents:
     final_bias — whether logits are scaled differently by a final LayerNorm.
 """
 
+from fractions import Fraction
 from functools import cache
-from math import isqrt
+from math import ceil, isqrt
 
 from budget import Budget
 from certificate import Rejected
@@ -165,9 +166,10 @@ def _matrix(weights: Weights, name: str, head: int | None = None) -> Matrix:
     return found
 
 
-def _centred(rows: list[list[int]]) -> list[list[int]]:
-    """Every row times d less its sum: what (d I - 1 1^T) does."""
-    return [[len(row) * x - total for x in row] for row in rows for total in (sum(row),)]
+def _normed(rows: list[list[int]], norm: str) -> list[list[int]]:
+    """Rows times their length d, less their sums where a LayerNorm follows and not an RMSNorm."""
+    sums = [sum(row) if norm == "layer-norm" else 0 for row in rows]
+    return [[len(row) * x - total for x in row] for row, total in zip(rows, sums, strict=True)]
 
 
 def final_bias(weights: Weights) -> bool:
@@ -188,20 +190,21 @@ def _output_map(weights: Weights) -> Matrix:
     gain = _tensor(weights, "ln_final_w")
     if gain is not None:
         rows, scale = [[g * x for x in row] for g, row in zip(gain[0][0], rows, strict=True)], scale + gain[1]
-    return transposed((_centred(transposed((rows, scale))[0]), scale))
+    moved = transposed((rows, scale))[0]
+    return transposed((_normed(moved, weights.record["ln_final"]), scale))
 
 
 def _layer_norm(weights: Weights, x: Matrix) -> tuple[Matrix, int]:
-    r"""LayerNorm of every row, and a bound on the error of every entry, in units of the result.
+    r"""LayerNorm or RMSNorm of every row, and a bound on the error of every entry, in units of the result.
 
-    With $z = d (x - \bar x)$, exact, an entry is $z / \sqrt{|z|^2 / d + d^2 \varepsilon}$, that is, the root of
-    $z^2 d / (|z|^2 + d^3 \varepsilon)$, rounded towards zero to `NORM_BITS` digits: off by less than one unit.
+    With $z = d (x - \bar x)$, or $z = d x$, exact, an entry is $z / \sqrt{|z|^2 / d + d^2 \varepsilon}$, that is, the
+    root of $z^2 d / (|z|^2 + d^3 \varepsilon)$, rounded towards zero to `NORM_BITS` digits: off by less than one unit.
     """
     rows, scale = x
     top, bottom = map(int, weights.record["ln_eps"].split("/"))
     d = len(rows[0])
     out = []
-    for row in _centred(rows):
+    for row in _normed(rows, weights.record["ln1"]):
         under = sum(z * z for z in row) * bottom + ((d**3 * top) << (2 * scale))
         roots = [isqrt(((z * z * d * bottom) << (2 * NORM_BITS)) // under) for z in row]
         out.append([root if z >= 0 else -root for z, root in zip(row, roots, strict=True)])
@@ -245,7 +248,10 @@ class Head:
         record, self.budget = weights.record, budget
         self.k = record["k"]
         self.additive = record["ln1"] == "none"
-        self.divisor = record["d_head"] if record["attn_scale"] == "1/sqrt(d_head)" else 1
+        # c is the root of this.
+        self.squared = Fraction(1, record["d_head"])
+        if record["attn_scale"] != "1/sqrt(d_head)":
+            self.squared = Fraction(record["attn_scale"]) ** 2
         # From the outside in: d_model by d_model is too large a table.
         out = (_matrix(weights, "W_V", head), _matrix(weights, "W_O", head), output)
         w_q, w_k, b_q = _matrix(weights, "W_Q", head), _matrix(weights, "W_K", head), _tensor(weights, "b_Q", head)
@@ -279,17 +285,20 @@ class Head:
         """Enclosures of exp(c (score - max)), and their unit's exponent."""
         top = max(scores)
         spread = ((top - min(scores) + 2 * self.score_error) >> scale) + 1
-        # exp(-spread) >= 2**(-3 spread / 2), and c <= 1.
-        bits = WEIGHT_BITS + min(3 * spread // 2, MAX_RANGE)
+        # exp(-spread c) >= 2**(-3 spread c / 2), and c is at most this whole number.
+        most_c = isqrt(ceil(self.squared) - 1) + 1
+        bits = WEIGHT_BITS + min(3 * spread * most_c // 2, MAX_RANGE)
         g = bits + WEIGHT_BITS
         self.budget.spend(len(scores) * (20 + g * g // 16384))
         self.budget.hold(2 * len(scores), bits)
-        root = isqrt((1 << (2 * g)) // self.divisor)  # 2**g c, rounded down
+        numerator, denominator = self.squared.as_integer_ratio()
+        root = isqrt((numerator << (2 * g)) // denominator)  # 2**g c, rounded down
+        above = root + (root * root * denominator != numerator << (2 * g))
         low, high = [], []
         for score in scores:
             x = score - top
             # ROUND: x <= 0, so the larger c goes with the lower end.
-            least = ((x - 2 * self.score_error) * (root + (self.divisor > 1))) >> scale
+            least = ((x - 2 * self.score_error) * above) >> scale
             most = min(0, -((-(x + 2 * self.score_error) * root) >> scale))
             a, b = exp_bounds(least, most, g)
             low.append(a >> (g - bits))

@@ -4,9 +4,7 @@ A safetensors file to exact integers: a float is a dyadic number, so a tensor is
 two that they are divided by.
 
 Contents:
-    UnreadableError — no verdict: the file holds no supported model.
     Tensor — dtype, shape, entries as stored, and the same as integers over a common power of two.
-    Facts — what is said about the architecture, and what is not.
     Weights — canonical tensors, architecture record, digest, assumptions.
     read_weights — bytes and stated values to `Weights`.
 """
@@ -19,6 +17,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from certificate import canonical, digest
+from facts import Facts, UnreadableError, epsilon_of, norms_of, require_understood, scale_of
 
 # Canonical name: its axes. h is the head axis, which the short form of a single head leaves out.
 AXES = {
@@ -40,10 +39,6 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_SIDE = 1 << 16
 MAX_EXPONENT_SPAN = 640
 MAX_K = 4096
-
-
-class UnreadableError(Exception):
-    """The file is not a supported model; not a verdict but an error, exit code 2."""
 
 
 class Tensor:
@@ -92,29 +87,6 @@ class Tensor:
             return [self.integers[i : i + width] for i in range(0, len(self.integers), width)]
         size = math.prod(self.shape[1:])
         return [self.integers[i : i + width] for i in range(head * size, (head + 1) * size, width)]
-
-
-class Facts:
-    """What the metadata of a file and whoever checks it say about the architecture.
-
-    Attributes:
-        assumed: name to value of what the file does not state.
-    """
-
-    def __init__(self, metadata: dict[str, str], stated: dict[str, object]) -> None:
-        self._metadata, self._stated = metadata, stated
-        self.assumed: dict[str, str] = {}
-
-    def get(self, name: str, otherwise: str, *keys: str) -> str:
-        """What is stated by hand, else under the first of the keys that the file has, else `otherwise`."""
-        if self._stated.get(name) is not None:
-            self.assumed[name] = str(self._stated[name])
-            return self.assumed[name]
-        for key in (name, *keys):
-            if key in self._metadata:
-                return self._metadata[key]
-        self.assumed[name] = otherwise
-        return otherwise
 
 
 class Weights:
@@ -187,6 +159,16 @@ def _header(data: bytes) -> tuple[dict, memoryview]:
     return header, memoryview(data)[8 + length :]
 
 
+def _is_causal(shape: list[int], data: bytes) -> bool:
+    """Whether a mask is zero above its diagonal and nowhere else."""
+    if len(shape) != 2:
+        return False
+    rows, columns = shape
+    n = len(data) // (rows * columns)
+    entries = (data[place * n : (place + 1) * n] for place in range(rows * columns))
+    return all(any(entry) == (place % columns <= place // columns) for place, entry in enumerate(entries))
+
+
 def _split(data: bytes) -> tuple[dict, dict[str, str]]:
     """Header entries (dtype, shape, bytes) by name, and the metadata; every byte of the file is accounted for."""
     header, body = _header(data)
@@ -198,6 +180,8 @@ def _split(data: bytes) -> tuple[dict, dict[str, str]]:
         dtype, shape, start, end = _entry(name, entry, len(body))
         spans.append((start, end))
         if name in BUFFERS:
+            if name.endswith("mask") and not _is_causal(shape, body[start:end]):
+                raise UnreadableError("a mask hides other positions than those that come later")
             continue
         if dtype not in CODES:
             raise UnreadableError(f"tensor {name[:60]!r} has dtype {dtype}; supported are F32 and F64")
@@ -231,26 +215,25 @@ def _entry(name: str, entry: object, n_body: int) -> tuple[str, list[int], int, 
 
 
 def _record(tensors: dict[str, Tensor], facts: Facts, metadata: dict[str, str], stated: dict[str, object]) -> dict:
-    """The architecture record of section 3, from shapes, metadata and what is stated."""
+    """The architecture record (section 3 of `docs/certificate-format.md`) from shapes, metadata and what is stated."""
     size = _sizes(tensors)
-    ln1, ln_final = _layer_norms(tensors, facts)
+    require_understood(metadata, size)
+    norms = norms_of(tensors, facts)
     if facts.get("positional_embedding_type", "standard") != "standard":
         raise UnreadableError("positional_embedding_type is not standard")
     attention = facts.get("attention", "causal-softmax")
     if attention not in ("causal-softmax", "uniform"):
         raise UnreadableError("attention is neither causal-softmax nor uniform")
-    scale = facts.get("attn_scale", "1/sqrt(d_head)")
-    if scale not in ("1/sqrt(d_head)", "1"):
-        raise UnreadableError("attn_scale is neither 1/sqrt(d_head) nor 1")
     if "f" in size and facts.get("act_fn", "relu") != "relu":
         raise UnreadableError("act_fn is not relu")
-    epsilon = _epsilon(facts) if ln1 or ln_final else Fraction(0)
+    epsilon = epsilon_of(facts) if any(norms) else Fraction(0)
     record = {
-        "attention": attention, "attn_scale": scale, "d_head": size["d"], "d_model": size["m"], "d_vocab": size["v"],
+        "attention": attention, "attn_scale": scale_of(size["d"], facts),
+        "d_head": size["d"], "d_model": size["m"], "d_vocab": size["v"],
         "biases": sorted(name for name in tensors if name.startswith("b_") or name in ("ln1_b", "ln_final_b")),
         "d_vocab_out": size["o"], "k": _positions(size["p"], metadata, stated), "layers": 1,
-        "ln1": "layer-norm" if ln1 else "none", "ln_eps": f"{epsilon.numerator}/{epsilon.denominator}",
-        "ln_final": "layer-norm" if ln_final else "none", "n_ctx": size["p"], "n_heads": size["h"],
+        "ln1": norms[0] or "none", "ln_eps": f"{epsilon.numerator}/{epsilon.denominator}",
+        "ln_final": norms[1] or "none", "n_ctx": size["p"], "n_heads": size["h"],
         "positional": "learned-absolute",
     }  # fmt: skip
     if "ln_eps" in facts.assumed:
@@ -279,18 +262,6 @@ def _sizes(tensors: dict[str, Tensor]) -> dict[str, int]:
     return size
 
 
-def _layer_norms(tensors: dict[str, Tensor], facts: Facts) -> tuple[bool, bool]:
-    has = ("ln1_w" in tensors, "ln_final_w" in tensors)
-    kind = facts.get("normalization_type", "LN" if any(has) else "none")
-    if "normalization_type" in facts.assumed:
-        return has
-    if kind not in ("None", "none", "LN", "LNPre"):
-        raise UnreadableError("normalization_type is not LN, LNPre or none")
-    if (kind == "LN" and not all(has)) or (kind in ("None", "none", "LNPre") and any(has)):
-        raise UnreadableError("normalization_type contradicts the tensors")
-    return (True, True) if kind == "LNPre" else has
-
-
 def _positions(n_ctx: int, metadata: dict[str, str], stated: dict[str, object]) -> int:
     k: object = stated.get("k")
     if k is None:
@@ -301,17 +272,3 @@ def _positions(n_ctx: int, metadata: dict[str, str], stated: dict[str, object]) 
     if type(k) is not int or not 1 <= k <= min(n_ctx, MAX_K):
         raise UnreadableError(f"k={k} positions asked of W_pos with {n_ctx} rows")
     return k
-
-
-def _epsilon(facts: Facts) -> Fraction:
-    text = facts.get("ln_eps", "1e-5", "eps")
-    exponent = text.lower().partition("e")[2]
-    try:
-        if len(text) > 40 or (exponent and abs(int(exponent)) > 400):
-            raise ValueError
-        epsilon = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise UnreadableError("ln_eps is not a decimal number") from None
-    if epsilon <= 0:
-        raise UnreadableError("ln_eps is not positive")
-    return epsilon

@@ -1,7 +1,10 @@
-"""Rules of the house that no linter knows: lengths, names, no assert in trusted code, no litter, bounds rounded down.
+"""Rules of the house that no linter knows: lengths, names, proofs, no assert in trusted code, bounds rounded down.
 
 A number is rounded for print in one module alone, `report/numbers.py`, whose functions say what the number is: `down`
 and `up` for bounds, `nearest` for what is none. The last is refused anything that is called a bound.
+
+A rule, and what evaluates its terms, has one marked proof: a paragraph that begins with `*Proof.*`, up to a `∎` at the
+end of one, or a line that says of which section of a page of `docs/` it is.
 """
 
 import ast
@@ -20,6 +23,14 @@ PERCENT = re.compile(r"%[-+ #0-9]*\.\d+[eEfFgG]")
 SCRIPT = re.compile(r"\.(toFixed|toPrecision)\(")
 BOUND = re.compile(r"bound|certified|proved|accuracy_lower|at_least|correct\b|moment_20|moment_100|box_", re.IGNORECASE)
 TRUSTED = ("src/pessimal/spec/", "src/pessimal/kernel/", "reference/")
+RULES, EVALUATORS = "src/pessimal/kernel/rules/", "src/pessimal/kernel/counting/"
+# Of the evaluators' room, what only reads numbers of a certificate, or hands tables to those that evaluate them.
+READERS = {"__init__.py", "live.py", "tilts.py"}
+MARK, END = "*Proof.*", "∎"
+PROVED = re.compile(r"(?:\A|\n\n)\*Proof\.\* (?!of `?docs/).*?∎(?=\n\n|\s*\Z)", re.DOTALL)
+CITED = re.compile(r"(?:\A|\n\n)\*Proof\.\* of `docs/[\w./-]+\.md#[\w-]+`(?=\n\n|\s*\Z)")
+THEOREM = re.compile(r"(?:\A|\n\n)Theorem\b")
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def complaints_about(path: str, text: str) -> list[str]:
@@ -37,6 +48,32 @@ def complaints_about(path: str, text: str) -> list[str]:
         if isinstance(node, ast.Assert) and path.startswith(TRUSTED):
             found.append(f"{path}:{node.lineno}: assert in trusted code, which python -O removes")
     return found
+
+
+def proof_complaints(path: str, text: str) -> list[str]:
+    """Where a file of the package has a theorem without a proof, a proof that is not marked as one, or two of them."""
+    tree = ast.parse(text)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, DOCUMENTED)]
+    docstrings = [(getattr(node, "lineno", 1), ast.get_docstring(node) or "") for node in nodes]
+    found = []
+    for line, docstring in docstrings:
+        marks, marked = docstring.count(MARK), len(PROVED.findall(docstring) + CITED.findall(docstring))
+        if marks != marked or docstring.count(END) > marked:
+            found.append(f"{path}:{line}: a proof is a paragraph from {MARK} to {END}, or `{MARK} of` a page of docs/")
+        elif marks > 1 or (THEOREM.search(docstring) and not marks):
+            found.append(f"{path}:{line}: {marks} proofs; a theorem has one")
+    marks = sum(docstring.count(MARK) for _, docstring in docstrings)
+    if _needs_a_proof(path, tree) and (marks != 1 or MARK not in (ast.get_docstring(tree) or "")):
+        found.append(f"{path}: a rule, and an evaluator, has one marked proof, in the header; here are {marks}")
+    return found
+
+
+def _needs_a_proof(path: str, tree: ast.Module) -> bool:
+    """Whether a file holds a rule or an evaluator."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    rules = [node for node in classes if "AbstractRule" in map(ast.unparse, node.bases)]
+    evaluates = path.startswith(EVALUATORS) and Path(path).name not in READERS
+    return bool(rules and path.startswith(RULES)) or evaluates
 
 
 def roundings(path: str, text: str) -> list[str]:
@@ -90,10 +127,13 @@ def main() -> int:
         if path.stat().st_size > MAX_BYTES and not name.startswith(("weights/", "certificates/")):
             found.append(f"{name}: larger than {MAX_BYTES} bytes")
         proofs = name.startswith("formal/") and path.suffix in {".v", ".ml"}
-        if proofs and path.read_text().count("\n") > MAX_FILE_LINES:
+        tests = name.startswith("tests/") and path.suffix == ".py"
+        if (proofs or tests) and path.read_text().count("\n") > MAX_FILE_LINES:
             found.append(f"{name}: more than {MAX_FILE_LINES} lines")
         if name.startswith(("src/", "reference/")) and path.suffix == ".py":
             found += complaints_about(name, path.read_text())
+        if name.startswith("src/") and path.suffix == ".py":
+            found += proof_complaints(name, path.read_text())
         if path.suffix in {".py", ".js"}:
             found += roundings(name, path.read_text())
     print("\n".join(found) or f"house rules hold for {len(listed)} files")

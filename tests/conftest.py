@@ -8,7 +8,7 @@ from itertools import groupby
 import pytest
 from hypothesis import HealthCheck, settings
 
-from sampling import examples
+from support.sampling import examples
 
 settings.register_profile(
     "pessimal",

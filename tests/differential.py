@@ -26,18 +26,18 @@ from pathlib import Path
 import numpy as np
 
 import pessimal as ps
-import verified_checker
-from counting_cases import NORMS, model_of
-from distributions import KINDS as DISTRIBUTIONS
-from distributions import some_distribution
-from models import Sizes, build, planted_tensors, random_tensors
 from pessimal.kernel.rejection import Rejected
 from pessimal.spec import Uniform, read_weights
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment, GridCount
 from pessimal.strategies.interface import StrategyError
-from reference_checker import STRATEGY, claiming, comparable, run, split, stored_exactly
-from tasks import WIDE
+from support import verified_checker
+from support.counting_cases import NORMS, model_of
+from support.distributions import KINDS as DISTRIBUTIONS
+from support.distributions import some_distribution
+from support.models import Sizes, build, planted_tensors, random_tensors
+from support.reference_checker import STRATEGY, claiming, comparable, run, split, stored_exactly
+from support.tasks import WIDE
 
 # d_vocab, d_model, d_head, K of models of Max-of-K that the extracted checker covers.
 PLAIN = ((2, 5, 3, 4), (3, 7, 2, 4), (5, 7, 2, 3), (5, 7, 3, 2), (7, 5, 3, 3), (2, 5, 7, 5))

@@ -7,7 +7,8 @@ let not_covered format = Printf.ksprintf (fun text -> raise (Not_covered text)) 
 let reject = Certificate.reject
 let rules = ["position-minima"; "exponential-moment"; "grid-count"]
 let other_rules =
-  ["brute-force"; "cubic"; "sub-cubic"; "band"; "exact"; "layer-cake"; "sparse-output"; "key-frequency"]
+  ["brute-force"; "cubic"; "sub-cubic"; "band"; "exact"; "comparisons"; "layer-cake"; "layer-count"; "sparse-output";
+   "key-frequency"]
 let other_tasks =
   ["min-of-k"; "first-of-k"; "last-of-k"; "second-largest"; "flagged-element"; "contains-token"; "constant";
    "modular-addition"; "modular-addition-equals"; "machine"]

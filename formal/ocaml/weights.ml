@@ -37,7 +37,7 @@ let short_name = function
   | "blocks.0.attn.W_O" -> "W_O"
   | name -> name
 
-let is_buffer name = name = "blocks.0.attn.mask" || name = "blocks.0.attn.IGNORE"
+let is_buffer name = name = "blocks.0.attn.IGNORE"
 let has_head_axis name = List.mem name ["W_Q"; "W_K"; "W_V"; "W_O"]
 
 let item_bytes = function
@@ -140,8 +140,36 @@ let said metadata key otherwise allowed =
   let value = Option.value (List.assoc_opt key metadata) ~default:otherwise in
   if not (List.mem value allowed) then refuse "metadata %s=%S is not covered" key value
 
-(* What the metadata says fits a model without LayerNorm. *)
+let read_keys = ["attention"; "attn_scale"; "ln_eps"; "normalization_type"; "positional_embedding_type"]
+
+let words_of_architectures =
+  ["act"; "activation"; "alibi"; "args"; "attention"; "attn"; "bias"; "biases"; "blocks"; "cap"; "cfg"; "config";
+   "configuration"; "embed"; "embedding"; "embeddings"; "epsilon"; "expert"; "experts"; "gated"; "geglu"; "glu";
+   "head"; "heads"; "hparams"; "hyper"; "hyperparameters"; "layer"; "layernorm"; "layers"; "ln"; "mlp";
+   "multiplier"; "norm"; "normalisation"; "normalization"; "norms"; "parallel"; "pos"; "position"; "positional";
+   "positions"; "postnorm"; "prenorm"; "residual"; "rms"; "rmsnorm"; "rope"; "rotary"; "scale"; "scaling";
+   "sinusoidal"; "softcap"; "softcapping"; "softmax"; "swiglu"; "temperature"; "window"]
+
+(* Whether a key has one of these words between underscores, dots and hyphens, or before a digit. *)
+let is_about_architecture key =
+  let is_lower c = 'a' <= c && c <= 'z' and is_upper c = 'A' <= c && c <= 'Z' in
+  let hump i c = if i > 0 && is_upper c && is_lower key.[i - 1] then "_" ^ String.make 1 c else String.make 1 c in
+  let apart = String.concat "" (List.mapi hump (List.of_seq (String.to_seq key))) in
+  let separated = String.map (function '.' | '-' -> '_' | c -> c) (String.lowercase_ascii apart) in
+  let before_digits part =
+    let is_digit c = '0' <= c && c <= '9' in
+    let rec length i = if i = String.length part || is_digit part.[i] then i else length (i + 1) in
+    String.sub part 0 (length 0) in
+  let is_word part = List.mem (before_digits part) words_of_architectures in
+  List.exists is_word (String.split_on_char '_' separated)
+
+(* What the metadata says fits a model without LayerNorm, and no more is said than is read. *)
 let require_covered metadata =
+  let require_read (key, text) =
+    let is_json = String.starts_with ~prefix:"{" (String.trim text) in
+    let of_task = String.starts_with ~prefix:"task_" key in
+    if (is_about_architecture key || is_json) && not of_task && not (List.mem key read_keys) then refuse "metadata %s is not read here" key in
+  List.iter require_read metadata;
   said metadata "normalization_type" "none" ["None"; "none"];
   said metadata "positional_embedding_type" "standard" ["standard"];
   said metadata "attention" "causal-softmax" ["causal-softmax"]

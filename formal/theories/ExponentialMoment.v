@@ -1,4 +1,4 @@
-(** * R2: the exponential moment of a stratum
+(** * The exponential moment of a stratum
 
     Let a wrong sequence s of stratum (q, y) have n_0(s_0) + .. + n_{K-2}(s_{K-2}) <= T, integers. If
 

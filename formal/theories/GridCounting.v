@@ -1,4 +1,4 @@
-(** * R3: counting the sequences of a stratum whose integers have a small sum
+(** * Grid counting: the sequences of a stratum whose integers have a small sum
 
     With X = 2^slot above the number of sequences, each factor X^{n_i(t)}, n_i >= 0, turns the sum over the stratum
     (StratumSums.v) into one integer, of which the residue modulo X^(b+1) is the sum of X^n(s) over the sequences with

@@ -1,4 +1,4 @@
-(** * R1: position minima, the worst token at every position
+(** * Position minima: the worst token at every position
 
     Sequences with last token q and maximum y fall into boxes: if q < y, by the first position j that holds y
     (tokens before j are below y, those after j and before the last are at most y); if q = y, all tokens are at most y

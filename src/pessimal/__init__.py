@@ -10,22 +10,14 @@ print(ps.check(proof, w).line())
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from pessimal.api import (
-        check,
-        info,
-        load_distribution,
-        load_weights,
-        prove,
-        result_row,
-        save_certificate,
-        task_of,
-        train,
-        within,
-        write_strata,
-    )
+    from pessimal.api import best, check, info, prove, save_certificate, train, within
+    from pessimal.inputs import Stated, convert, load_distribution, load_weights, task_of
     from pessimal.kernel.check import Asked, Limits
     from pessimal.kernel.rejection import Reason, Rejected
     from pessimal.kernel.verdict import NotVerified, Verdict, Verified
+    from pessimal.learning import task_from
+    from pessimal.proving import STRATEGIES, Best, Proof, strategy
+    from pessimal.records import result_row, write_strata
     from pessimal.run_folders import analyse, collect, frontier
     from pessimal.spec import (
         AccuracyClaim,
@@ -46,17 +38,17 @@ if TYPE_CHECKING:
     )
     from pessimal.strategies import (
         PUBLISHED,
-        STRATEGIES,
         Band,
         BruteForce,
+        Comparisons,
         Cubic,
         Exact,
         ExponentialMoment,
         GridCount,
         KeyFrequency,
         LayerCake,
+        LayerCount,
         PositionMinima,
-        Proof,
         SparseOutput,
         StrategyError,
     )
@@ -65,19 +57,8 @@ if TYPE_CHECKING:
 # Where the names below are defined. They are imported when one is first used, so that the command line can look after
 # interrupts before a second of imports.
 _HOMES = {
-    "pessimal.api": (
-        "check",
-        "info",
-        "load_distribution",
-        "load_weights",
-        "prove",
-        "result_row",
-        "save_certificate",
-        "task_of",
-        "train",
-        "within",
-        "write_strata",
-    ),
+    "pessimal.api": ("best", "check", "info", "prove", "save_certificate", "train", "within"),
+    "pessimal.inputs": ("Stated", "convert", "load_distribution", "load_weights", "task_of"),
     "pessimal.kernel.check": (
         "Asked",
         "Limits",
@@ -91,6 +72,9 @@ _HOMES = {
         "Verdict",
         "Verified",
     ),
+    "pessimal.learning": ("task_from",),
+    "pessimal.proving": ("STRATEGIES", "Best", "Proof", "strategy"),
+    "pessimal.records": ("result_row", "write_strata"),
     "pessimal.run_folders": ("analyse", "collect", "frontier"),
     "pessimal.spec": (
         "AccuracyClaim",
@@ -111,17 +95,17 @@ _HOMES = {
     ),
     "pessimal.strategies": (
         "PUBLISHED",
-        "STRATEGIES",
         "Band",
         "BruteForce",
+        "Comparisons",
         "Cubic",
         "Exact",
         "ExponentialMoment",
         "GridCount",
         "KeyFrequency",
         "LayerCake",
+        "LayerCount",
         "PositionMinima",
-        "Proof",
         "SparseOutput",
         "StrategyError",
     ),
@@ -135,7 +119,9 @@ __all__ = [
     "AccuracyClaim",
     "Asked",
     "Band",
+    "Best",
     "BruteForce",
+    "Comparisons",
     "Cubic",
     "DistributionError",
     "Exact",
@@ -143,6 +129,7 @@ __all__ = [
     "GridCount",
     "KeyFrequency",
     "LayerCake",
+    "LayerCount",
     "Limits",
     "LossClaim",
     "Markov",
@@ -159,6 +146,7 @@ __all__ = [
     "Reason",
     "Rejected",
     "SparseOutput",
+    "Stated",
     "StrategyError",
     "TaskError",
     "Uniform",
@@ -167,8 +155,10 @@ __all__ = [
     "Weights",
     "WeightsError",
     "analyse",
+    "best",
     "check",
     "collect",
+    "convert",
     "frontier",
     "info",
     "load_distribution",
@@ -176,7 +166,9 @@ __all__ = [
     "prove",
     "result_row",
     "save_certificate",
+    "strategy",
     "sweep",
+    "task_from",
     "task_of",
     "train",
     "within",
@@ -198,4 +190,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """The names, imported or not."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})

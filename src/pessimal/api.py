@@ -1,207 +1,197 @@
 """The Python interface: what the command line does, under the same names; run folders are in `run_folders`.
 
 Contents:
-    load_weights — a safetensors file to `Weights`.
-    load_distribution — how often every input occurs, from a JSON or TOML file.
-    task_of — the task a file says it was trained for.
-    read_machine — a task of one's own.
-    prove, within, save_certificate, check — the main job.
-    write_strata — the bounds by stratum as a table.
-    result_row — a proof or verdict as the JSON object of the command line.
+    prove, best, within, save_certificate, check — the main job.
+    read_certificate — the bytes of a certificate, at most as many as may be checked.
     info — what a weights file holds.
     train — models from seeds.
 """
 
-import json
-import math
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pessimal.analysis import sampled_accuracy
+from pessimal.display import give_displays
+from pessimal.given import Given, GivenStrategy, GivenTask, as_asked, as_strategy, as_task, as_weights
+from pessimal.inputs import ConvertedWeights, load_distribution, task_of
 from pessimal.kernel.certificate import MAX_HEADER_BYTES
 from pessimal.kernel.check import Asked, Limits
 from pessimal.kernel.check import check as kernel_check
-from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
-from pessimal.kernel.verdict import NotVerified, Verdict, Verified
+from pessimal.kernel.verdict import Verdict
+from pessimal.mismatch import with_reason
+from pessimal.proving import Best, Proof, prove_within
+from pessimal.proving import best as best_of
+from pessimal.proving import within as within_it
+from pessimal.proving.suggestions import did_you_mean
+from pessimal.proving.words import read_budget
 from pessimal.runs import write_atomic
-from pessimal.runs.inputs import STDIN, TooLargeError, read_at_most, read_text, read_whole, shown
+from pessimal.runs.inputs import read_at_most
 from pessimal.runs.notices import notice
 from pessimal.runs.training import TrainingLog
-from pessimal.spec import (
-    TASKS,
-    AbstractDistribution,
-    AbstractTask,
-    DistributionError,
-    MaxOfK,
-    Overrides,
-    TaskError,
-    Uniform,
-    Weights,
-    WeightsError,
-    read_weights,
-)
+from pessimal.spec import AbstractDistribution, AbstractTask, Weights, WeightsError
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY
-from pessimal.spec.distribution import PREFIX, distribution_from, usual_distribution
-from pessimal.spec.semantics import assumptions as semantics_assumptions
-from pessimal.spec.tasks import CustomTask, task_from_record
-from pessimal.strategies import BUDGETS, Proof, prove, within
+from pessimal.spec.distribution import usual_distribution
+from pessimal.spec.semantics import REAL
 
 if TYPE_CHECKING:
     from pessimal.train import ModularConfig, TrainConfig
 
-__all__ = [
-    "BUDGETS",
-    "check",
-    "info",
-    "load_distribution",
-    "load_weights",
-    "prove",
-    "read_certificate",
-    "read_machine",
-    "refused_row",
-    "result_row",
-    "save_certificate",
-    "strata_bytes",
-    "task_of",
-    "train",
-    "within",
-    "write_strata",
-]
-
-MAX_WEIGHT_BYTES = 1 << 30
-CLAIM_FIELDS = (
-    "correct", "total", "claim", "accuracy_lower_bound", "mean_probability_lower_bound", "loss_upper_bound",
-    "accuracy_upper_bound", "worst_stratum",
-)  # fmt: skip
-STRATA_COLUMNS = ("q", "y", "total", "wrong_at_most")
+__all__ = ["best", "check", "info", "prove", "read_certificate", "save_certificate", "train", "within"]
 
 
-def load_weights(path: Path | str, overrides: Overrides | None = None) -> Weights:
-    """Read a model.
+QUANTITIES = (ACCURACY, MEAN_PROBABILITY, LOSS)
+
+give_displays()
+
+
+def prove(  # noqa: PLR0913 - the words of a question, of a budget and of the run
+    weights: Given,
+    task: GivenTask = None,
+    strategy: GivenStrategy | None = None,
+    *,
+    budget: int | str | None = None,
+    seconds: int | float | None = None,
+    distribution: AbstractDistribution | Path | str | None = None,
+    claim: str = ACCURACY,
+    semantics: str = REAL,
+    limits: Limits | None = None,
+    progress: Progress = no_progress,
+) -> Proof:
+    """Prove a bound on the accuracy of a model.
 
     Args:
-        path: a safetensors file with short or TransformerLens names; `-` is standard input.
-        overrides: architecture values that the file does not state, or that win over it.
+        weights: the model, or the path of its file.
+        task: what it should compute: a task, its name, a file with a machine; None for what the file states.
+        strategy: how to prove it: a strategy, its class, its name, or `name option=value ..`; left out, the best of all
+            (`best`).
+        budget: largest number of flops of the proof (left out: as long as the strategy makes it; without a strategy
+            2**24 for the exact count, otherwise 2**21, and more where nothing is that short).
+        seconds: after this time the search stops; what it has found by then is proved, and it is told.
+        distribution: how often every input occurs (default: the task's own, all alike for most), or its file.
+        claim: what to bound: `accuracy`, `mean-probability` or `loss`.
+        semantics: `real`, or `float32` for every float32 execution (`docs/float32.md`).
+        limits: what the proof may cost to check.
+        progress: called with (done, total).
 
     Raises:
-        WeightsError: one sentence naming the file and the tensor.
+        Rejected: the rule does not cover the model, or there is no proof within the budget, the time or the limits.
+        TaskError: the task does not fit the model.
+        DistributionError: the distribution does not fit the task.
+        StrategyError: the strategy cannot be used so.
+        ValueError: unknown semantics.
     """
-    path = Path(path)
-    with _naming(path, WeightsError):
-        return read_weights(read_whole(path, MAX_WEIGHT_BYTES), overrides)
+    model = as_weights(weights)
+    asked = as_task(task, model)
+    _require_claim(claim)
+    words: dict[str, Any] = {
+        "budget": None if budget is None else read_budget(str(budget)),
+        "seconds": seconds,
+        "distribution": _distribution(distribution),
+        "claim": claim,
+        "semantics": semantics,
+        "limits": limits,
+        "progress": progress,
+    }
+    if strategy is None:
+        return best(model, asked, **words).proof
+    how = as_strategy(strategy)
+    proof, stopped = prove_within(model, asked, how, **words)
+    if stopped:
+        notice(f"stopped after {seconds} s: the best that {how.name} had found")
+    return proof
 
 
-@contextmanager
-def _naming(path: Path, kind: type[ValueError]) -> Iterator[None]:
-    """Errors of reading a file, or of this kind, as one sentence of this kind that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise kind(f"{shown(path)}: {error.strerror or 'cannot be read'}") from None
-    except (TooLargeError, kind) as error:
-        raise kind(f"{shown(path)}: {error}") from None
-
-
-def load_distribution(path: Path | str) -> AbstractDistribution:
-    """Read a distribution: the word `uniform`, or a file, in JSON, or in TOML if the name ends so; whole numbers only.
-
-    `{"name": "product", "weights": [[..], ..]}`, `{"name": "markov", "initial": [..], "transition": [[..], ..]}` or
-    `{"name": "uniform"}`.
-
-    Raises:
-        DistributionError: one sentence naming the file.
-    """
-    if str(path) == Uniform.name:
-        return Uniform()
-    path = Path(path)
-    try:
-        with _naming(path, DistributionError):
-            text = read_text(path)
-        record = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except DistributionError:
-        raise
-    except (ValueError, RecursionError):
-        raise DistributionError(f"{shown(path)} is not a JSON or TOML file") from None
-    fields = dict(record) if isinstance(record, dict) else {}
-    name = fields.pop("name", None)
-    arrays = {f"{PREFIX}{key}": value for key, value in fields.items()}
-    with _naming(path, DistributionError):
-        return distribution_from({"name": name}, arrays)
-
-
-def task_of(weights: Weights, name: str | None = None) -> tuple[AbstractTask, list[str]]:
-    """The task to prove, and what had to be assumed to name it.
+def best(  # noqa: PLR0913 - likewise
+    weights: Given,
+    task: GivenTask = None,
+    *,
+    budget: int | str | None = None,
+    seconds: int | float | None = None,
+    distribution: AbstractDistribution | Path | str | None = None,
+    claim: str = ACCURACY,
+    semantics: str = REAL,
+    limits: Limits | None = None,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] = notice,
+) -> Best:
+    """The best short proof over all strategies, with the runners-up: what `prove` does without a strategy.
 
     Args:
-        weights: the model; its metadata may name the task.
-        name: the task's name, its own parameters after it as in `contains-token:token=3` (in the metadata they are
-            `task_token` and the like), or the path of a JSON file that describes a machine; wins over the metadata.
+        weights: as for `prove`.
+        task: as for `prove`.
+        budget: largest number of flops; left out, 2**24 for the exact count, otherwise 2**21, then 2**23, 2**25 ..
+            until something is found that says more than guessing would.
+        seconds: after this time the search stops, and the best proof so far is it.
+        distribution: as for `prove`.
+        claim: as for `prove`.
+        semantics: as for `prove`.
+        limits: as for `prove`.
+        progress: called with (done, total), for each budget anew.
+        tell: takes a sentence when a longer proof is tried, or the time was up.
 
     Raises:
-        TaskError: unknown task, a parameter that nobody states, or a task that does not fit.
+        Rejected: there is no proof within the budget, the time or the limits.
+        TaskError: the task does not fit the model.
+        DistributionError: the distribution does not fit the task.
     """
-    if name is not None and is_file_name(name):
-        return read_machine(Path(name), weights), []
-    stated = name or weights.metadata.get("task")
-    assumed = [] if stated else [f"task={MaxOfK.name} (not stated in the file)"]
-    known, _, words = (stated or MaxOfK.name).partition(":")
-    known = known.replace("_", "-")
-    if known not in TASKS:
-        raise TaskError(f"unknown task {known[:40]!r}; known: {', '.join(sorted(TASKS))}")
-    shape = weights.architecture.shape
-    task = TASKS[known](k=shape.k, d_vocab=shape.d_vocab, **_own_parameters(known, words, weights))
-    task.require_fits(weights.architecture)
-    return task, assumed
+    model = as_weights(weights)
+    _require_claim(claim)
+    found = best_of(
+        model,
+        as_task(task, model),
+        budget=None if budget is None else read_budget(str(budget)),
+        seconds=seconds,
+        distribution=_distribution(distribution),
+        claim=claim,
+        semantics=semantics,
+        limits=limits,
+        progress=progress,
+        tell=tell,
+    )
+    if found.stopped:
+        tell(f"stopped after {seconds} s: the best proof found by then")
+    return found
 
 
-def is_file_name(task: str) -> bool:
-    """Whether the word for a task is that of a file: it ends in `.json`, has a slash, or is `-`."""
-    return task.endswith(".json") or "/" in task or task == STDIN
-
-
-def _own_parameters(known: str, words: str, weights: Weights) -> dict[str, int]:
-    """Parameters of a task beside its sizes: NAME=VALUE,.. after its name, or `task_NAME` of the metadata."""
-    names = [field.name for field in fields(TASKS[known]) if field.name not in {"k", "d_vocab"}]
-    given = dict(word.partition("=")[::2] for word in words.split(",") if word)
-    unknown = sorted(given.keys() - set(names))
-    if unknown:
-        raise TaskError(f"task {known} has no parameter {unknown[0][:40]!r}; it has {', '.join(names) or 'none'}")
-    own = {}
-    for name in names:
-        text = given.get(name, weights.metadata.get(f"task_{name}"))
-        if text is None:
-            raise TaskError(f"task {known} needs {name}; state it as {known}:{name}=0")
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise TaskError(f"task {known}: {name}={text[:20]!r} is not a number")
-        own[name] = int(text)
-    return own
-
-
-def read_machine(path: Path, weights: Weights | None = None) -> CustomTask:
-    """A task from a JSON file with the keys `k`, `d_vocab`, `start`, `moves`, `outputs` (docs/custom-task.md).
+def within(
+    weights: Given,
+    task: GivenTask,
+    budget: int | str,
+    *,
+    distribution: AbstractDistribution | Path | str | None = None,
+    semantics: str = REAL,
+    limits: Limits | None = None,
+    progress: Progress = no_progress,
+) -> Proof:
+    """The proof with the largest bound of at most `budget` flops, over all strategies; the other words as in `prove`.
 
     Raises:
-        TaskError: not such a file, or a machine that does not fit the model.
+        Rejected: no strategy has a proof that short.
+        ValueError: as in `prove`.
     """
-    with _naming(path, TaskError):
-        try:
-            record = json.loads(read_text(path))
-        except TooLargeError:
-            raise
-        except (ValueError, RecursionError):
-            raise TaskError("not a JSON file") from None
-        task = task_from_record({"name": CustomTask.name, **record} if isinstance(record, dict) else record)
-        if not isinstance(task, CustomTask):
-            raise TaskError(f"the name of a machine is {CustomTask.name!r}")
-        if weights is not None:
-            task.require_fits(weights.architecture)
-        return task
+    model = as_weights(weights)
+    return within_it(
+        model,
+        as_task(task, model),
+        read_budget(str(budget)),
+        distribution=_distribution(distribution),
+        semantics=semantics,
+        limits=limits,
+        progress=progress,
+    )
+
+
+def _distribution(given: AbstractDistribution | Path | str | None) -> AbstractDistribution | None:
+    """A distribution, or the one of a file."""
+    return load_distribution(given) if isinstance(given, Path | str) else given
+
+
+def _require_claim(claim: str) -> None:
+    """Refuse a claim that nobody knows."""
+    if claim not in QUANTITIES:
+        raise ValueError(f"claim {claim!r}{did_you_mean(str(claim), QUANTITIES)} is not one of {', '.join(QUANTITIES)}")
 
 
 def save_certificate(proof: Proof, path: Path | str) -> Path:
@@ -216,34 +206,54 @@ def save_certificate(proof: Proof, path: Path | str) -> Path:
 
 def check(
     certificate: Proof | bytes | Path | str,
-    weights: Weights,
+    weights: Given,
     *,
     arithmetic: str = "float64",
     limits: Limits | None = None,
-    asked: Asked | None = None,
+    asked: Asked | GivenTask = None,
+    strict: bool = False,
     progress: Progress = no_progress,
 ) -> Verdict:
     """Check a certificate: bytes, a path, or a `Proof`, whose bytes are decoded like any other's.
 
     Args:
         certificate: what to check.
-        weights: the model.
+        weights: the model, or the path of its file.
         arithmetic: `float64`, or `arb` as a second opinion.
         limits: what the check may cost.
-        asked: the question that the certificate has to answer; without it, any question.
+        asked: the question that the certificate has to answer, or its task; without it, any question.
+        strict: whether a model that had to be converted is refused.
         progress: called with (done, total).
 
     Raises:
-        OSError: the path cannot be read. Nothing the bytes hold raises.
+        OSError: the path of the certificate cannot be read. Nothing its bytes hold raises.
+        ValueError: the weights cannot be read, or something else stands in the place of the certificate.
     """
     limits = limits or Limits()
+    if not isinstance(limits, Limits):
+        raise ValueError(f"limits are ps.Limits(...), not an object of type {type(limits).__name__}")  # noqa: TRY004
+    if isinstance(certificate, Weights):
+        raise ValueError("weights stand where the certificate belongs: check(certificate, weights)")  # noqa: TRY004
+    model = as_weights(weights)
+    asked = as_asked(asked, model)
+    if strict and model.converted:
+        raise WeightsError(
+            f"strict: the weights were converted ({model.converted}), and only safetensors files as the trusted reader"
+            " reads them are checked; pessimal convert writes one"
+        )
     if isinstance(certificate, Proof):
         data = certificate.data
     elif isinstance(certificate, bytes):
         data = certificate
-    else:
+    elif isinstance(certificate, Path | str):
         data = read_certificate(Path(certificate), limits)
-    return kernel_check(data, weights, arithmetic=arithmetic, limits=limits, asked=asked, progress=progress)
+    else:
+        kind = type(certificate).__name__
+        raise ValueError(  # noqa: TRY004 - every expected error is a ValueError
+            f"a certificate is a proof, the bytes or the path of its file, not an object of type {kind}"
+        )
+    found = kernel_check(data, model, arithmetic=arithmetic, limits=limits, asked=asked, progress=progress)
+    return with_reason(found, model)
 
 
 def read_certificate(path: Path, limits: Limits | None = None) -> bytes:
@@ -260,97 +270,31 @@ def _may_be_certificate(head: bytes) -> bool:
     return int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES and head[8:9] in {b"{", b""}
 
 
-def write_strata(verdict: Verdict, path: Path | str) -> Path:
-    """Write the bound of every stratum: last token, right output, weight of its sequences, at most how much is wrong.
+def info(weights: Given, *, task: GivenTask = None, samples: int = 20_000) -> dict[str, Any]:
+    """What a weights file holds: sizes, architecture, digest, accuracy on random inputs (an estimate).
 
-    A CSV file with a line per stratum, or a JSON list if the name ends so; numbers are whole, in strings in JSON.
+    Args:
+        weights: the model, or the path of its file.
+        task: as in `prove`.
+        samples: random inputs for the estimate, at least one.
 
     Raises:
-        ValueError: the certificate was rejected, or its rule gives no bounds by stratum.
+        ValueError: the model, the task or the number cannot be used; one sentence.
     """
-    path = Path(path)
-    write_atomic(path, strata_bytes(verdict, as_json=path.suffix == ".json"))
-    return path
-
-
-def strata_bytes(verdict: Verdict, *, as_json: bool) -> bytes:
-    """What `write_strata` writes; raises likewise."""
-    if not isinstance(verdict, Verified) or not verdict.strata:
-        raise ValueError("there are no bounds by stratum to write")
-    rows = [(one.q, one.y, str(one.total), str(one.wrong_at_most)) for one in verdict.strata]
-    if as_json:
-        text = json.dumps([dict(zip(STRATA_COLUMNS, row, strict=True)) for row in rows], indent=0)
-    else:
-        text = "\n".join(",".join(map(str, row)) for row in [STRATA_COLUMNS, *rows])
-    return f"{text}\n".encode()
-
-
-def result_row(
-    weights: Weights, verdict: Verdict, *, seconds: float, assumptions: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The JSON object of `pessimal prove` and `pessimal check`."""
-    question, certificate, cost = verdict.question, verdict.certificate, verdict.cost
-    distribution = None if question is None else question.distribution
-    claimed = _claim_fields(verdict) if isinstance(verdict, Verified) else {}
-    assumed = semantics_assumptions(verdict.claim.semantics) if isinstance(verdict, Verified) else ()
-    return {
-        "verdict": "VERIFIED" if isinstance(verdict, Verified) else "REJECTED",
-        "reason": None if isinstance(verdict, Verified) else str(verdict.reason),
-        **dict.fromkeys(CLAIM_FIELDS),
-        **claimed,
-        "assumptions": [*map(str, weights.architecture.assumed), *assumptions, *assumed],
-        "question_sha256": None if question is None else question.sha256,
-        "task": None if question is None else question.task.name,
-        "task_record": None if question is None else question.task.record(),
-        "semantics": None if question is None else question.semantics,
-        "distribution": None if distribution is None else distribution.name,
-        "distribution_sha256": distribution.sha256 if distribution is not None and distribution.arrays() else None,
-        "strategy": None if certificate is None else certificate.strategy,
-        "rule": None if certificate is None else certificate.rule,
-        "flops": None if cost is None else cost.flops,
-        "checker_ops": None if cost is None else cost.checker_ops,
-        "certificate_bytes": verdict.n_bytes,
-        "unexplained_dims": None if cost is None else cost.unexplained_dims,
-        "seconds": round(seconds, 3),
-        "weights_sha256": weights.sha256,
-    }
-
-
-def _claim_fields(verdict: Verified) -> dict[str, Any]:
-    """`CLAIM_FIELDS` of a verified claim."""
-    claim, at_most, worst = verdict.claim, verdict.correct_at_most, verdict.worst_stratum
-    down = float_down(claim.accuracy) if claim.quantity != LOSS else None
-    stratum = None if worst is None else (worst.q, worst.y, str(worst.total), str(worst.wrong_at_most))
-    return {
-        "correct": str(claim.correct),
-        "total": str(claim.total),
-        "claim": claim.kind,
-        "accuracy_lower_bound": down if claim.quantity == ACCURACY else None,
-        "mean_probability_lower_bound": down if claim.quantity == MEAN_PROBABILITY else None,
-        "loss_upper_bound": -float_down(-claim.accuracy) if claim.quantity == LOSS else None,
-        "accuracy_upper_bound": None if at_most is None else -float_down(-Fraction(at_most, claim.total)),
-        "worst_stratum": None if stratum is None else dict(zip(STRATA_COLUMNS, stratum, strict=True)),
-    }
-
-
-def refused_row(weights: Weights, refusal: Rejected, *, strategy: str, seconds: float) -> dict[str, Any]:
-    """The same object for a proof that was refused before there was a certificate."""
-    row = result_row(weights, NotVerified(refusal.reason, refusal.detail), seconds=seconds)
-    return {**row, "strategy": strategy}
-
-
-def float_down(value: Fraction) -> float:
-    """The largest float64 not above a fraction."""
-    nearest = value.numerator / value.denominator
-    return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
-
-
-def info(weights: Weights, *, task: str | None = None, samples: int = 20_000) -> dict[str, Any]:
-    """What a weights file holds: sizes, architecture, digest, accuracy on random inputs (an estimate)."""
-    asked, assumed = task_of(weights, task)
+    if samples < 1:
+        raise ValueError(f"samples={samples}: an estimate needs at least one random sequence")
+    weights = as_weights(weights)
+    asked, assumed = (
+        (task, []) if isinstance(task, AbstractTask) else task_of(weights, None if task is None else str(task))
+    )
+    asked.require_fits(weights.architecture)
     distribution = usual_distribution(asked)
+    converted = {}
+    if isinstance(weights, ConvertedWeights):
+        converted = {"converted": weights.converted, "source_sha256": weights.source_sha256, "notes": weights.notes}
     return {
         "weights_sha256": weights.sha256,
+        **converted,
         "architecture": weights.architecture.record(),
         "parameters": sum(int(array.size) for array in weights.tensors.values()),
         "tensors": {name: [*array.shape, array.dtype.name] for name, array in sorted(weights.tensors.items())},

@@ -7,20 +7,27 @@ Contents:
     collect — check every certificate of a folder into its ledger.
     recheck — check again what a ledger lists, where certificate and weights lie beside it.
     record — one verdict into a ledger.
+    Rechecked — what checking again found.
+    pending_certificates — certificates of a folder that its ledger does not list.
+    is_about — whether a certificate names these weights.
+    frontier_name — where a frontier keeps the certificate of a model within a budget.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pessimal.analysis import circuit_record, evidence
-from pessimal.api import check, load_weights, read_certificate, result_row, save_certificate
+from pessimal.api import check, read_certificate, save_certificate
+from pessimal.inputs import load_weights
 from pessimal.kernel.check import Limits
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.kernel.verdict import NotVerified, Verdict
+from pessimal.proving import BUDGETS, Frontier
+from pessimal.records import result_row
 from pessimal.runs import RunFolder, RunFolderError, one_writer
 from pessimal.runs.ledger import Ledger
 from pessimal.runs.notices import notice, notice_once
@@ -31,7 +38,6 @@ from pessimal.spec import AbstractTask, Weights, WeightsError
 from pessimal.spec.distribution import usual_distribution
 from pessimal.spec.question import Question
 from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
-from pessimal.strategies import BUDGETS, Frontier
 
 # Operations that a report spends on checking again: a minute or two.
 RECHECK_OPS = 1 << 34
@@ -88,7 +94,7 @@ def collect(
         pending = pending_certificates(run)
         if not pending:
             return 0
-        models = {path: load_weights(path) for path in [*weights_files, *_files(run.path, "*.safetensors")]}
+        models = {path: load_weights(path) for path in weights_files} | dict(_readable(run))
         if not models:
             raise WeightsError(f"{run.path.name}: no weights to check {pending[0].name} against")
         for path in pending:
@@ -324,12 +330,16 @@ def _beside(run: RunFolder, row: dict[str, Any]) -> Path | None:
 def _models_beside(run: RunFolder, weights_files: Sequence[Path]) -> list[tuple[str | None, Weights]]:
     """Models that certificates of a folder may be about, with the names of their files."""
     models: list[tuple[str | None, Weights]] = [(path.stem, load_weights(path)) for path in weights_files]
+    return models + [(path.stem, weights) for path, weights in _readable(run)]
+
+
+def _readable(run: RunFolder) -> Iterator[tuple[Path, Weights]]:
+    """The models of a folder; what cannot be read is told and passed over."""
     for path in _files(run.path, "*.safetensors"):
         try:
-            models.append((path.stem, load_weights(path)))
+            yield path, load_weights(path)
         except WeightsError as error:
             notice_once(f"not used: {error}", path.resolve())
-    return models
 
 
 def record(run: RunFolder, stem: str, weights: Weights, certificate: str, verdict: Verdict, seconds: float) -> None:

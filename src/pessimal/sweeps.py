@@ -11,6 +11,13 @@ Contents:
     checkpoint_paths — the files of its models.
     sweep — run what is missing.
     rows_of — the rows that a configuration asks for.
+    Planned — one model of a configuration.
+    strategy_names — the strategies of a configuration, in order, each once.
+    prove_unit — rows of one model, the first with its record unless the ledger has it.
+    record_unit — the record of a model whose rows are older than records in the ledger.
+    model_record — what a sweep records about a model, whichever of its strategies are still to be proved.
+    certificate_name — where a sweep keeps the certificate of a model by a strategy, with its options if there are any.
+    open_run — the folder of a sweep and what its ledger holds.
 """
 
 import time
@@ -21,24 +28,29 @@ from pathlib import Path
 from typing import Any
 
 from pessimal import api
-from pessimal.analysis.as_published import count_as_published
+from pessimal.analysis.published.formulas import count_as_published
+from pessimal.inputs import load_weights, task_of
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.proving import STRATEGIES, known_strategies
+from pessimal.proving.suggestions import did_you_mean
+from pessimal.proving.words import make_strategy
+from pessimal.records import refused_row, result_row
 from pessimal.runs import RunFolder, RunFolderError, one_writer
 from pessimal.runs.config import Complaints, SweepConfig, read_config, same_config
 from pessimal.runs.executors import run_units
 from pessimal.runs.index import NAME as INDEX
 from pessimal.runs.index import build_index
+from pessimal.runs.inputs import read_text
 from pessimal.runs.ledger import MODEL_RECORD, Ledger
-from pessimal.runs.notices import notice
+from pessimal.runs.notices import notice, notice_once
 from pessimal.runs.outputs import CERTIFICATE
 from pessimal.runs.own_files import INDEX as INDEX_KIND
 from pessimal.runs.own_files import MODEL, OWN, require_own_files
 from pessimal.runs.rows import other_question
+from pessimal.search.sub_cubic import workbench
 from pessimal.spec import AbstractTask, MaxOfK, Overrides, TaskError, Weights
-from pessimal.strategies import PUBLISHED, STRATEGIES, StrategyError, SubCubic, known_strategies
-from pessimal.strategies.sub_cubic import workbench
-from pessimal.strategies.words import make_strategy
+from pessimal.strategies import PUBLISHED, StrategyError, SubCubic
 from pessimal.train.seeds import parse_seeds
 
 CONFIG = "sweep.json"
@@ -99,7 +111,7 @@ def plan(config_file: Path) -> tuple[SweepConfig, list[Planned]]:
         ConfigError: with the line, before anything is computed.
     """
     config = read_config(config_file)
-    complain = Complaints(config_file.name, config_file.read_text(encoding="utf-8"))
+    complain = Complaints(config_file.name, read_text(config_file))
     for key, check in (
         ("k", lambda: MaxOfK(config.k, config.d_vocab)),
         ("seeds", lambda: parse_seeds(config.seeds)),
@@ -121,14 +133,16 @@ def plan(config_file: Path) -> tuple[SweepConfig, list[Planned]]:
         )
     models = []
     for path in paths:
-        weights = api.load_weights(path, Overrides())
+        weights = load_weights(path, Overrides())
         shape = weights.architecture.shape
         if (shape.k, shape.d_vocab) != (config.k, config.d_vocab):
             raise complain("k", f"{path.name} has k={shape.k}, d_vocab={shape.d_vocab}")
         try:
-            task, _ = api.task_of(weights, config.task or None)
+            task, assumed = task_of(weights, config.task or None)
         except TaskError as error:
             raise complain("task", f"{path.name}: {error}") from None
+        for line in assumed:
+            notice_once(f"assumed {line}", (config_file.resolve(), line))
         models.append(Planned(path, weights.sha256, task))
     return config, models
 
@@ -146,7 +160,8 @@ def strategy_names(config: SweepConfig) -> list[str]:
         for name in PUBLISHED if word == "published" else [word.lower()]:
             plain, *options = name.split() or [""]
             if plain not in STRATEGIES:
-                raise StrategyError(f"unknown strategy {word!r}; known: published, {known_strategies()}")
+                hint = did_you_mean(plain, ["published", *STRATEGIES])
+                raise StrategyError(f"unknown strategy {word!r}{hint}; known: published, {known_strategies()}")
             if options:
                 make_strategy(plain, options)
             if name not in names:
@@ -159,7 +174,8 @@ def _require_options(config: SweepConfig) -> None:
     known = SubCubic.option_names()
     for name in config.options:
         if name not in known:
-            raise StrategyError(f"unknown option {name!r}; the sub-cubic strategies have {', '.join(known)}")
+            hint = did_you_mean(name, known)
+            raise StrategyError(f"unknown option {name!r}{hint}; the sub-cubic strategies have {', '.join(known)}")
     for name in strategy_names(config):
         if name in PUBLISHED:
             PUBLISHED[name](**config.options)
@@ -180,7 +196,7 @@ def record_unit(unit: SweepUnit) -> Iterator[dict[str, Any]]:
 
 
 def _planned_weights(unit: SweepUnit) -> Weights:
-    weights = api.load_weights(unit.path)
+    weights = load_weights(unit.path)
     if weights.sha256 != unit.sha256:
         raise RunFolderError(
             f"{unit.path.name} was replaced during the sweep: its digest was {unit.sha256[:DIGITS_SHOWN]} and is"
@@ -205,7 +221,7 @@ def model_record(weights: Weights, stem: str, config: SweepConfig) -> dict[str, 
 def _row(unit: SweepUnit, weights: Weights, asked: str) -> dict[str, Any]:
     """Prove, check, and describe one strategy on one model."""
     config = unit.config
-    task, _ = api.task_of(weights, config.task or None)
+    task, _ = task_of(weights, config.task or None)
     name, *words = asked.split()
     kind = STRATEGIES[name]
     options = config.options if name in PUBLISHED else {}
@@ -221,7 +237,7 @@ def _row(unit: SweepUnit, weights: Weights, asked: str) -> dict[str, Any]:
     try:
         proof = api.prove(weights, task, make_strategy(name, words) if words else kind(**options))
     except Rejected as refusal:
-        row = api.refused_row(weights, refusal, strategy=name, seconds=0.0)
+        row = refused_row(weights, refusal, strategy=name, seconds=0.0)
         return {**row, **extra, "prove_seconds": 0.0}
     proved = time.monotonic()
     verdict = api.check(proof, weights)
@@ -229,7 +245,7 @@ def _row(unit: SweepUnit, weights: Weights, asked: str) -> dict[str, Any]:
     if config.certificates:
         extra["certificate"] = certificate_name(unit.path.stem, asked)
         api.save_certificate(proof, unit.out / extra["certificate"])
-    row = api.result_row(weights, verdict, seconds=checked - proved)
+    row = result_row(weights, verdict, seconds=checked - proved)
     return {**row, **extra, "prove_seconds": round(proved - begun, 3)}
 
 

@@ -6,8 +6,6 @@ from math import comb
 import numpy as np
 import pytest
 
-from models import BIASES, Sizes, build, random_tensors
-from oracle import true_count
 from pessimal.analysis.ablations import PATHS, ablation_table
 from pessimal.analysis.faithfulness import (
     _right,
@@ -17,7 +15,9 @@ from pessimal.analysis.faithfulness import (
     model_parts,
     stratified_estimate,
 )
-from pessimal.strategies.sub_cubic import Workbench
+from pessimal.search.sub_cubic import Workbench
+from support.models import BIASES, Sizes, build, random_tensors
+from support.oracle import true_count
 
 SIZES = Sizes(5, 7, 11, 3, 3)
 

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from modular import ATTENDED, ModularSizes, modular_weights, quadratic_modular, random_modular
 from pessimal.analysis.modular import FORMAT, evidence
 from pessimal.analysis.modular import logits as forms
 from pessimal.analysis.modular.neurons import wave_numbers
@@ -19,10 +18,11 @@ from pessimal.analysis.modular.quadrature import (
     sup_error,
 )
 from pessimal.analysis.modular.symmetry import circularity, gradient_symmetricity
-from pessimal.circuits.fourier import ModularError
-from pessimal.circuits.modular import neurons_of
+from pessimal.circuits.modular.tables import neurons_of
+from pessimal.circuits.modular.waves import ModularError
 from pessimal.run_folders import circuits_of
-from waves import wave_modular
+from support.modular import ATTENDED, ModularSizes, modular_weights, quadratic_modular, random_modular
+from support.waves import wave_modular
 
 P = 11
 KEYS = {2: 23, 5: 31}

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from modular import ModularSizes, modular_weights, quadratic_modular, random_modular
 from pessimal.analysis.modular.logits import wrong_margins
-from pessimal.analysis.progress import (
+from pessimal.analysis.modular.progress import (
     excluded_by_frequency,
     excluded_loss,
     fourier_norms,
@@ -21,11 +20,12 @@ from pessimal.analysis.progress import (
     squared_weights,
     sum_part,
 )
-from pessimal.analysis.progress_neurons import ablations, read_shares
-from pessimal.analysis.progress_phases import Curves, Phases, phases
-from pessimal.circuits.fourier import block, clusters, fourier_basis
-from pessimal.circuits.modular import output_map
-from pessimal.circuits.modular_pass import forward
+from pessimal.analysis.modular.progress_neurons import ablations, read_shares
+from pessimal.analysis.modular.progress_phases import Curves, Phases, phases
+from pessimal.circuits.modular.forward import forward
+from pessimal.circuits.modular.tables import output_map
+from pessimal.circuits.modular.waves import block, clusters, fourier_basis
+from support.modular import ModularSizes, modular_weights, quadratic_modular, random_modular
 
 P, KEYS, ALPHA = 13, (2, 5), {2: 3.0, 5: 1.5}
 # A projection sums p^3 numbers of size 5 pairwise or p at a time: errors stay below 1e-14 of their size.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pessimal.analysis.published_flops import published_flops
+from pessimal.analysis.published.flops import published_flops
 
 GLOBAL, DROP, EXACT = (
     "global_max_diff_exact",

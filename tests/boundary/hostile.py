@@ -20,65 +20,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from safetensors.numpy import save
 
-from containers import join
-from pessimal.kernel.certificate import FORMAT
 from pessimal.kernel.check import check
 from pessimal.spec import WeightsError, read_weights
-from pessimal.spec.distribution import DistributionError, distribution_from
-from pessimal.spec.task import TaskError
-from pessimal.spec.tasks import task_from_record
+from support.containers import join
+from support.hostile_files import STATED, certificate, task, tensors
+from support.models import stated_norms
+from support.weight_files import file
 
 Pair = tuple[bytes, bytes]
 Rng = np.random.Generator
 MAX_FILE = 1_000_000
-STATED = {"attention": "causal-softmax", "attn_scale": "1/sqrt(d_head)", "positional_embedding_type": "standard"}
 PLAIN = {"rival": "plain", "position": "each"}
-
-
-def tensors(rng: Rng, v: int, k: int, m: int, d: int = 1, o: int | None = None, h: int = 1, *, f: int = 0, more=()):
-    """Normal float32 weights."""
-    o = v if o is None else o
-    shapes = {"W_E": (v, m), "W_pos": (k, m), "W_U": (m, o), **dict.fromkeys(("W_Q", "W_K", "W_V"), (h, m, d))}
-    shapes["W_O"] = (h, d, m)
-    shapes |= {"W_in": (m, f), "W_out": (f, m)} if f else {}
-    sizes = {"b_U": (o,), "b_Q": (h, d), "b_V": (h, d)}
-    shapes |= {name: sizes.get(name, (m,)) for name in more}
-    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-
-
-def certificate(weights: bytes, task: dict, rule: str, *, options=None, arrays=None, claim="0", **changes) -> bytes:
-    """A certificate that speaks about the weights, as far as they can be read; a distribution is in `changes`."""
-    try:
-        read = read_weights(weights)
-        sha, record = read.sha256, read.architecture.record()
-    except WeightsError:
-        sha, record = "0" * 64, {}
-    kind = changes.pop("kind", "correct-count")
-    distribution = changes.pop("distribution", {"name": "uniform"})
-    named = {name: np.ascontiguousarray(array) for name, array in sorted((arrays or {}).items())}
-    weighing = {name: array for name, array in named.items() if name.startswith("distribution_")}
-    try:
-        total = distribution_from(distribution, weighing).total(task_from_record(task))
-    except (TaskError, DistributionError):
-        total = 1
-    total <<= 20 if kind in {"loss", "mean-probability"} else 0
-    header = {
-        "arrays": [{"dtype": a.dtype.name, "name": name, "shape": list(a.shape)} for name, a in named.items()],
-        "claim": {"correct": claim, "kind": kind, "total": str(total)},
-        "distribution": distribution, "format": FORMAT, "model": record, "options": options or {}, "rule": rule,
-        "semantics": "real", "strategy": "hostile", "task": task, "weights_sha256": sha,
-    }  # fmt: skip
-    return join({**header, **changes}, b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in named.values()))
-
-
-def task(name: str, k: int, v: int, **more) -> dict:
-    return {"name": name, "k": k, "d_vocab": v, **more}
-
-
-def file_of(header: object, body: bytes = b"") -> bytes:
-    """A safetensors file with any header."""
-    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(raw)) + raw + body
 
 
 def dimension_products(rng: Rng, i: int) -> Pair:
@@ -88,7 +40,8 @@ def dimension_products(rng: Rng, i: int) -> Pair:
         (700, 2, 700, 8, 2), (64, 100, 2000, 1, 2), (1290, 2, 2, 3, 1), (40, 40, 1500, 2, 2), (4096, 1, 4096, 1, 1),
     ][i % 10]  # fmt: skip
     rule = ("brute-force", "exponential-moment", "position-minima", "exact", "layer-cake")[i // 2 % 5]
-    data = save(tensors(rng, v, k, m, 1, o, h, more=("ln1_w",) if i % 3 == 0 else ()), STATED)
+    found = tensors(rng, v, k, m, 1, o, h, more=("ln1_w",) if i % 3 == 0 else ())
+    data = save(found, STATED | stated_norms(found))
     name = task("contains-token", k, v, token=1) if o < v else task("max-of-k", k, v)
     options = {"exact": {"nodes": 2 ** int(rng.integers(41))}}.get(rule, {})
     arrays = {}
@@ -111,7 +64,8 @@ def wide_residual(rng: Rng, i: int) -> Pair:
     more = [(), ("ln_final_w",), ("ln_final_w", "ln_final_b"), ("ln1_w",), ("b_U", "b_Q", "b_V", "b_O")][i // 2 % 5]
     neurons = 4 if i % 6 == 5 else 0
     stated = {**STATED, "attention": "uniform", "act_fn": "relu"} if neurons else STATED
-    data = save(tensors(rng, 2, 2, m, 1, f=neurons, more=() if neurons else more), stated)
+    found = tensors(rng, 2, 2, m, 1, f=neurons, more=() if neurons else more)
+    data = save(found, stated | stated_norms(found))
     options: dict = {"exact": {"nodes": 100}}.get(rule, {})
     arrays: dict = {}
     if rule == "band":
@@ -224,7 +178,7 @@ def offsets(rng: Rng, i: int) -> Pair:
         {"W_E": {"dtype": "F32", "shape": [int("9" * 4000)], "data_offsets": [0, int("9" * 4000)]}},
     ]
     if i % 2:
-        return file_of(headers[i // 2 % len(headers)], b"\0" * 4), join({"x": 1}, b"")
+        return file(headers[i // 2 % len(headers)], b"\0" * 4), join({"x": 1}, b"")
     arrays = [{"dtype": "int64", "name": f"a{n}", "shape": [huge, 2**40, huge]} for n in range(1 + 63 * (i % 4 == 0))]
     data = certificate(good, task("max-of-k", 2, 3), "cubic", arrays={}, options={})
     length = struct.unpack("<Q", data[:8])[0]
@@ -240,7 +194,7 @@ def nesting(rng: Rng, i: int) -> Pair:
              b"[" + b"{}," * (n // 3) + b"{}]", b"-" * n, b"1e" + b"9" * n, b"[1," * (n // 4)]  # fmt: skip
     text = texts[i // 2 % len(texts)]
     if i % 2:
-        return file_of(b'{"__metadata__":' + text + b"}"), join({"x": 1}, b"")
+        return file(b'{"__metadata__":' + text + b"}"), join({"x": 1}, b"")
     whole = certificate(good, task("max-of-k", 2, 3), "cubic")
     length = struct.unpack("<Q", whole[:8])[0]
     raw = whole[8 : 8 + length].replace(b'"options":{}', b'"options":{"a":' + text[:60_000] + b"}")

@@ -9,15 +9,19 @@ from pathlib import Path
 import hostile
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from pessimal.kernel.check import check
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.proving import prove
 from pessimal.spec import ModularAddition, Product, read_weights
-from pessimal.spec.tasks import ContainsToken, CustomTask
-from pessimal.strategies import BruteForce, LayerCake, prove
+from pessimal.spec.tasks import ContainsToken, CustomTask, task_from_record
+from pessimal.strategies import BruteForce, LayerCake
+from support import hostile_files
 
 PROGRAM = Path(__file__).with_name("hostile.py")
-CPU_SECONDS, MIB = 10, 512
+# Ten where the limits were made; another machine takes up to twice as long for Arb.
+CPU_SECONDS, MIB = 20, 512
 
 
 def rows(*arguments):
@@ -37,7 +41,7 @@ def require_cheap(found):
         assert row["answer"] != Reason.RULE_FAILED, row
 
 
-def test_a_pair_of_every_kind_is_answered_in_ten_seconds_and_512_mib():
+def test_a_pair_of_every_kind_is_answered_in_seconds_and_512_mib():
     """The first pair of each of the ten kinds, of another seed than the long run."""
     found = rows("--pairs", "10", "--seed", "1")
     assert len({row["kind"] for row in found}) == 10
@@ -45,7 +49,7 @@ def test_a_pair_of_every_kind_is_answered_in_ten_seconds_and_512_mib():
 
 
 @pytest.mark.slow
-def test_two_hundred_pairs_are_answered_in_ten_seconds_and_512_mib_each():
+def test_two_hundred_pairs_are_answered_in_seconds_and_512_mib_each():
     """Ten kinds, twenty pairs each; all kinds get past the reader, and some claims of nothing are verified."""
     found = rows("--pairs", "200", "--seed", "0")
     assert Counter(row["kind"] for row in found) == Counter({kind.__name__: 20 for kind in hostile.KINDS})
@@ -63,10 +67,11 @@ def measured(weights, data):
 @pytest.mark.parametrize("rule", ["exact", "position-minima", "cubic"])
 def test_a_wide_residual_stream_takes_no_square_table(rule):
     """Seven tensors with d_model = 6,000 and d_head = 1 in 240 KB took 4 GB."""
-    data = hostile.save(hostile.tensors(np.random.default_rng(0), 2, 2, 6000), hostile.STATED)
+    data = save(hostile_files.tensors(np.random.default_rng(0), 2, 2, 6000), hostile_files.STATED)
     options = {"nodes": 100} if rule == "exact" else {}
     assert (
-        measured(data, hostile.certificate(data, hostile.task("max-of-k", 2, 2), rule, options=options)) == "VERIFIED"
+        measured(data, hostile_files.certificate(data, hostile_files.task("max-of-k", 2, 2), rule, options=options))
+        == "VERIFIED"
     )
 
 
@@ -82,11 +87,11 @@ def test_a_wide_residual_stream_takes_no_square_table(rule):
 )
 def test_automata_are_bounded_before_they_are_built(name, v, reason):
     """A certificate of 0.7 KB with a one-entry `tilt` took hundreds of megabytes until `bad-hint`."""
-    data = hostile.save(hostile.tensors(np.random.default_rng(0), v, 2, 1), hostile.STATED)
+    data = save(hostile_files.tensors(np.random.default_rng(0), v, 2, 1), hostile_files.STATED)
     options = {"rival": "plain", "position": "each", "near": v}
     arrays = {"tilt": np.array([1], dtype=np.int64)}
-    certificate = hostile.certificate(
-        data, hostile.task(name, 2, v), "exponential-moment", options=options, arrays=arrays
+    certificate = hostile_files.certificate(
+        data, hostile_files.task(name, 2, v), "exponential-moment", options=options, arrays=arrays
     )
     assert measured(data, certificate) == reason
 
@@ -94,23 +99,23 @@ def test_automata_are_bounded_before_they_are_built(name, v, reason):
 @pytest.mark.parametrize(("v", "k", "m"), [(4, 2, 256), (4, 7, 64)])
 def test_sequences_that_tie_exactly_are_counted_in_time(v, k, m):
     """All logits equal: 0.24 CPU-s each at d_model = 64, up to 16,384 of them."""
-    tensors = hostile.tensors(np.random.default_rng(0), v, k, m, 8)
+    tensors = hostile_files.tensors(np.random.default_rng(0), v, k, m, 8)
     tensors["W_U"][:] = 0
-    data = hostile.save(tensors, hostile.STATED)
+    data = save(tensors, hostile_files.STATED)
     for claim, answer in (("0", "VERIFIED"), ("1", "bound-too-low")):
-        certificate = hostile.certificate(data, hostile.task("max-of-k", k, v), "brute-force", claim=claim)
+        certificate = hostile_files.certificate(data, hostile_files.task("max-of-k", k, v), "brute-force", claim=claim)
         assert measured(data, certificate) == answer
 
 
 @pytest.mark.parametrize("wrong", [False, True])
 def test_many_positions_of_two_tokens_are_enumerated_in_blocks(wrong):
     """2^22 sequences, one Python step for each four of them and a list of all wrong ones: 20 s and 1 GB."""
-    tensors = hostile.tensors(np.random.default_rng(0), 2, 22, 3, 2, 2)
+    tensors = hostile_files.tensors(np.random.default_rng(0), 2, 22, 3, 2, 2)
     tensors = {name: np.zeros_like(array) for name, array in tensors.items()}
     tensors["W_E"][:, 0] = 1
     tensors["W_U"][0] = (1, 0) if wrong else (0, 1)
-    data = hostile.save(tensors, hostile.STATED)
-    certificate = hostile.certificate(data, hostile.task("max-of-k", 22, 2), "brute-force")
+    data = save(tensors, hostile_files.STATED)
+    certificate = hostile_files.certificate(data, hostile_files.task("max-of-k", 22, 2), "brute-force")
     assert measured(data, certificate) == "VERIFIED"
 
 
@@ -119,12 +124,12 @@ def test_steps_of_a_search_over_a_machine_are_charged():
     rng = np.random.default_rng(0)
     n, v, k = 60, 2, 20
     moves, outputs = rng.integers(0, n, (n, v)).tolist(), rng.integers(0, 2, n).tolist()
-    asked = hostile.task("machine", k, v, start=0, moves=moves, outputs=outputs)
-    tensors = hostile.tensors(rng, v, k, 3, 2, 2)
+    asked = hostile_files.task("machine", k, v, start=0, moves=moves, outputs=outputs)
+    tensors = hostile_files.tensors(rng, v, k, 3, 2, 2)
     tensors["W_U"][:, 1] = tensors["W_U"][:, 0]
-    data = hostile.save(tensors, hostile.STATED)
+    data = save(tensors, hostile_files.STATED)
     for nodes in (100, 20_000):
-        certificate = hostile.certificate(data, asked, "exact", options={"nodes": nodes})
+        certificate = hostile_files.certificate(data, asked, "exact", options={"nodes": nodes})
         verdict = check(certificate, read_weights(data))
         assert verdict
         assert verdict.cost.checker_ops > 2**15 * nodes
@@ -133,10 +138,11 @@ def test_steps_of_a_search_over_a_machine_are_charged():
 def losses(k):
     """A model with logits near 1e307 under weights of 2^48, and the distribution."""
     tensors = {
-        name: array.astype(np.float64) for name, array in hostile.tensors(np.random.default_rng(0), 4, k, 2).items()
+        name: array.astype(np.float64)
+        for name, array in hostile_files.tensors(np.random.default_rng(0), 4, k, 2).items()
     }
     tensors["W_U"] *= 1e307
-    return hostile.save(tensors, hostile.STATED), np.full((1, 4), 2**48, dtype=np.int64)
+    return save(tensors, hostile_files.STATED), np.full((1, 4), 2**48, dtype=np.int64)
 
 
 def test_a_loss_of_thousands_of_digits_is_a_verdict():
@@ -145,8 +151,8 @@ def test_a_loss_of_thousands_of_digits_is_a_verdict():
     shape = (1, 10)
     zeros = {name: np.zeros(shape, dtype=np.int64) for name in ("tilt_mantissa", "tilt_exponent")}
     level = {name: np.zeros(1, dtype=np.int64) for name in ("level_mantissa", "level_exponent")}
-    certificate = hostile.certificate(
-        data, hostile.task("max-of-k", 265, 4), "layer-cake", kind="loss", distribution={"name": "product"},
+    certificate = hostile_files.certificate(
+        data, hostile_files.task("max-of-k", 265, 4), "layer-cake", kind="loss", distribution={"name": "product"},
         options={"rival": "plain", "position": "each", "near": 4, "levels": 1},
         arrays={"distribution_weights": weights, **zeros, **level},
     )  # fmt: skip
@@ -158,7 +164,7 @@ def test_a_loss_of_thousands_of_digits_is_a_verdict():
 def test_a_prover_refuses_a_loss_that_no_certificate_holds():
     """4,224 digits, where a certificate holds 4,000: refused, not written."""
     data, weights = losses(260)
-    task = hostile.task_from_record(hostile.task("max-of-k", 260, 4))
+    task = task_from_record(hostile_files.task("max-of-k", 260, 4))
     with pytest.raises(Rejected) as refused:
         prove(read_weights(data), task, LayerCake(), distribution=Product(weights), claim="loss")
     assert refused.value.reason is Reason.BAD_CLAIM
@@ -166,8 +172,8 @@ def test_a_prover_refuses_a_loss_that_no_certificate_holds():
 
 def test_whatever_a_rule_raises_the_answer_is_a_verdict(monkeypatch):
     """Memory, depth, and errors that no one thought of."""
-    data = hostile.save(hostile.tensors(np.random.default_rng(0), 3, 2, 2), hostile.STATED)
-    certificate = hostile.certificate(data, hostile.task("max-of-k", 2, 3), "brute-force")
+    data = save(hostile_files.tensors(np.random.default_rng(0), 3, 2, 2), hostile_files.STATED)
+    certificate = hostile_files.certificate(data, hostile_files.task("max-of-k", 2, 3), "brute-force")
     weights = read_weights(data)
     assert check(certificate, weights)
     for error, reason in (
@@ -182,7 +188,7 @@ def test_whatever_a_rule_raises_the_answer_is_a_verdict(monkeypatch):
         def raises(*_, error=error):
             raise error
 
-        monkeypatch.setattr("pessimal.kernel.rules.brute_force.BruteForceRule.bound", raises)
+        monkeypatch.setattr("pessimal.kernel.rules.brute_force.BruteForceInstance.bound", raises)
         verdict = check(certificate, weights)
         assert verdict.reason is reason
         assert not verdict
@@ -191,7 +197,7 @@ def test_whatever_a_rule_raises_the_answer_is_a_verdict(monkeypatch):
 
 def test_verdict_lines_of_two_machines_and_two_tokens_differ():
     """Whoever sends the certificate does not choose the question unseen."""
-    data = hostile.save(hostile.tensors(np.random.default_rng(3), 2, 2, 2), hostile.STATED)
+    data = save(hostile_files.tensors(np.random.default_rng(3), 2, 2, 2), hostile_files.STATED)
     weights = read_weights(data)
     tasks = [
         CustomTask(2, 2, 0, ((0, 0),), (0,)),

@@ -39,7 +39,7 @@ def model(tmp_path_factory):
     [
         "import pessimal",
         "import pessimal.report",
-        "import pessimal.kernel.check, pessimal.strategies",
+        "import pessimal.kernel.check, pessimal.proving",
         "from pessimal.cli.main import main; main(['strategies'])",
         "import pessimal.train",
     ],
@@ -49,7 +49,7 @@ def test_torch_is_never_imported_outside_training(code):
     python(code)
 
 
-def test_the_check_above_can_fail():
+def test_a_process_that_does_load_torch_is_noticed():
     pytest.importorskip("torch")
     with pytest.raises(AssertionError):
         python("import torch, sys\nassert 'torch' not in sys.modules, 'torch'")
@@ -76,7 +76,7 @@ PROVE = """
 import sys
 import pessimal as ps
 from pathlib import Path
-from pessimal.strategies import covering
+from pessimal.proving import covering
 w = ps.load_weights(sys.argv[1] if len(sys.argv) > 1 else {path!r})
 task, _ = ps.task_of(w)
 for name in [*covering(), "layer-cake"]:

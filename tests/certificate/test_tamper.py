@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pessimal as ps
-from containers import join, split
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import Limits, check
 from pessimal.testing import LongMoment, tiny_weights
+from support.containers import join, split
 
 R = ps.Reason
 WEIGHTS = tiny_weights(0, k=3)

@@ -11,6 +11,7 @@ from safetensors.numpy import save
 from pessimal.analysis import circuit_record
 from pessimal.circuits import EQKE, EQKP, EU, EVOU, PVOU
 from pessimal.spec import Overrides, Weights, read_weights
+from support.models import stated_norms
 
 K, D_VOCAB, D_MODEL, D_HEAD, D_VOCAB_OUT, N_CTX, N_HEADS = 3, 7, 5, 2, 11, 13, 17
 HEADS = (0, N_HEADS - 1)
@@ -30,7 +31,7 @@ def model(*, biases: bool, extra: dict[str, np.ndarray] | None = None, scale: fl
     rng = np.random.default_rng(31)
     shapes = SHAPES | (BIASES | {"b_U": (D_VOCAB_OUT,)} if biases else {})
     tensors = {name: (scale * rng.normal(size=shape)).astype(np.float32) for name, shape in shapes.items()}
-    return read_weights(save(tensors | (extra or {})), Overrides(k=K))
+    return read_weights(save(tensors | (extra or {}), stated_norms(extra or {})), Overrides(k=K))
 
 
 def bias(weights: Weights, name: str, head: int, size: int) -> list[float]:

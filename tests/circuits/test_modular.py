@@ -6,11 +6,11 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from modular import ALL_BIASES, ModularSizes, modular_weights, random_modular
-from oracle import specified_logits
-from pessimal.circuits.fourier import ModularError
-from pessimal.circuits.modular import folded_tables, modulus, neurons_of
-from pessimal.circuits.modular_pass import forward, input_gradients, tokens
+from pessimal.circuits.modular.forward import forward, input_gradients, tokens
+from pessimal.circuits.modular.tables import folded_tables, modulus, neurons_of
+from pessimal.circuits.modular.waves import ModularError
+from support.modular import ALL_BIASES, ModularSizes, modular_weights, random_modular
+from support.oracle import specified_logits
 
 P, M, D, F, H = 7, 11, 3, 13, 2
 SOFTMAX = {"attention": "causal-softmax", "act_fn": "relu"}

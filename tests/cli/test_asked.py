@@ -5,8 +5,8 @@ import json
 import pytest
 from safetensors.numpy import save_file
 
-from models import Sizes, random_tensors
 from pessimal.cli.main import main
+from support.models import Sizes, random_tensors
 
 STATED = {"attn_scale": "1", "attention": "causal-softmax", "normalization_type": "none", "n_ctx": "2"}
 OTHER = "s REJECTED reason=other-question"

@@ -14,17 +14,18 @@ import pytest
 from safetensors.numpy import save
 
 import pessimal as ps
-from modular import ATTENDED, UNIFORM, ModularSizes, attended_adder, modular_weights, random_modular
 from pessimal.cli.main import main
-from pessimal.strategies import covering
+from pessimal.proving import covering
 from pessimal.testing import safetensors_bytes, tiny_weights
-from waves import wave_modular
+from support.modular import ATTENDED, UNIFORM, ModularSizes, attended_adder, modular_weights, random_modular
+from support.waves import wave_modular
 
 KEYS = {
     "verdict", "reason", "correct", "total", "accuracy_lower_bound", "accuracy_upper_bound", "semantics",
     "assumptions", "task", "distribution", "strategy", "rule", "flops", "checker_ops", "certificate_bytes",
     "unexplained_dims", "seconds", "weights_sha256",
     "question_sha256", "task_record", "distribution_sha256", "worst_stratum", "claim", "mean_probability_lower_bound", "loss_upper_bound",
+    "converted",
 }  # fmt: skip
 LINE = re.compile(
     r"s VERIFIED correct>=(\d+)/(\d+) accuracy>=(\d\.\d{6}) task=max-of-k dist=uniform semantics=real "
@@ -278,7 +279,7 @@ def test_float32_is_said_everywhere(capsys, model, tmp_path):
 
 
 def test_budget_distribution_and_semantics_go_together(capsys, model, tmp_path):
-    """The best of all under a distribution, for every execution; a softmax claim takes layer-cake, and refuses."""
+    """The best of all under a distribution, for every execution; a softmax claim takes layer-count, and refuses."""
     path, cert = tmp_path / "d.json", tmp_path / "a.cert"
     path.write_text('{"name": "product", "weights": [[1, 2, 3, 4, 5]]}')
     words = ["prove", model, "--distribution", path, "--semantics", "float32", "--strata", tmp_path / "s.csv"]
@@ -293,11 +294,11 @@ def test_budget_distribution_and_semantics_go_together(capsys, model, tmp_path):
     for more in ([], ["--budget", "2^24"]):
         code, _, err = run(capsys, "prove", model, "--claim", "loss", "--semantics", "float32", "--out", "b", *more)
         assert code == 2
-        assert "layer-cake refuses" in err
+        assert "layer-count refuses" in err
         assert "margin in nats" in err
     code, _, err = run(capsys, "prove", model, "--claim", "loss", "--budget", "9", "--out", tmp_path / "b")
     assert code == 3
-    assert "over the budget of 9" in err
+    assert "at most 9 flops for this model; the shortest, of layer-count, has " in err
     assert not (tmp_path / "b").exists()
 
 
@@ -305,6 +306,9 @@ def test_unknown_names_list_the_valid_ones(capsys, model, tmp_path):
     _, _, err = run(capsys, "prove", model, "--strategy", "magic", "--out", tmp_path / "a")
     assert all(name in err for name in set(ps.STRATEGIES) - set(ps.PUBLISHED))
     assert "eupu-A--attn-B--attn-err-C" in err
+    _, _, err = run(capsys, "prove", model, "--strategy", "eupu-A--attn-B--attn-err-C", "--out", tmp_path / "a")
+    assert "put a word in the place of A" in err
+    assert len(err.splitlines()) == 2
     assert all(
         word in err for name in ps.PUBLISHED for word in name[5:].replace("--attn-err-", "--attn-").split("--attn-")
     )

@@ -70,7 +70,7 @@ def test_a_rejected_certificate_is_never_zero_when_nobody_reads(files, json_flag
     assert "other weights" in err
 
 
-def test_closed_streams(files):
+def test_a_verdict_is_printed_with_the_other_streams_closed(files):
     code, out, _ = shell(files, f"P {RIGHT} 2>&- <&-")
     assert (code, out.count("\n")) == (0, 1)
     assert out.startswith("s VERIFIED ")
@@ -192,7 +192,7 @@ FAILING = [
     (["prove", "MODEL", "--out", "OUT", "--budget", "many"], 2, "ERROR", "usage"),
     (["prove", "MODEL", "--out", "OUT", "--distribution", "MODEL"], 2, "ERROR", "unreadable"),
     (["prove", "MODEL", "--out", "OUT", "--strategy", "cubic", "--budget", "9"], 3, "REJECTED", "resources"),
-    (["prove", "MODEL"], 2, "ERROR", "usage"),
+    (["prove", "MODEL", "--budget", "1"], 3, "REJECTED", "resources"),
     (["check", "no.cert", "--weights", "MODEL"], 2, "ERROR", "unreadable"),
     (["check", "CERT", "--weights", "CERT"], 2, "ERROR", "unreadable"),
     (["check", "MODEL", "--weights", "MODEL"], 1, "REJECTED", "malformed-header"),
@@ -219,8 +219,7 @@ def test_every_failing_path_ends_with_one_object_and_one_sentence(
     row = json.loads(out[-1])
     assert (got, row["verdict"]) == (code, verdict)
     assert row["reason"] == reason or (reason is None and row["reason"])
-    if words != ["prove", "MODEL"]:
-        assert len([line for line in err if line.startswith("pessimal: ") and " assumed " not in line]) == 1
+    assert len([line for line in err if line.startswith("pessimal: ") and " assumed " not in line]) == 1
 
 
 @pytest.mark.parametrize(
@@ -245,7 +244,7 @@ def test_no_error_escapes_and_none_looks_like_a_rejection(capsys, files, monkeyp
     monkeypatch.setattr(api, "info", fail)
     got, out, err = run(capsys, "info", files / "m.safetensors", "--json")
     assert (got, json.loads(out[-1])["reason"]) == (code, reason)
-    assert len(err) == 2  # what was assumed, and the sentence
+    assert len(err) == 3  # what was assumed of the model and the task, and the sentence
     assert err[-1].startswith("pessimal: ")
 
 

@@ -1,6 +1,7 @@
 """Every printed bound is rounded on its safe side, and the house rule that keeps it so finds what it should."""
 
 import importlib.util
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from pessimal.cli.main import main
 from pessimal.report.numbers import down, up, up_significant
-from pessimal.reproductions.groups import share
-from pessimal.reproductions.main_table import MainTable, mean_down, summary
+from pessimal.reproductions.max_of_k.groups import certified_share
+from pessimal.reproductions.max_of_k.main_table import GroupRow, MainRows, MainTable, Truth
+from pessimal.reproductions.statistics import Spread, mean_down, summary
+from pessimal.reproductions.swept import ProvedRow
 from pessimal.testing import safetensors_bytes, tiny_weights
 
 RULES = Path(__file__).resolve().parents[2] / "scripts" / "house_rules.py"
@@ -48,8 +51,11 @@ def test_a_mean_of_lower_bounds_is_one(values):
 
 def test_a_share_is_not_above_the_count():
     for correct in range(1, 50):
-        row = {"correct": str(correct), "total": "49", "weights": "m"}
-        assert Fraction(share(row, "correct", {})) <= Fraction(correct, 49)
+        row = ProvedRow(
+            weights="m", strategy="s", correct=correct, total=49, flops=1, checker_ops=1, certificate_bytes=1,
+            unexplained_dims=0, prove_seconds=0.0, seconds=0.0,
+        )  # fmt: skip
+        assert Fraction(certified_share(row, {})) <= Fraction(correct, 49)
 
 
 def test_frontier_prints_bounds_rounded_down(capsys, tmp_path, monkeypatch):
@@ -66,10 +72,13 @@ def test_frontier_prints_bounds_rounded_down(capsys, tmp_path, monkeypatch):
 
 
 def test_the_main_table_prints_bounds_rounded_down_and_what_is_no_bound_to_nearest():
-    keys = ("flops", "flops_published_convention", "unexplained_dims", "checker_ops", "certificate_bytes")
-    group = {"group": "g", **dict.fromkeys(keys), "bound": summary([0.90199]), "relative": summary([0.90199])}
-    group |= {"as_published_not_a_proof": summary([0.90199]), "published": {"mean": 0.90199, "std": 0.0}}
-    results = {"groups": [group], "models": 1, "true_accuracy": None, "truth": "t"}
+    bound = summary([0.90199])
+    nothing = {field.name: None for field in fields(GroupRow)}
+    group = GroupRow(
+        **nothing | {"group": "g", "asymptotic": "", "bound": bound, "relative": bound}
+        | {"as_published_not_a_proof": bound, "published": Spread(0.90199, 0.0)}
+    )  # fmt: skip
+    results = MainRows((group,), models=1, truth=Truth("t", None))
     cells = MainTable().tables(results)["main-table"].rows[0]
     assert [cell[:6] for cell in cells[1:5]] == ["0.9019", "0.9019", "0.9020", "0.9020"]
 

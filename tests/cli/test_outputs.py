@@ -218,11 +218,11 @@ def test_reading_stops_one_byte_after_the_limit_whatever_a_file_says_of_its_size
 
 
 def test_every_reader_has_its_limit(capsys, here, monkeypatch):
-    monkeypatch.setattr(api, "MAX_WEIGHT_BYTES", 1000)
+    monkeypatch.setattr("pessimal.inputs.MAX_WEIGHT_BYTES", 1000)
     monkeypatch.setattr(inputs, "MAX_TEXT_BYTES", 1000)
     code, _, err = run(capsys, "info /dev/zero")
     assert (code, err) == (2, "pessimal: zero: larger than 1000 bytes")
-    monkeypatch.setattr(api, "MAX_WEIGHT_BYTES", 1 << 20)
+    monkeypatch.setattr("pessimal.inputs.MAX_WEIGHT_BYTES", 1 << 20)
     for words in ("info m.safetensors --task /dev/zero", f"{PROVE} --out b --distribution /dev/zero"):
         code, _, err = run(capsys, words)
         assert (code, err) == (2, "pessimal: zero: larger than 1000 bytes")

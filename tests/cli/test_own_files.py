@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 import pessimal as ps
-from ledgers import row
 from pessimal import run_folders, sweeps
 from pessimal.cli import demo
 from pessimal.cli.main import main
 from pessimal.runs.outputs import OutputError
 from pessimal.testing import safetensors_bytes, tiny_weights
+from support.ledgers import row
 
 SWEEP = """k = 3
 d_vocab = 5
@@ -217,13 +217,17 @@ def test_swapped_files_are_called_what_they_are(capsys, here, run):
     for words in ("info run/c.cert", "check run/c.cert --weights run/c.cert", "prove run/c.cert --out x"):
         code, _, err = command(capsys, words)
         assert (code, err) == (2, "pessimal: c.cert is a certificate, not weights\n")
+    code, _, err = command(capsys, "check m.safetensors --weights run/c.cert")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the two are swapped; pessimal check run/c.cert --weights m.safetensors" in err
 
 
 def test_the_object_says_what_is_wrong_with_a_command_line(capsys, here):
     code, row, err = command(capsys, "check run/c.cert --weights m.safetensors --max-ops x --json")
     assert (code, row["reason"]) == (2, "usage")
     assert row["detail"] == (
-        "the command line is not understood: Error parsing --max-ops: invalid literal for int() with base 10: 'x'"
+        "check: --max-ops: number 'x' is not a whole number such as 1048576, 2^20, 2**20, 2^20.5 or 1e6;"
+        " see `pessimal check --help`"
     )
     assert "--max-ops" in err
     code, row, _ = command(capsys, "prove m.safetensors --strategy cubic --out - --json")

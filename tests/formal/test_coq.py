@@ -8,12 +8,12 @@ import re
 import pytest
 
 import pessimal as ps
-from bounds import certified
-from coq import coqc, missing
-from models import Sizes, build, planted_tensors
-from oracle import true_count
 from pessimal.formal import coq_instance
 from pessimal.kernel.certificate import decode
+from support.bounds import certified
+from support.coq import coqc, missing
+from support.models import Sizes, build, planted_tensors
+from support.oracle import true_count
 
 MISSING = missing("CheckPositionMinima")
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]

@@ -127,7 +127,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_development_passes(folder, capsys):
+def test_the_development_has_no_gap_and_no_unlisted_file(folder, capsys):
     assert formal_sources.main([]) == 0
     assert formal_sources.main([str(folder)]) == 0
     assert capsys.readouterr().err == ""

@@ -9,20 +9,20 @@ from math import floor
 
 import pytest
 
-from bounds import bound
-from coq import coqc, missing
-from counting_cases import grid_hints, hints_of
-from models import Sizes, build, planted_tensors
-from oracle import true_count
 from pessimal.formal import FormalError, coq_instance
 from pessimal.kernel.certificate import decode
-from pessimal.kernel.rules import Hints
+from pessimal.kernel.hints import Hints
+from pessimal.proving.proof import encode
 from pessimal.spec.claim import CLAIMS
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.strategies import ExponentialMoment, GridCount
-from pessimal.strategies.proof import encode
-from reference_checker import wrong
+from support.bounds import bound
+from support.coq import coqc, missing
+from support.counting_cases import grid_hints, hints_of
+from support.models import Sizes, build, planted_tensors
+from support.oracle import true_count
+from support.reference_checker import wrong
 
 MISSING = missing("CheckSums")
 needs_coq = pytest.mark.skipif(bool(MISSING), reason=MISSING)

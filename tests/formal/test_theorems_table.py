@@ -31,14 +31,14 @@ def proves(source, name):
     return re.search(rf"^\s*(?:Theorem|Lemma) {re.escape(name)}\b.*?\bQed\.", source, re.MULTILINE | re.DOTALL)
 
 
-def test_every_row_is_whole():
+def test_every_theorem_has_one_row_without_an_empty_cell():
     assert len(ROWS) >= 40
     assert all(len(row) == len(HEADINGS) and all(row) for row in ROWS)
     assert len({row[0] for row in ROWS}) == len(ROWS)
 
 
 @each_row
-def test_coq_theorems_exist(row):
+def test_every_named_coq_theorem_is_proved_in_its_file(row):
     named = quoted(row[2])
     assert named or row[2].startswith("none")
     for words in named:
@@ -47,7 +47,7 @@ def test_coq_theorems_exist(row):
 
 
 @each_row
-def test_files_exist(row):
+def test_every_named_file_of_the_package_is_there(row):
     folder = None
     names = [name for name in quoted(row[3]) if name.endswith(".py")]
     assert names
@@ -58,7 +58,7 @@ def test_files_exist(row):
         folder = beside.parent
 
 
-def test_tests_exist():
+def test_every_named_test_is_defined_in_its_file():
     before = None
     for row in ROWS:
         cell = row[4]

@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 
 import pessimal as ps
-from bounds import bound
-from counting_cases import grid_hints, hints_of, model_of
-from damage import (
+from pessimal.kernel.certificate import canonical
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.rules.interface import no_progress
+from pessimal.proving.proof import SLACK
+from pessimal.spec import Overrides, Uniform, read_weights
+from pessimal.spec.question import Question
+from pessimal.spec.semantics import REAL
+from pessimal.spec.tasks import MinOfK
+from pessimal.strategies import ExponentialMoment
+from pessimal.testing import safetensors_bytes
+from support.bounds import bound
+from support.counting_cases import grid_hints, hints_of, model_of
+from support.damage import (
     BODY,
     HEADER,
     flipped,
@@ -21,19 +31,9 @@ from damage import (
     other_hints,
     other_weights,
 )
-from models import KINDS, Sizes, _hostile, build, planted_tensors, random_tensors
-from oracle import true_count
-from pessimal.kernel.certificate import canonical
-from pessimal.kernel.rules import Hints
-from pessimal.kernel.rules.interface import no_progress
-from pessimal.spec import Overrides, Uniform, read_weights
-from pessimal.spec.question import Question
-from pessimal.spec.semantics import REAL
-from pessimal.spec.tasks import MinOfK
-from pessimal.strategies import ExponentialMoment
-from pessimal.strategies.proof import SLACK
-from pessimal.testing import safetensors_bytes
-from reference_checker import (
+from support.models import KINDS, Sizes, _hostile, build, planted_tensors, random_tensors
+from support.oracle import true_count
+from support.reference_checker import (
     EXAMPLE,
     PROOFS,
     ROOT,
@@ -49,9 +49,9 @@ from reference_checker import (
     stored,
     wrong,
 )
-from reference_checker import run as run_reference
-from sampling import examples
-from verified_checker import MISSING, assert_same, by_balls, command, run, silent
+from support.reference_checker import run as run_reference
+from support.sampling import examples
+from support.verified_checker import MISSING, assert_same, by_balls, command, run, silent
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 SHIPPED = sorted((ROOT / "certificates").glob("*.cert"))
@@ -211,6 +211,22 @@ def test_models_and_questions_without_a_theorem_get_no_verdict(tmp_path):
         assert kernel(data, raw).startswith("s VERIFIED")
         assert line == ""
         assert silent(raw, data)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"use_attn_scale": "False"}, {"use_attn_scale": "True"}, {"attn_scale": "1/8"}, {"n_heads": "1"}, {"n_layers": "1"},
+     {"attn_scores_soft_cap": "-1"}, {"final_rms": "False"}, {"Layer.Scale": "2"}, {"mlp0": ""}],
+)  # fmt: skip
+def test_statements_that_it_does_not_read_are_refused_by_name(tmp_path, metadata):
+    """Exit code 2 and the key; parameters of tasks and what is no fact of an architecture are read over."""
+    tensors = dict(EXAMPLE.tensors)
+    (line, said), *_ = run(tmp_path, [(safetensors_bytes(tensors, metadata), PROOFS["moment"])])
+    assert line == ""
+    assert next(iter(metadata)) in said
+    harmless = {"task_position": "1", "author": "nobody", "format": "pt", "scaled": "no"}
+    raw = safetensors_bytes(tensors, harmless)
+    assert run(tmp_path, [(raw, PROOFS["moment"])])[0][0] == kernel(PROOFS["moment"], raw)
 
 
 @pytest.mark.slow

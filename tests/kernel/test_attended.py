@@ -10,23 +10,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pessimal as ps
-from bounds import bound
-from distributions import KINDS, chance, some_distribution
-from modular import ALL_BIASES, ATTENDED, ATTENDED_SIZES, ModularSizes, attended_adder, modular_weights, random_modular
-from oracle import RIGHT, TIE, Equations, specified_logits, verdicts
 from pessimal import api
 from pessimal.analysis.accuracy import forward, sampled_accuracy
+from pessimal.inputs import task_of
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
 from pessimal.kernel.cost import matmul
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.attended import Attended, attended_flops, attended_tables
 from pessimal.kernel.model.logits import Logits
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules import RULES
+from pessimal.proving import covering, within
 from pessimal.spec import Uniform, Weights
 from pessimal.spec.distribution import Product, usual_distribution
 from pessimal.spec.question import Question
-from pessimal.strategies import BruteForce, covering, within
-from sampling import examples
+from pessimal.strategies import BruteForce
+from support.bounds import bound, cost_of
+from support.distributions import KINDS, chance, some_distribution
+from support.models import ATTN_SCALES
+from support.modular import (
+    ALL_BIASES,
+    ATTENDED,
+    ATTENDED_SIZES,
+    ModularSizes,
+    attended_adder,
+    modular_weights,
+    random_modular,
+)
+from support.oracle import RIGHT, TIE, Equations, specified_logits, verdicts
+from support.sampling import examples
 
 ADDERS = {p: ModularSizes(p, 5, 1, 2, k=3, equals=True) for p in (2, 3, 5, 7, 11)}
 
@@ -95,7 +107,7 @@ def test_the_specification_is_the_equations(sizes):
 
 
 @pytest.mark.parametrize("arithmetic", sorted(ARITHMETICS))
-@pytest.mark.parametrize("scale", ["1", "1/sqrt(d_head)"])
+@pytest.mark.parametrize("scale", ATTN_SCALES)
 @pytest.mark.parametrize("sizes", ATTENDED_SIZES)
 def test_integer_logits_enclose_the_logits(sizes, scale, arithmetic):
     """n * 2**e <= logit <= m * 2**e, and within one part in 2**12 of the largest logit."""
@@ -184,8 +196,8 @@ def test_only_inputs_that_occur_are_evaluated(monkeypatch):
     bound("brute-force", weights, task, "float64", distribution=usual_distribution(task))
     assert sorted(seen) == [[a, b, 3] for a in range(3) for b in range(3)]
     rule, arch = RULES["brute-force"], weights.architecture
-    few = rule.cost(arch, Question(task, usual_distribution(task)), Hints())
-    assert few.flops < rule.cost(arch, Question(task), Hints()).flops / 2
+    few = cost_of(rule, arch, Question(task, usual_distribution(task)), Hints())
+    assert few.flops < cost_of(rule, arch, Question(task), Hints()).flops / 2
     assert few.unexplained_dims == 9 * 3
 
 
@@ -206,7 +218,7 @@ def test_the_cost_is_what_is_counted(sizes, biases):
     each = attended_flops(weights.architecture.shape)
     assert arith.tally.flops - folding == 13 * each
     n, f, o = np.prod([here.size for here in allowed]), sizes.f, sizes.p
-    cost = RULES["brute-force"].cost(weights.architecture, Question(task, usual_distribution(task)), Hints())
+    cost = cost_of("brute-force", weights.architecture, Question(task, usual_distribution(task)), Hints())
     weighing = 0 if usual_distribution(task) == Uniform() else 2 * n
     assert cost.flops == folding + n * (each + f + matmul(1, f, o) + o + o - 1) + weighing
     assert cost.checker_ops > cost.flops
@@ -273,7 +285,7 @@ def test_what_a_file_says_of_the_task_can_be_overruled(tmp_path):
     """Older files name modular-addition; the estimate, the default of a budget and the proof take the word given."""
     tensors = attended_adder(5)
     weights = modular_weights(tensors, ATTENDED | {"task": "modular-addition"})
-    task, _ = api.task_of(weights, "modular-addition-equals")
+    task, _ = task_of(weights, "modular-addition-equals")
     assert task == ADDERS[5].task()
     said = api.info(weights, task="modular-addition-equals", samples=100)
     assert (said["total"], said["distribution"], said["sampled_accuracy"]) == ("25", "product", 1.0)

@@ -10,14 +10,14 @@ import flint
 import numpy as np
 import pytest
 
-from models import Sizes, build, random_tensors
-from oracle import fractions
 from pessimal.kernel.arithmetic import ARITHMETICS
+from pessimal.kernel.rules.band.centred_rows import make_centred_rows
+from pessimal.kernel.rules.band.margins import Margins, make_margins
 from pessimal.kernel.rules.band.options import BandOptions
-from pessimal.kernel.rules.band.parts import make_parts
 from pessimal.kernel.rules.band.scores import make_scores
-from pessimal.kernel.rules.band.values import Margins, make_margins
 from pessimal.spec import Weights
+from support.models import Sizes, build, random_tensors
+from support.oracle import fractions
 
 SIZES = (Sizes(5, 7, 1, 1, 3), Sizes(7, 11, 1, 1, 4), Sizes(5, 7, 2, 1, 3), Sizes(7, 7, 3, 2, 3))
 
@@ -36,6 +36,8 @@ def some_options(sizes: Sizes, seed: int) -> BandOptions:
         rivals_above=int(rng.integers(0, 3)),
         position_scores="exact",
         rival=str(rng.choice(["centred", "joint"])),
+        far="worst",
+        common_step=None,
         classes=np.unique(labels, return_inverse=True)[1].astype(np.int64),
         directions=rng.normal(size=(2, sizes.m)),
         d_vocab=sizes.v,
@@ -43,7 +45,7 @@ def some_options(sizes: Sizes, seed: int) -> BandOptions:
 
 
 class Exact:
-    """X + Y and D of the docstring of `values.py`, as differences over outputs."""
+    """X + Y and D of the docstring of `margins.py`, as differences over outputs."""
 
     def __init__(self, weights: Weights) -> None:
         t = {name: fractions(array[0] if array.ndim == 3 else array) for name, array in weights.tensors.items()}
@@ -60,20 +62,20 @@ class Exact:
 def margins_of(weights: Weights, options: BandOptions, arithmetic: str) -> tuple[Margins, np.ndarray]:
     arith = ARITHMETICS[arithmetic]()
     with arith.running():
-        parts = make_parts(weights, arith)
-        place = make_scores(weights, parts, options, arith).place
-        return make_margins(weights, parts, options, place, arith), place
+        centred = make_centred_rows(weights, arith)
+        place = make_scores(weights, centred, options, arith).pair_index
+        return make_margins(weights, centred, options, place, arith), place
 
 
 def lower(enclosure) -> np.ndarray:
     return fractions(enclosure.bounds()[0])
 
 
-def rivals_of(options: BandOptions, sizes: Sizes, y: int, problem: int) -> tuple[list[int], list[int]]:
-    """Near and far rivals of a target in one problem: the first has all outside the window, the others one each."""
+def rivals_of(options: BandOptions, sizes: Sizes, y: int, group: int) -> tuple[list[int], list[int]]:
+    """Near and far rivals of a target in one group: the first has all outside the window, the others one each."""
     c, window = options.rivals_from, [y + one for one in options.window]
-    if problem:
-        one = window[problem - 1]
+    if group:
+        one = window[group - 1]
         return ([one] if c <= one < sizes.o else []), []
     return [o for o in range(c, sizes.o) if o != y and o not in window], list(range(c))
 
@@ -82,20 +84,20 @@ def check(weights: Weights, sizes: Sizes, options: BandOptions, arithmetic: str)
     """Every bound against the smallest exact margin it stands for; how many of them bound tokens below the rows."""
     (margins, place), exact = margins_of(weights, options, arithmetic), Exact(weights)
     members = [*options.members, np.array([sizes.k - 1])]
-    targets, rows = range(options.first, sizes.v), range(options.row, sizes.v)
-    for number, problem in enumerate(margins.problems):
-        near, direct = lower(problem.near), lower(problem.direct_near)
-        far = None if problem.far is None else (lower(problem.far), lower(problem.direct_far))
-        joint = None if problem.joint is None else lower(problem.joint)
+    targets, rows = range(options.first, sizes.v), range(options.first_row, sizes.v)
+    for number, group in enumerate(margins.groups):
+        near, direct = lower(group.near), lower(group.direct_near)
+        far = None if group.far is None else (lower(group.far), lower(group.direct_far))
+        joint = None if group.joint is None else lower(group.joint)
         for j, y in enumerate(targets):
             o_near, o_far = rivals_of(options, sizes, y, number)
-            assert bool(problem.exists[j]) == (bool(o_near) or not number)
+            assert bool(group.exists[j]) == (bool(o_near) or not number)
             for some, bounds in ((o_near, (near, direct)), (o_far, far)):
                 if not some or bounds is None:
                     continue
                 assert (bounds[1][:, j] <= exact.direct[:, y, some].min(1)).all()
                 for c, mine in enumerate(members):
-                    least = exact.value[mine][:, options.row :, y][..., some].min((0, 2))
+                    least = exact.value[mine][:, options.first_row :, y][..., some].min((0, 2))
                     assert (bounds[0][c, :, j] <= least).all()
             if joint is not None and o_near:
                 for q, t in np.argwhere(place >= 0).tolist():
@@ -113,14 +115,14 @@ def check_below(margins: Margins, exact: Exact, sizes: Sizes, options: BandOptio
     c, seen = options.rivals_from, 0
     ends = [None if one is None else lower(one) for one in (margins.below, margins.below_far)]
     lowest = lower(margins.lowest)
-    assert (ends[0] is None) == (options.row == 0)
-    assert (ends[1] is None) == (options.row == 0 or c == 0)
+    assert (ends[0] is None) == (options.first_row == 0)
+    assert (ends[1] is None) == (options.first_row == 0 or c == 0)
     for j, y in enumerate(range(options.first, sizes.v)):
         near, far = [o for o in range(c, sizes.o) if o != y], list(range(c))
         assert (lowest[:, j] <= exact.direct[:, y, near].min(1)).all()
         for end, some in zip(ends, (near, far), strict=True):
             if end is not None:
-                assert end[j] <= exact.value[:, : options.row, y][..., some].min()
+                assert end[j] <= exact.value[:, : options.first_row, y][..., some].min()
                 seen += 1
     return seen
 
@@ -147,7 +149,7 @@ def test_tokens_below_the_rows_are_bounded_to_within_what_one_channel_allows():
             continue
         for j, y in enumerate(range(options.first, sizes.v)):
             near = [o for o in range(options.rivals_from, sizes.o) if o != y]
-            least = exact.value[:, : options.row, y][..., near].min()
+            least = exact.value[:, : options.first_row, y][..., near].min()
             closest.append(float((least - lower(margins.below)[j]) / (abs(least) + 1)))
     assert min(closest) >= 0
     assert sorted(closest)[2] < 1e-6
@@ -186,20 +188,22 @@ def test_no_weight_leaves_its_bounds(sizes, position_scores):
         options = replace(some_options(sizes, seed), position_scores=position_scores)
         exact, arith = ExactScores(weights), ARITHMETICS[sorted(ARITHMETICS)[seed % 4 // 2]]()
         with arith.running():
-            scores = make_scores(weights, make_parts(weights, arith), options, arith)
+            scores = make_scores(weights, make_centred_rows(weights, arith), options, arith)
         low, high = scores.band.bounds()
-        for (q, row), at in np.ndenumerate(scores.place):
-            assert (at >= 0) == (q < options.row + row + options.near)
+        for (q, row), at in np.ndenumerate(scores.pair_index):
+            assert (at >= 0) == (q < options.first_row + row + options.near)
             if at >= 0:
-                score = exact.token[q, options.row + row]
+                score = exact.token[q, options.first_row + row]
                 assert not score or (is_below(low[at], score) and is_above(high[at], score))
         for q in range(sizes.v):
-            for j, y in enumerate(range(options.first_far, sizes.v) if scores.heaviest else ()):
-                assert is_above(scores.heaviest.bounds()[1][q, j], max(exact.token[q, : y - options.near + 1]))
+            for j, y in enumerate(range(options.first_far, sizes.v) if scores.greatest_far_weight else ()):
+                assert is_above(
+                    scores.greatest_far_weight.bounds()[1][q, j], max(exact.token[q, : y - options.near + 1])
+                )
             for c, members in enumerate([*options.members, np.array([sizes.k - 1])]):
                 assert is_below(scores.least.bounds()[0][c, q], min(exact.position[q, members]))
                 assert is_above(scores.greatest.bounds()[1][c, q], max(exact.position[q, members]))
-        assert (scores.heaviest is None) == (options.n_far == 0)
-        assert (scores.unseen is None) == (options.row == 0 or options.n_far == 0)
-        for q in range(options.row):
-            assert is_above(scores.unseen.bounds()[1][q], exact.token[q, q])
+        assert (scores.greatest_far_weight is None) == (options.n_far == 0)
+        assert (scores.below_rows is None) == (options.first_row == 0 or options.n_far == 0)
+        for q in range(options.first_row):
+            assert is_above(scores.below_rows.bounds()[1][q], exact.token[q, q])

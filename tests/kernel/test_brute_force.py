@@ -6,19 +6,21 @@ from itertools import product
 import numpy as np
 import pytest
 
-from models import BIASES, Sizes, build, planted_tensors, random_tensors
-from oracle import true_count
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.counting import undecided
-from pessimal.kernel.counting.integers import IntegerStratum, boxes
+from pessimal.kernel.counting.integers import IntegerStratum, token_products
 from pessimal.kernel.counting.undecided import Undecided
-from pessimal.kernel.rules import RULES, Hints, brute_force
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.rules import RULES, brute_force
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.strata.strata import Strata
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import PUBLISHED, Band, Exact, ExponentialMoment, GridCount, LayerCake
+from pessimal.strategies import PUBLISHED, Band, Comparisons, Exact, ExponentialMoment, GridCount, LayerCake, LayerCount
+from support.bounds import bound_in
+from support.models import BIASES, Sizes, build, planted_tensors, random_tensors
+from support.oracle import true_count
 
 
 def open_sequences(stratum, allowed):
@@ -43,9 +45,9 @@ def up_to(y: int, v: int = 5) -> np.ndarray:
     return np.where(t < y, 0, np.where(t == y, 1, -1))
 
 
-def max_boxes(k: int, q: int, y: int) -> list[list[np.ndarray]]:
+def max_products(k: int, q: int, y: int) -> list[list[np.ndarray]]:
     strata = Strata(MaxOfK(k, 5))
-    return list(boxes(strata.program(q, y), strata.letter[y]))
+    return list(token_products(strata.program(q, y), strata.letter[y]))
 
 
 @pytest.mark.parametrize("spread", [0, 3, 40, 900])
@@ -106,7 +108,7 @@ def test_blocks_find_exactly_the_sequences_that_loops_find(monkeypatch, block, k
     lo, hi = lo - (np.arange(7) != y) * 0.4, hi - (np.arange(7) != y) * 0.4
     stratum = IntegerStratum(lo, hi, q, y, up_to(y))
     seen = 0
-    for allowed in max_boxes(k, q, y):
+    for allowed in max_products(k, q, y):
         rows = open_sequences(stratum, allowed)
         assert rows.shape[1] == k - 1
         wrong = stratum.certainly_wrong(rows)
@@ -125,7 +127,7 @@ def test_blocks_find_exactly_the_sequences_that_loops_find(monkeypatch, block, k
 def wrong_in(weights: Weights, task: AbstractTask, arithmetic: str = "float64") -> tuple[Fraction, int | None]:
     arith = ARITHMETICS[arithmetic]()
     with arith.running():
-        result = RULES["brute-force"].bound(weights, Question(task), Hints(), arith, no_progress)
+        result = bound_in("brute-force", weights, Question(task), Hints(), arith)
     return result.wrong_at_most, result.wrong_at_least
 
 
@@ -146,10 +148,10 @@ def test_past_the_limit_of_work_everything_counts_as_wrong_and_undecided(monkeyp
         collected = Undecided(weights, Question(Sizes(3, 5, 7, 2, 3).task()))
         for q in range(3):
             if by_box:
-                collected.add_box(nine, q)
+                collected.add_token_product(nine, q)
             else:
                 collected.add(np.array(list(product(range(3), repeat=2))), q)
-        assert collected.left == (limit - evaluated) * each
+        assert collected.budget_left == (limit - evaluated) * each
         assert (collected.wrong, collected.ties) == (27 - evaluated, 27 - evaluated)
 
 
@@ -160,7 +162,7 @@ def test_an_evaluated_tie_is_wrong_and_undecided_and_a_wrong_sequence_only_wrong
     collected.add(np.array([[1]]), 2)
     assert (collected.wrong, collected.ties) == (1, 1)
     each = undecided.products_per_sequence(weights.architecture.shape)
-    assert undecided.MAX_WORK - collected.left == (1 + 4 + 16) * each
+    assert undecided.MAX_WORK - collected.budget_left == (1 + 4 + 16) * each
     sizes = Sizes(3, 5, 7, 2, 2)
     tensors = planted_tensors(sizes, sharpness=40.0, gain=8.0)
     tensors["W_U"] = tensors["W_U"][:, [1, 0, 2, 3, 4]]
@@ -200,7 +202,7 @@ def test_a_sum_of_exactly_zero_is_passed_on_and_one_unit_below_is_not(gap, found
     for name in ("high", "low"):
         getattr(stratum, name)[:, :, 3] = 1
         getattr(stratum, f"{name}_last")[3] = gap - 2
-    (allowed,) = max_boxes(3, 2, 2)
+    (allowed,) = max_products(3, 2, 2)
     assert len(open_sequences(stratum, allowed)) == found
     assert stratum.certainly_wrong(np.array(list(product(range(3), repeat=2)))).sum() == wrong
 
@@ -239,16 +241,19 @@ def test_progress_rises_to_the_total(rule):
         "sub-cubic": next(iter(PUBLISHED.values()))(),
         "grid-count": GridCount(cells=16),
         "exact": Exact(),
+        "comparisons": Comparisons(),
         "layer-cake": LayerCake("plain", levels=3),
+        "layer-count": LayerCount(levels=3),
         "band": Band(budget=2**14),
     }
     question = Question(sizes.task(), quantity=RULES[rule].quantities[0])
     hints = searched[rule].hints(weights, question, no_progress) if rule in searched else Hints()
     with arith.running():
-        RULES[rule].bound(weights, question, hints, arith, lambda done, total: seen.append((done, total)))
+        bound_in(rule, weights, question, hints, arith, lambda done, total: seen.append((done, total)))
     # One step per target, query or level; the sub-cubic rule counts other tokens, 1 to K - 1, band has two halves, and
-    # the moment counts strata, block by block: two programs, with and without far tokens.
-    assert len(set(seen)) == {"sub-cubic": 2, "band": 2, "exponential-moment": 4}.get(rule, 3)
+    # the moment counts strata, block by block: two programs, with and without far tokens. No rival is live here, so that
+    # comparisons tell of the end alone.
+    assert len(set(seen)) == {"sub-cubic": 2, "band": 2, "exponential-moment": 4, "comparisons": 1}.get(rule, 3)
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1] == seen[0][1]
     assert rule == "exponential-moment" or seen[0][0] * len(set(seen)) == seen[-1][0]

@@ -10,20 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import Sizes, build, planted_tensors, random_tensors
-from oracle import true_count
 from pessimal.kernel.arithmetic import ARITHMETICS, Float64Arithmetic
 from pessimal.kernel.certificate import canonical, decode
 from pessimal.kernel.check import Limits, Verdict, check, require_sound_floats
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
-from pessimal.kernel.rules.interface import no_progress
+from pessimal.proving import prove
 from pessimal.spec import Overrides, Weights
 from pessimal.spec.question import Question
-from pessimal.strategies import BruteForce, Cubic, PositionMinima, prove
+from pessimal.strategies import BruteForce, Cubic, PositionMinima
 from pessimal.testing import LongMoment
-from sampling import examples
+from support.bounds import bound_in
+from support.models import Sizes, build, planted_tensors, random_tensors
+from support.oracle import true_count
+from support.sampling import examples
 
 SIZES = Sizes(3, 5, 7, 2, 4)
 WEIGHTS = build(planted_tensors(SIZES, sharpness=10.0, gain=4.0, noise=0.05, seed=1))
@@ -98,7 +99,7 @@ def test_one_more_than_the_rule_gives_is_rejected(name, arithmetic):
     arith = ARITHMETICS[arithmetic]()
     hints = decode(PROOFS[name].data).hints
     with arith.running():
-        most = TASK.total() - floor(rule.bound(WEIGHTS, Question(TASK), hints, arith, no_progress).wrong_at_most)
+        most = TASK.total() - floor(bound_in(rule, WEIGHTS, Question(TASK), hints, arith).wrong_at_most)
     for correct, good in ((most, True), (most + 1, False), (0, True)):
         claim = header["claim"] | {"correct": str(correct)}
         verdict = check(container(header | {"claim": claim}, body), WEIGHTS, arithmetic=arithmetic)
@@ -420,7 +421,7 @@ def test_integer_bounds_are_floored_not_rounded():
     arith = Float64Arithmetic()
     hints = decode(MOMENT).hints
     with arith.running():
-        wrong = RULES["exponential-moment"].bound(WEIGHTS, Question(TASK), hints, arith, no_progress).wrong_at_most
+        wrong = bound_in("exponential-moment", WEIGHTS, Question(TASK), hints, arith).wrong_at_most
     assert wrong.denominator > 1
     header, body = parts(MOMENT)
     claim = header["claim"] | {"correct": str(TASK.total() - floor(wrong))}

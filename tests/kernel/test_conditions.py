@@ -8,24 +8,25 @@ from itertools import product
 import numpy as np
 import pytest
 
-from counting_cases import grid_hints, hints_of
-from models import NORMS, Sizes, build, planted_tensors, random_tensors
 from pessimal.kernel.arithmetic import ARITHMETICS
+from pessimal.kernel.counting.layers import LEVELS
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.heads import separable_heads
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.layer_cake import LEVELS
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.terms.options import POSITIONS
 from pessimal.kernel.terms.rivals import RIVALS, make_rivals
 from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import FLOAT32, REAL
 from pessimal.spec.task import AbstractTask
-from tasks import TASKS_ONCE
+from support.bounds import bound_in
+from support.counting_cases import grid_hints, hints_of
+from support.models import NORMS, Sizes, build, planted_tensors, random_tensors
+from support.tasks import TASKS_ONCE
 
 ON_TERMS = ("exponential-moment", "grid-count", "layer-cake")
-SEPARABLE = (*ON_TERMS, "exact", "position-minima")
+SEPARABLE = (*ON_TERMS, "comparisons", "exact", "position-minima")
 
 
 def some_hints(rule: str, weights: Weights, task: AbstractTask, rival: str = "plain", position: str = "each") -> Hints:
@@ -44,7 +45,7 @@ def reason_of(rule: str, weights: Weights, task: AbstractTask, hints: Hints) -> 
     arith, quantity = ARITHMETICS["float64"](), RULES[rule].quantities[-1]
     with arith.running():
         try:
-            RULES[rule].bound(weights, Question(task, quantity=quantity), hints, arith, no_progress)
+            bound_in(rule, weights, Question(task, quantity=quantity), hints, arith)
         except Rejected as rejected:
             return rejected.reason
     return None

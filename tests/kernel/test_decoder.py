@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from models import Sizes, build, planted_tensors
-from oracle import true_count
 from pessimal.kernel.certificate import canonical, decode
 from pessimal.kernel.check import Limits, check
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import Hints
-from pessimal.strategies import BruteForce, Cubic, ExponentialMoment, PositionMinima, prove
+from pessimal.proving import prove
+from pessimal.strategies import BruteForce, Cubic, ExponentialMoment, PositionMinima
+from support.models import Sizes, build, planted_tensors
+from support.oracle import true_count
 
 SIZES = Sizes(3, 5, 7, 2, 4)
 WEIGHTS = build(planted_tensors(SIZES, sharpness=40.0, gain=8.0))

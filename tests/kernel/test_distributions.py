@@ -14,45 +14,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counting_cases import CASES, WIDE, grid_hints, hints_of, model_of
-from distributions import INDEPENDENT, KINDS, chance, some_distribution
-from models import Sizes, build, planted_tensors
-from oracle import RIGHT, TIE, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import check
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, no_progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import weighing_of
 from pessimal.kernel.terms.options import POSITIONS
 from pessimal.kernel.terms.rivals import RIVALS
+from pessimal.proving import STRATEGIES, covering, prove
 from pessimal.spec import AbstractDistribution, Markov, Product, Uniform, Weights
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import (
-    STRATEGIES,
-    BruteForce,
-    Cubic,
-    Exact,
-    ExponentialMoment,
-    GridCount,
-    PositionMinima,
-    covering,
-    prove,
-)
-from sampling import examples
+from pessimal.strategies import BruteForce, Cubic, Exact, ExponentialMoment, GridCount, PositionMinima
+from support.bounds import answer, cost_of
+from support.counting_cases import CASES, WIDE, grid_hints, hints_of, model_of
+from support.distributions import INDEPENDENT, KINDS, chance, some_distribution
+from support.models import Sizes, build, planted_tensors
+from support.oracle import RIGHT, TIE, verdicts, wrong_weights
+from support.sampling import examples
+from support.soundness import require_sound
 
 
 def bound_of(rule: str, weights: Weights, question: Question, arithmetic: str, hints: Hints) -> CountBound:
-    arith = ARITHMETICS[arithmetic]()
-    RULES[rule].require_covers(weights, question)
-    cost = RULES[rule].cost(weights.architecture, question, hints)
+    cost = cost_of(rule, weights.architecture, question, hints)
     assert cost.checker_ops > cost.flops > 0
-    with arith.running():
-        return RULES[rule].bound(weights, question, hints, arith, no_progress)
+    return answer(rule, weights, question, arithmetic, hints)
 
 
 def wrong_chances(
@@ -89,9 +80,9 @@ def test_no_rule_exceeds_the_true_probability(task, seed, heads, norms, planted,
     """position-minima and exponential-moment, stratum by stratum, for every task, model, distribution and hint."""
     distribution = some_distribution(kind, task.k, task.d_vocab, seed)
     weights, question = model_of(task, seed, heads, norms, planted), Question(task, distribution)
-    truth, _ = wrong_chances(weights, task, distribution)
+    wrong, advice = wrong_weights(weights, question), []
     if heads == 1:
-        hold(bound_of("position-minima", weights, question, arithmetic, Hints()), question, truth)
+        require_sound("position-minima", weights, question, arithmetic, truth=wrong)
     for rival in RIVALS:
         if rival == "joint" and heads > 1:
             continue
@@ -100,7 +91,8 @@ def test_no_rule_exceeds_the_true_probability(task, seed, heads, norms, planted,
         if hints == "searched":
             near = task.d_vocab if kind.endswith("chain") or task.name != "max-of-k" else 1 + seed % task.d_vocab
             some = ExponentialMoment(rival, position, near).hints(weights, question, no_progress)
-        hold(bound_of("exponential-moment", weights, question, arithmetic, some), question, truth)
+        advice.append(some)
+    require_sound("exponential-moment", weights, question, arithmetic, advice, truth=wrong)
 
 
 @settings(max_examples=examples(25))
@@ -129,18 +121,19 @@ def test_the_bracket_contains_the_true_probability(task, seed, heads, norms, pla
     """grid-count under independent positions."""
     distribution = some_distribution(kind, task.k, task.d_vocab, seed)
     weights, question = model_of(task, seed, heads, norms, planted), Question(task, distribution)
-    truth, _ = wrong_chances(weights, task, distribution)
+    advice = []
     for rival, position in (("every", "each"), ("every", "pessimal"), ("centred", POSITIONS[seed % 2])):
         some = grid_hints(weights, task, rival, position, "ordinary" if hints == "searched" else hints, seed)
         if hints == "searched":
             some = GridCount(rival, position, cells=64, negligible=0.0).hints(weights, question, no_progress)
-        hold(bound_of("grid-count", weights, question, arithmetic, some), question, truth)
+        advice.append(some)
+    require_sound("grid-count", weights, question, arithmetic, advice)
 
 
 @settings(max_examples=examples(60))
 @given(st.sampled_from(WIDE), st.sampled_from((*KINDS, "uniform")), st.integers(0, 2**32 - 1))
 def test_weights_of_sets_are_sums_over_their_sequences(task, kind, seed):
-    """Strata, boxes, and prefixes with their completions."""
+    """Strata, products of token sets, and prefixes with their completions."""
     rng = np.random.default_rng(seed)
     distribution = Uniform() if kind == "uniform" else some_distribution(kind, task.k, task.d_vocab, seed)
     weighing = weighing_of(Question(task, distribution))
@@ -149,12 +142,12 @@ def test_weights_of_sets_are_sums_over_their_sequences(task, kind, seed):
     for q in range(task.d_vocab):
         for y in range(task.n_outputs):
             assert weighing.stratum(q, y) == int(weight[(tokens[:, -1] == q) & (target == y)].sum())
-    q, y = (int(x) for x in rng.choice(np.argwhere(strata_of(task).place >= 0)))
+    q, y = (int(x) for x in rng.choice(np.argwhere(strata_of(task).stratum_index >= 0)))
     allowed = [
         np.flatnonzero(rng.integers(0, 2, task.d_vocab) | (np.arange(task.d_vocab) == 1)) for _ in range(task.k - 1)
     ]
     inside = np.all([np.isin(tokens[:, i], some) for i, some in enumerate(allowed)], axis=0) & (tokens[:, -1] == q)
-    assert weighing.box(allowed, q) == int(weight[inside].sum())
+    assert weighing.token_product(allowed, q) == int(weight[inside].sum())
     program, letter = weighing.strata.program(q, y), weighing.strata.letter[y]
     after = weighing.completions(program, q, y)
     stratum = (tokens[:, -1] == q) & (target == y)
@@ -182,7 +175,7 @@ def test_equal_weights_say_what_uniform_says(strategy):
             continue
         claim = prove(weights, sizes.task(), strategy, distribution=distribution).claim
         assert claim.kind == "probability"
-        assert abs(claim.accuracy - plain.accuracy) <= Fraction(2, 81) * (
+        assert abs(claim.value - plain.value) <= Fraction(2, 81) * (
             strategy.name in ("exponential-moment", "grid-count")
         )
         assert claim.correct > 0
@@ -203,7 +196,7 @@ def test_proofs_under_a_distribution_verify_or_are_refused(name, kind):
         return
     proof = prove(weights, sizes.task(), STRATEGIES[name](), distribution=distribution)
     truth, _ = wrong_chances(weights, sizes.task(), distribution)
-    assert proof.claim.accuracy <= 1 - sum(truth.values())
+    assert proof.claim.value <= 1 - sum(truth.values())
     for arithmetic in ARITHMETICS:
         verdict = check(proof.data, weights, arithmetic=arithmetic)
         assert verdict.claim == proof.claim, verdict.detail
@@ -263,7 +256,7 @@ def test_other_weights_in_the_file_are_another_claim(weights):
     assert verdict or verdict.reason in (Reason.TASK_MISMATCH, Reason.BOUND_TOO_LOW)
     if verdict.verified:
         truth, _ = wrong_chances(model, Sizes(3, 5, 7, 2, 4).task(), Product([list(weights)]))
-        assert verdict.claim.accuracy <= 1 - sum(truth.values())
+        assert verdict.claim.value <= 1 - sum(truth.values())
 
 
 def test_a_chain_has_no_far_tokens():
@@ -322,7 +315,7 @@ def test_a_perfect_model_is_certified_under_every_distribution(kind, rival):
     sizes = Sizes(3, 5, 7, 2, 4)
     weights = build(planted_tensors(sizes, sharpness=40.0, gain=8.0))
     distribution = some_distribution(kind, 4, 3, 2)
-    assert prove(weights, sizes.task(), PositionMinima(), distribution=distribution).claim.accuracy == 1
+    assert prove(weights, sizes.task(), PositionMinima(), distribution=distribution).claim.value == 1
     for position in POSITIONS:
         claim = prove(weights, sizes.task(), ExponentialMoment(rival, position), distribution=distribution).claim
-        assert claim.accuracy >= Fraction(99, 100)
+        assert claim.value >= Fraction(99, 100)

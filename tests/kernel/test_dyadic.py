@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracle import fractions
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, split_floats
-from sampling import examples
+from support.oracle import fractions
+from support.sampling import examples
 
 BOTH = sorted(ARITHMETICS)
 

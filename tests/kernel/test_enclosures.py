@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pessimal.kernel.arithmetic import ARITHMETICS, AbstractEnclosure, ArbArithmetic, Float64Arithmetic
 from pessimal.kernel.arithmetic.arb import ArbEnclosure
 from pessimal.kernel.arithmetic.float64 import Float64Enclosure, down, up
-from sampling import examples
+from support.sampling import examples
 
 BOTH = sorted(ARITHMETICS)
 TINY, LEAST_NORMAL, HUGE = 2.0**-1074, 2.0**-1022, 1.7976931348623157e308

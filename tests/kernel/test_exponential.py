@@ -50,14 +50,14 @@ def test_encloses_at_hard_points():
     check(hard_points())
 
 
-def test_encloses_random_points():
+def test_exponentials_of_random_points_lie_strictly_inside():
     """lo < exp(x) < hi on random points of the whole range and around zero."""
     rng = np.random.default_rng(1)
     check(np.concatenate([rng.uniform(-705, 705, 20_000), rng.normal(size=20_000), rng.uniform(-0.35, 0.35, 20_000)]))
 
 
 @pytest.mark.slow
-def test_encloses_a_million_points():
+def test_exponentials_of_a_million_points_lie_strictly_inside():
     """The same on a million points."""
     rng = np.random.default_rng(2)
     check(np.concatenate([rng.uniform(-701, 701, 500_000), rng.uniform(-5, 5, 500_000)]))

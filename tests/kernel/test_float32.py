@@ -14,26 +14,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds import bound
-from float32 import Adversary, Box, Execution, right_in_runs
-from models import BIASES, SMALL, Sizes, any_tensors, build, planted_tensors, random_tensors, table_tensors
-from oracle import sequences
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import check
 from pessimal.kernel.counting.undecided import undecided_ops
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.heads import separable_heads
-from pessimal.kernel.model.rounding import LONGEST, attention_error, gamma
+from pessimal.kernel.model.requirements import LONGEST
+from pessimal.kernel.model.rounding import attention_error, gamma
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.terms.options import POSITIONS
 from pessimal.kernel.terms.rivals import RIVALS
+from pessimal.proving import prove
 from pessimal.spec import Question, Weights
 from pessimal.spec.semantics import FLOAT32
 from pessimal.spec.task import AbstractTask
-from pessimal.strategies import BruteForce, Exact, ExponentialMoment, GridCount, PositionMinima, prove
-from sampling import examples
-from tasks import TASKS_ONCE
+from pessimal.strategies import BruteForce, Exact, ExponentialMoment, GridCount, PositionMinima
+from support.bounds import bound, cost_of
+from support.comparisons import covered, limits
+from support.float32 import Adversary, Box, Execution, right_in_runs
+from support.models import BIASES, SMALL, Sizes, any_tensors, build, planted_tensors, random_tensors, table_tensors
+from support.oracle import sequences
+from support.sampling import examples
+from support.tasks import TASKS_ONCE
 
 SCALES = (1e-30, 1e-6, 0.1, 1.0, 3.0, 50.0, 1e4)
 
@@ -236,6 +240,10 @@ def always(weights: Weights, task: AbstractTask, runs: int, seed: int) -> tuple[
 
 def hints_for(rule: str, weights: Weights, task: AbstractTask, rival: str, position: str) -> Hints:
     question = Question(task, semantics=FLOAT32)
+    if rule == "comparisons":
+        rng = np.random.default_rng(task.k)
+        plain = limits(question, weights, rng, scale=1 << 30)
+        return covered(question, weights, rng, free=True, every=True) if task.k > 2 else plain
     if rule == "exact":
         return Exact().hints(weights, question, lambda *_: None)
     if rule == "exponential-moment":
@@ -256,7 +264,7 @@ def require_sound(rule: str, weights: Weights, task: AbstractTask, arithmetic: s
     return certified
 
 
-COVERED = ("brute-force", "position-minima", "exact", "exponential-moment", "grid-count")
+COVERED = ("brute-force", "position-minima", "exact", "comparisons", "exponential-moment", "grid-count")
 
 
 @pytest.mark.parametrize("rule", COVERED)
@@ -390,28 +398,28 @@ def test_refusals_are_one_sentence():
         assert "float64" in refusal(rule, build(double), sizes.task())
         for norm in ("ln1_w", "ln_final_w"):
             assert "LayerNorm" in refusal(rule, build(plain | random_tensors(sizes, 1, norms=(norm,))), sizes.task())
+        for scale in ("1/8", "1e-60"):
+            assert "attn_scale" in refusal(rule, build(plain, {"attn_scale": scale}), sizes.task())
         wide = {n: np.zeros(Sizes(3, 5, LONGEST + 1, 2, 3).shape(n), dtype=np.float32) for n in plain}
         assert "sums of at most" in refusal(rule, build(wide), sizes.task())
 
 
 @pytest.mark.parametrize("rule", COVERED)
 @pytest.mark.parametrize("heads", [1, 2])
-def test_rounding_is_counted(rule, heads):
+def test_float32_lengthens_a_proof(rule, heads):
     """The stated length grows by at least what the radii cost when they are run over shapes."""
     sizes = Sizes(3, 5, 7, 2, 3, heads)
     weights, task = build(random_tensors(sizes, 1, biases=BIASES)), sizes.task()
-    assume_covered = heads == 1 or rule not in ("exact", "position-minima")
+    assume_covered = heads == 1 or rule not in ("exact", "comparisons", "position-minima")
     if not assume_covered:
         assert "one head" in refusal(rule, weights, task)
         return
     hints = hints_for(rule, weights, task, "every", "each")
-    real, float32 = (
-        RULES[rule].cost(weights.architecture, Question(task, semantics=s), hints) for s in ("real", FLOAT32)
-    )
+    real, float32 = (cost_of(rule, weights.architecture, Question(task, semantics=s), hints) for s in ("real", FLOAT32))
     assert float32.flops > real.flops
     # Exact decisions are charged in real arithmetic only: there are none of an execution.
     exactly = undecided_ops(weights.architecture.shape, Question(task), task.total())
-    assert float32.checker_ops > real.checker_ops - (exactly if rule in {"brute-force", "exact"} else 0)
+    assert float32.checker_ops > real.checker_ops - (exactly if rule in {"brute-force", "comparisons", "exact"} else 0)
 
 
 def test_constants_bound_what_they_stand_for():

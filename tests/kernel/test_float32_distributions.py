@@ -11,30 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distributions import INDEPENDENT, KINDS, chance, some_distribution
-from float32 import right_in_runs
-from models import Sizes, any_tensors, build, planted_tensors
-from oracle import sequences
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.check import check
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, no_progress
 from pessimal.kernel.terms.options import POSITIONS
 from pessimal.kernel.terms.rivals import RIVALS
+from pessimal.proving import prove, within
 from pessimal.spec import Product, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import FLOAT32
-from pessimal.strategies import (
-    BruteForce,
-    Exact,
-    ExponentialMoment,
-    GridCount,
-    PositionMinima,
-    prove,
-    within,
-)
-from sampling import examples
+from pessimal.strategies import BruteForce, Exact, ExponentialMoment, GridCount, PositionMinima
+from support.bounds import answer, cost_of
+from support.distributions import INDEPENDENT, KINDS, chance, some_distribution
+from support.float32 import right_in_runs
+from support.models import Sizes, any_tensors, build, planted_tensors
+from support.oracle import sequences
+from support.sampling import examples
 
 COVERED = ("brute-force", "position-minima", "exact", "exponential-moment", "grid-count")
 SIZES = Sizes(3, 5, 7, 2, 4)
@@ -61,11 +56,8 @@ def bound_of(rule: str, weights: Weights, question: Question, arithmetic: str, r
         "grid-count": GridCount(rival, position, cells=256, negligible=0.0),
     }
     hints = searched[rule].hints(weights, question, no_progress) if rule in searched else Hints()
-    RULES[rule].require_covers(weights, question)
-    assert RULES[rule].cost(weights.architecture, question, hints).flops > 0
-    arith = ARITHMETICS[arithmetic]()
-    with arith.running():
-        return RULES[rule].bound(weights, question, hints, arith, no_progress)
+    assert cost_of(rule, weights.architecture, question, hints).flops > 0
+    return answer(rule, weights, question, arithmetic, hints)
 
 
 def hold(found: CountBound, weights: Weights, question: Question, seed: int) -> None:
@@ -132,7 +124,7 @@ def test_proofs_of_both_verify_and_say_both(strategy, kind):
     real = prove(weights, SIZES.task(), strategy, distribution=distribution)
     # Tilts and steps are searched for each, so sums of reals may fall either way by a hair.
     decided = strategy.name not in ("exponential-moment", "grid-count")
-    assert proof.claim.accuracy <= real.claim.accuracy + (0 if decided else Fraction(1, 1000))
+    assert proof.claim.value <= real.claim.value + (0 if decided else Fraction(1, 1000))
     assert proof.cost.flops > real.cost.flops
     for arithmetic in ARITHMETICS:
         verdict = check(proof.data, weights, arithmetic=arithmetic)

@@ -7,19 +7,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds import bound, certified
-from modular import MODULAR_SIZES, UNIFORM, ModularSizes, modular_weights, quadratic_modular, random_modular
-from oracle import RIGHT, TIE, Equations, specified_logits, verdicts
 from pessimal.analysis.accuracy import forward
 from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
-from pessimal.kernel.model.folded import folded_flops, folded_tables
+from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.folded import folded_tables
 from pessimal.kernel.model.logits import Logits, fixed_point
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules import RULES
+from pessimal.proving import within
 from pessimal.spec.question import Question
-from pessimal.spec.weights import WeightsError
-from pessimal.strategies import within
-from sampling import examples
+from pessimal.spec.weight_file import WeightsError
+from support.bounds import bound, certified
+from support.closed_forms import folded_flops
+from support.modular import (
+    MODULAR,
+    MODULAR_SIZES,
+    UNIFORM,
+    ModularSizes,
+    modular_weights,
+    quadratic_modular,
+    random_modular,
+)
+from support.oracle import RIGHT, TIE, Equations, specified_logits, verdicts
+from support.sampling import examples
 
 
 def truth(weights, sizes: ModularSizes) -> dict:
@@ -81,7 +91,7 @@ def test_a_hand_made_adder_is_right_everywhere(p):
 
 def test_zero_weights_tie_everywhere():
     """All logits equal: nothing is right, and nothing is certainly wrong."""
-    sizes = MODULAR_SIZES[0]
+    sizes = MODULAR["plain"]
     weights = modular_weights({n: np.zeros_like(a) for n, a in random_modular(sizes, 0).items()})
     found = bound("brute-force", weights, sizes.task(), "float64", Hints())
     assert found.wrong_at_most == sizes.p**2
@@ -89,7 +99,7 @@ def test_zero_weights_tie_everywhere():
 
 def test_overflow_decides_nothing():
     """Tables beyond float64 are left to the exact pass, which finds the same count."""
-    sizes = MODULAR_SIZES[0]
+    sizes = MODULAR["plain"]
     tensors = {n: a.astype(np.float64) * 1e100 for n, a in random_modular(sizes, 1).items()}
     weights = modular_weights(tensors)
     right = sum(one == RIGHT for one in truth(weights, sizes).values())
@@ -108,8 +118,7 @@ def test_fixed_point_rounds_outward_through_underflow():
 
 @pytest.mark.parametrize("sizes", MODULAR_SIZES)
 @pytest.mark.parametrize("biases", [(), ("b_in",), ("b_V", "b_O"), ("b_out", "b_U")])
-def test_the_tables_cost_what_they_count(sizes, biases):
-    """folded_flops is what the counting arithmetic counts."""
+def test_the_tables_take_the_operations_of_their_closed_form(sizes, biases):
     biases = [b for b in biases if sizes.f or b not in {"b_in", "b_out"}]
     weights = modular_weights(random_modular(sizes, 0, biases=biases))
     arith = CountingArithmetic()
@@ -120,7 +129,7 @@ def test_the_tables_cost_what_they_count(sizes, biases):
 @pytest.mark.parametrize("rule", sorted(name for name, rule in RULES.items() if "uniform" not in rule.attention))
 def test_other_rules_refuse_uniform_attention(rule):
     """In a sentence, before anything is computed."""
-    sizes = MODULAR_SIZES[0]
+    sizes = MODULAR["plain"]
     with pytest.raises(Rejected, match=r"attention|bounds") as caught:
         RULES[rule].require_covers(modular_weights(random_modular(sizes, 0)), Question(sizes.task()))
     assert caught.value.reason == Reason.UNSUPPORTED_MODEL
@@ -136,13 +145,13 @@ def test_other_rules_refuse_uniform_attention(rule):
 def test_unknown_words_are_refused(change, message):
     """Another activation, another attention."""
     with pytest.raises(WeightsError, match=message):
-        modular_weights(random_modular(MODULAR_SIZES[0], 0), {**UNIFORM, **change})
+        modular_weights(random_modular(MODULAR["plain"], 0), {**UNIFORM, **change})
 
 
 @pytest.mark.parametrize("name", ["W_in", "W_out"])
 def test_half_an_mlp_is_refused(name):
     """The missing tensor is named."""
-    tensors = random_modular(MODULAR_SIZES[0], 0)
+    tensors = random_modular(MODULAR["plain"], 0)
     del tensors[name]
     with pytest.raises(WeightsError, match=name):
         modular_weights(tensors)
@@ -150,16 +159,16 @@ def test_half_an_mlp_is_refused(name):
 
 def test_attention_and_mlp_are_part_of_the_digest():
     """The same tensors with another attention are another model; a model without an MLP has no word of it."""
-    tensors = random_modular(MODULAR_SIZES[3], 0)
+    tensors = random_modular(MODULAR["no-mlp"], 0)
     one, two = modular_weights(tensors), modular_weights(tensors, {"attention": "causal-softmax"})
     assert one.sha256 != two.sha256
     assert "d_mlp" not in two.architecture.record()
-    assert modular_weights(random_modular(MODULAR_SIZES[0], 0)).architecture.record()["d_mlp"] == 11
+    assert modular_weights(random_modular(MODULAR["plain"], 0)).architecture.record()["d_mlp"] == 11
 
 
 def test_layernorm_with_uniform_attention_is_refused():
     """require_folded names the tensor."""
-    sizes = dataclasses.replace(MODULAR_SIZES[0])
+    sizes = dataclasses.replace(MODULAR["plain"])
     tensors = random_modular(sizes, 0) | {"ln1_w": np.ones(sizes.m, np.float32)}
     with pytest.raises(Rejected, match="ln1_w"):
         RULES["brute-force"].require_covers(modular_weights(tensors), Question(sizes.task()))
@@ -167,10 +176,10 @@ def test_layernorm_with_uniform_attention_is_refused():
 
 def test_float32_executions_are_refused():
     """In a sentence that names the reason."""
-    question = Question(MODULAR_SIZES[0].task(), semantics="float32")
+    question = Question(MODULAR["plain"].task(), semantics="float32")
     for name in ("brute-force", "sparse-output"):
         with pytest.raises(Rejected, match="rounding"):
-            RULES[name].require_covers(modular_weights(random_modular(MODULAR_SIZES[0], 0)), question)
+            RULES[name].require_covers(modular_weights(random_modular(MODULAR["plain"], 0)), question)
 
 
 @pytest.mark.parametrize("sizes", MODULAR_SIZES)

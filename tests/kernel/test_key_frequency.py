@@ -7,22 +7,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds import bound, certified
-from modular import MODULAR_SIZES, ModularSizes, modular_weights, quadratic_modular, random_modular, single_wave
-from oracle import RIGHT, verdicts
-from pessimal.kernel.arithmetic import ARITHMETICS, CountingArithmetic, Float64Arithmetic
+from pessimal.kernel.arithmetic import ARITHMETICS, Float64Arithmetic
 from pessimal.kernel.arithmetic.trigonometry import circle
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.modular.key_frequency import FORM, READ_OUT
-from pessimal.kernel.rules.modular.key_frequency import KeyFrequency as Options
+from pessimal.kernel.rules.modular.key_frequency import KeyFrequencyOptions as Options
 from pessimal.kernel.rules.modular.key_frequency.rule import Margins
 from pessimal.kernel.rules.modular.quadrature import spread
+from pessimal.proving import prove
 from pessimal.search.profiles import profiles_of
 from pessimal.spec.question import Question
-from pessimal.strategies import KeyFrequency, prove
-from sampling import examples
+from pessimal.strategies import KeyFrequency
+from support.bounds import bound, certified, cost_of, counted
+from support.modular import (
+    MODULAR,
+    MODULAR_SIZES,
+    ModularSizes,
+    modular_weights,
+    quadratic_modular,
+    random_modular,
+    single_wave,
+)
+from support.oracle import RIGHT, verdicts
+from support.sampling import examples
+from support.soundness import require_sound
 
 RULE = RULES["key-frequency"]
 PAIRS = [sizes for sizes in MODULAR_SIZES if sizes.f and sizes.k == 2]
@@ -109,12 +120,8 @@ def found_verdicts(weights, p: int) -> dict:
 def test_bound_never_exceeds_the_true_count(sizes, seed, arithmetic, scale):
     """Arbitrary weights and hints."""
     tensors = random_modular(sizes, seed, scale=scale)
-    weights, truth = modular_weights(tensors), None
-    for i in range(3):
-        found = certified("key-frequency", weights, sizes.task(), arithmetic, some_hints(tensors, seed + i))
-        if found and truth is None:
-            truth = sum(one == RIGHT for one in found_verdicts(weights, sizes.p).values())
-        assert 0 <= found <= (truth or 0)
+    advice = [some_hints(tensors, seed + i) for i in range(3)]
+    require_sound("key-frequency", modular_weights(tensors), Question(sizes.task()), arithmetic, advice)
 
 
 @pytest.mark.parametrize(("p", "neurons"), [(5, 11), (7, 13)])
@@ -286,7 +293,7 @@ def test_a_planted_wave_is_certified_from_its_own_frequency(p, neurons):
     task = ModularSizes(p, 6, 2, neurons).task()
     proof = prove(weights, task, KeyFrequency(frequencies=1, extra=0, columns=2, read_out="bounded"))
     assert proof.claim.correct == p * p
-    assert proof.cost.flops < RULE.cost(weights.architecture, Question(task), everything(p, neurons)).flops
+    assert proof.cost.flops < cost_of(RULE, weights.architecture, Question(task), everything(p, neurons)).flops
 
 
 @pytest.mark.parametrize(
@@ -319,11 +326,13 @@ def test_the_cost_is_what_is_counted(sizes):
     tensors = random_modular(sizes, 0)
     weights, question = modular_weights(tensors), Question(sizes.task())
     for seed in range(8):
-        one, arith = some_hints(tensors, seed), CountingArithmetic()
-        RULE.bound(weights, question, one, arith, no_progress)
-        assert RULE.cost(weights.architecture, question, one).flops == arith.tally.flops
+        one = some_hints(tensors, seed)
+        assert cost_of(RULE, weights.architecture, question, one).flops == counted(RULE, weights, question, one)
     few, more = (hints(sizes.p, sizes.f, [1], range(n)) for n in (2, 4))
-    assert RULE.cost(weights.architecture, question, few).flops < RULE.cost(weights.architecture, question, more).flops
+    assert (
+        cost_of(RULE, weights.architecture, question, few).flops
+        < cost_of(RULE, weights.architecture, question, more).flops
+    )
 
 
 @pytest.mark.parametrize("arithmetic", sorted(ARITHMETICS))
@@ -346,7 +355,7 @@ def test_spread_is_no_smaller_than_any_signed_sum(seed, neurons):
     g = rng.normal(size=(neurons, 2)) * rng.choice([0.0, 1e-9, 1.0], size=(neurons, 1))
     with arith.running():
         d_, x, y = (arith.matrix(one).enclose() for one in (d, g[:, 0], g[:, 1]))
-        reach = spread(d_, x, y, arith).bounds()[1]
+        reach = spread(d_, x, y).bounds()[1]
     signs = 1 - 2 * (np.arange(2**neurons)[:, np.newaxis] >> np.arange(neurons) & 1)
     longest = np.sqrt((((signs * d) @ g) ** 2).sum(1).max())
     assert longest <= reach * (1 + 1e-12)  # the right side is proved, the left one rounded
@@ -403,10 +412,9 @@ def test_hints_out_of_form_are_rejected(change, arrays):
     assert caught.value.reason == Reason.BAD_HINT
 
 
-@pytest.mark.parametrize("number", [2, 3, 4])
-def test_models_outside_the_theorem_are_refused(number):
-    """Three tokens, no MLP, one token."""
-    sizes = MODULAR_SIZES[number]
+@pytest.mark.parametrize("sizes", ["three-tokens", "no-mlp", "one-token"])
+def test_models_outside_the_theorem_are_refused(sizes):
+    sizes = MODULAR[sizes]
     with pytest.raises(Rejected) as caught:
         RULE.require_covers(modular_weights(random_modular(sizes, 0)), Question(sizes.task()))
     assert caught.value.reason == Reason.UNSUPPORTED_MODEL

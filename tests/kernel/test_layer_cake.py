@@ -12,59 +12,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counting_cases import CASES, NORMS, hints_of, model_of
-from distributions import KINDS, some_distribution
-from models import MATRICES, Sizes, build, planted_tensors
-from oracle import Equations, sequences
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.certificate import canonical
 from pessimal.kernel.check import check
+from pessimal.kernel.counting.layers import LEVELS, log_upper, read_levels
+from pessimal.kernel.counting.tilts import TILTS
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints, LayerCakeRule
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import no_progress
-from pessimal.kernel.rules.layer_cake import LEVELS, TILTS, levels, log_upper
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.terms.options import POSITIONS, THRESHOLDS
 from pessimal.kernel.terms.rivals import RIVALS
+from pessimal.proving import prove
 from pessimal.spec import Product, Uniform, Weights
 from pessimal.spec.claim import CLAIMS, LOSS, MEAN_PROBABILITY, LossClaim, MeanProbabilityClaim, decimal_up
 from pessimal.spec.question import Question
-from pessimal.strategies import BruteForce, LayerCake, prove
-from sampling import examples
-
-PRECISION = 200
-QUANTITIES = (MEAN_PROBABILITY, LOSS)
-
-
-def least(weights: Weights, question: Question) -> dict[str, Fraction]:
-    """Lower ends of the sums of weight times 1 - p, and of weight times loss."""
-    task, model = question.task, Equations(weights, PRECISION)
-    missing, loss = flint.arb(0), flint.arb(0)
-    tokens = list(sequences(task.d_vocab, task.k))
-    with flint.ctx.workprec(PRECISION):
-        for t, weight in zip(tokens, question.distribution.weigh(np.array(tokens)).tolist(), strict=True):
-            values, y = model(t), int(task.target(np.array(t)))
-            odds = sum(((value - values[y]).exp() for o, value in enumerate(values) if o != y), flint.arb(0))
-            missing += flint.arb(weight) * (odds / (1 + odds))
-            loss += flint.arb(weight) * (1 + odds).log()
-    return {MEAN_PROBABILITY: lower(missing), LOSS: lower(loss)}
-
-
-def lower(ball: flint.arb) -> Fraction:
-    mantissa, exponent = ball.lower().man_exp()
-    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
-
-
-def some_levels(kind: str, seed: int) -> dict[str, np.ndarray]:
-    """Increasing margins: near the origin, negative, or of any size."""
-    rng = np.random.default_rng(seed)
-    count = int(rng.integers(1, 6))
-    if kind == "ordinary":
-        pairs = [(int(m), -2) for m in rng.integers(-20, 60, count)]
-    else:
-        pairs = [(int(rng.integers(-(2**53), 2**53 + 1)), int(rng.integers(-1000, 1001))) for _ in range(count)]
-    pairs = sorted({Fraction(m) * Fraction(2) ** e: (m, e) for m, e in pairs}.items())
-    return dict(zip(LEVELS, np.array([pair for _, pair in pairs], dtype=np.int64).T.copy(), strict=True))
+from pessimal.strategies import BruteForce, LayerCake
+from support.bounds import answer, cost_of
+from support.counting_cases import CASES, NORMS, hints_of, model_of
+from support.distributions import KINDS, some_distribution
+from support.layers import PRECISION, QUANTITIES, least, lower, some_levels
+from support.models import MATRICES, Sizes, build, planted_tensors
+from support.sampling import examples
+from support.soundness import require_sound
 
 
 def cake_hints(weights: Weights, question: Question, rival: str, position: str, kind: str, seed: int) -> Hints:
@@ -78,12 +49,9 @@ def cake_hints(weights: Weights, question: Question, rival: str, position: str, 
 
 
 def bound_of(weights: Weights, question: Question, arithmetic: str, hints: Hints) -> Fraction:
-    rule, arith = LayerCakeRule(), ARITHMETICS[arithmetic]()
-    rule.require_covers(weights, question)
-    cost = rule.cost(weights.architecture, question, hints)
+    cost = cost_of("layer-cake", weights.architecture, question, hints)
     assert cost.checker_ops > cost.flops > 0
-    with arith.running():
-        return rule.bound(weights, question, hints, arith, no_progress).wrong_at_most
+    return answer("layer-cake", weights, question, arithmetic, hints).wrong_at_most
 
 
 def never_better(task, seed, heads, norms, planted, arithmetic, hints, kind):
@@ -94,7 +62,7 @@ def never_better(task, seed, heads, norms, planted, arithmetic, hints, kind):
     rival, position = RIVALS[seed % 4 if heads == 1 else 3 * (seed % 2)], POSITIONS[seed % 2]
     some = cake_hints(weights, questions[LOSS], rival, position, hints, seed)
     for quantity, question in questions.items():
-        assert bound_of(weights, question, arithmetic, some) >= truth[quantity]
+        require_sound("layer-cake", weights, question, arithmetic, [some], truth=truth[quantity])
     assert bound_of(weights, questions[MEAN_PROBABILITY], arithmetic, some) <= questions[LOSS].total()
 
 
@@ -133,7 +101,7 @@ def test_the_worst_loss_is_that_of_the_worst_sequence(heads, arithmetic):
     weights, last = build({name: a.astype(np.float32) for name, a in t.items()}), [[0, 0, 1], [0, 0, 1]]
     question = Question(sizes.task(), Product(last), quantity=LOSS)
     truth = least(weights, question)[LOSS]
-    number = strata_of(sizes.task()).number
+    number = strata_of(sizes.task()).stratum_count
     arrays = dict(
         zip((*LEVELS, *TILTS), (np.array([1]), np.array([0]), *np.zeros((2, heads, number), np.int64)), strict=True)
     )
@@ -150,13 +118,13 @@ def test_where_all_logits_are_equal_every_rival_has_its_share(quantity, rival):
     sizes = Sizes(3, 5, 7, 2, 2)
     weights = build({name: np.zeros(sizes.shape(name), dtype=np.float32) for name in MATRICES})
     question = Question(sizes.task(), quantity=quantity)
-    truth, problems, number = (
+    truth, groups, number = (
         least(weights, question)[quantity],
         4 if rival == "every" else 1,
-        strata_of(sizes.task()).number,
+        strata_of(sizes.task()).stratum_count,
     )
     for level in ([-1, 0, 1], [1], [-3, -2]):
-        tilts = np.full((len(level) * problems, number), 1), np.zeros((len(level) * problems, number), dtype=np.int64)
+        tilts = np.full((len(level) * groups, number), 1), np.zeros((len(level) * groups, number), dtype=np.int64)
         arrays = dict(
             zip((*LEVELS, *TILTS), (np.array(level), np.zeros(len(level), dtype=np.int64), *tilts), strict=True)
         )
@@ -194,20 +162,20 @@ def test_proofs_about_the_softmax_verify_and_are_useful(quantity, kind):
     distribution = Uniform() if kind == "uniform" else some_distribution(kind, 4, 3, 5)
     proof = prove(GOOD, task, LayerCake("joint", levels=20), distribution=distribution, claim=quantity)
     truth = least(GOOD, Question(task, distribution))[quantity] / distribution.total(task)
-    claimed = 1 - proof.claim.accuracy if quantity == MEAN_PROBABILITY else proof.claim.accuracy
+    claimed = 1 - proof.claim.value if quantity == MEAN_PROBABILITY else proof.claim.value
     assert truth <= claimed <= 8 * truth + Fraction(1, 4)
     for arithmetic in ARITHMETICS:
         verdict = check(proof.data, GOOD, arithmetic=arithmetic)
         assert verdict.claim == proof.claim, verdict.detail
         assert verdict.line().startswith(
-            f"s VERIFIED {quantity}{'<=' if quantity == LOSS else '>='}{proof.claim.correct}/"
+            f"s VERIFIED {quantity}{'<=' if quantity == LOSS else '>='}{proof.claim.amount}/"
         )
         assert verdict.strata == ()
     n = int.from_bytes(proof.data[:8], "little")
     header = proof.data[8 : 8 + n]
     for better in (1, 10**6):
-        number = proof.claim.correct + (-better if quantity == LOSS else better) * proof.claim.total // 10**4
-        raw = header.replace(f'"correct":"{proof.claim.correct}"'.encode(), f'"correct":"{max(number, 0)}"'.encode())
+        number = proof.claim.amount + (-better if quantity == LOSS else better) * proof.claim.total // 10**4
+        raw = header.replace(f'"correct":"{proof.claim.amount}"'.encode(), f'"correct":"{max(number, 0)}"'.encode())
         verdict = check(len(raw).to_bytes(8, "little") + raw + proof.data[8 + n :], GOOD)
         assert verdict.reason in (Reason.BOUND_TOO_LOW, Reason.BAD_CLAIM)
 
@@ -225,7 +193,7 @@ def test_a_claim_of_one_kind_is_none_of_another():
     assert check(with_claim(proof, kind="correct-count"), GOOD).reason == Reason.BAD_CLAIM
     assert check(with_claim(proof, kind="probability"), GOOD).reason == Reason.BAD_CLAIM
     assert check(with_claim(proof, total="81"), GOOD).reason == Reason.BAD_CLAIM
-    assert check(with_claim(proof, correct=str(proof.claim.correct + 5)), GOOD).verified
+    assert check(with_claim(proof, correct=str(proof.claim.amount + 5)), GOOD).verified
     assert check(with_claim(proof, correct="9" * 30), GOOD).verified
     counted = check(with_claim(proof, kind="mean-probability", correct="0"), GOOD)
     assert counted.verified
@@ -235,7 +203,7 @@ def test_a_claim_of_one_kind_is_none_of_another():
         assert verdict.reason == Reason.UNSUPPORTED_MODEL
 
 
-@pytest.mark.parametrize("name", sorted(set(RULES) - {"layer-cake"}))
+@pytest.mark.parametrize("name", sorted(set(RULES) - {"layer-cake", "layer-count"}))
 def test_other_rules_do_not_bound_the_softmax(name):
     assert set(RULES[name].quantities) == {"accuracy"}
     with pytest.raises(Rejected, match="not accuracy"):
@@ -283,7 +251,7 @@ def test_float32_is_refused_in_one_sentence(quantity):
 def test_levels_that_do_not_increase_are_refused(mantissa, exponent):
     arrays = dict(zip(LEVELS, (np.array(mantissa), np.array(exponent)), strict=True))
     with pytest.raises(Rejected) as caught:
-        levels(Hints({"levels": 2}, arrays))
+        read_levels(Hints({"levels": 2}, arrays))
     assert caught.value.reason == Reason.BAD_HINT
 
 
@@ -293,11 +261,11 @@ def test_logarithms_are_bounded_from_above_by_any_tangent(arithmetic, near):
     arith = ARITHMETICS[arithmetic]()
     with arith.running():
         for z in (1.0, 1 + 2.0**-40, 2.5, 1e9, 1e300):
-            upper = log_upper(arith.fraction(Fraction(z)), near, arith)
+            upper = log_upper(arith.fraction(Fraction(z)), near)
             with flint.ctx.workprec(PRECISION):
                 assert upper is None or upper >= lower(flint.arb(z).log())
         if near == 0.5:
-            assert log_upper(arith.fraction(Fraction(np.exp(0.5))), near, arith) < Fraction(1, 2) + Fraction(1, 2**40)
+            assert log_upper(arith.fraction(Fraction(np.exp(0.5))), near) < Fraction(1, 2) + Fraction(1, 2**40)
 
 
 def test_claims_round_away_from_the_truth():
@@ -310,4 +278,4 @@ def test_claims_round_away_from_the_truth():
         LossClaim(-1, 3)
     assert [LossClaim(n, 3).follows(5) for n in (4, 5, 6)] == [False, True, True]
     assert [MeanProbabilityClaim(n, 9).follows(5) for n in (4, 5, 6)] == [True, True, False]
-    assert LossClaim(9, 3).accuracy == 3
+    assert LossClaim(9, 3).value == 3

@@ -11,16 +11,17 @@ import flint
 import numpy as np
 import pytest
 
-from models import PLANTABLE, Sizes, build, planted_tensors
-from oracle import RIGHT, Equations, exact, margin, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS
-from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.terms.options import POSITIONS
 from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment
+from support.bounds import bound_in
+from support.models import PLANTABLE, Sizes, build, planted_tensors
+from support.oracle import RIGHT, Equations, exact, margin, verdicts
 
 MODELS = [
     pytest.param(sizes, seed, marks=[pytest.mark.slow] if seed else [])
@@ -64,7 +65,7 @@ def every_bound(weights: Weights, sizes: Sizes) -> dict[str, int]:
         for arithmetic, kind in ARITHMETICS.items():
             arith = kind()
             with arith.running():
-                result = RULES[rule].bound(weights, Question(task), hints, arith, no_progress)
+                result = bound_in(rule, weights, Question(task), hints, arith)
             found[f"{name} {arithmetic}"] = task.total() - floor(result.wrong_at_most)
     return found
 

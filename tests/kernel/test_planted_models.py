@@ -10,13 +10,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bounds import bound
-from enumeration import all_sequences, right_sequences, wrong_by_stratum
-from models import BIASES, Sizes, build, planted_tensors, random_tensors
-from modular import ModularSizes, modular_weights
-from oracle import RIGHT, verdicts
 from pessimal.kernel.cost import n_strata
-from pessimal.kernel.rules import Hints
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.published.sub_cubic.averaging import DROP, MEAN
 from pessimal.kernel.terms.options import POSITIONS
@@ -25,8 +20,13 @@ from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.strategies import ExponentialMoment, GridCount, KeyFrequency
 from pessimal.strategies.sub_cubic import PUBLISHED, pack_halfwords, published_name
-from planted import copying, marked_wave, parabola
-from sampling import examples
+from support.bounds import bound
+from support.enumeration import all_sequences, right_sequences, wrong_by_stratum
+from support.models import BIASES, Sizes, build, planted_tensors, random_tensors
+from support.modular import ModularSizes, modular_weights
+from support.oracle import RIGHT, verdicts
+from support.planted import copying, marked_wave, parabola
+from support.sampling import examples
 
 ONE = 2**15
 EXACT = "exact_EQKE+max_diff_exact"

@@ -1,23 +1,22 @@
-"""Neurons as nodes of an integral: no bound lies below the error, at any point, for any waves and any boxes."""
+"""Neurons as nodes of an integral: no bound lies below the error, at any point, for any waves and any intervals."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pessimal.analysis.modular.identity import box_identity, moment_identity
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.arithmetic.trigonometry import pi
 from pessimal.kernel.rules.modular.quadrature import (
-    Boxes,
+    Intervals,
     Waves,
-    box_absolute,
-    box_identity,
+    interval_absolute,
     moment_absolute,
-    moment_identity,
     signal_of,
     weight_of,
 )
-from sampling import examples
+from support.sampling import examples
 
 KINDS = ("uniform", "even", "clustered", "equal", "opposite", "scaled", "heavy")
 GRID = 360
@@ -48,19 +47,19 @@ def enclosed(q: np.ndarray, gamma: np.ndarray, arith) -> Waves:
     return Waves(*(arith.matrix(np.stack([one.real, one.imag])).enclose() for one in (q, gamma)))
 
 
-def some_boxes(q: np.ndarray, gamma: np.ndarray, seed: int, period: float) -> Boxes:
+def some_intervals(q: np.ndarray, gamma: np.ndarray, seed: int, period: float) -> Intervals:
     """In the order of the phases and well placed, or garbage."""
     rng = np.random.default_rng(seed)
     grid, n = int(rng.choice([7, 64, 1024])), len(q)
     if rng.random() < 0.3:
-        return Boxes(rng.permutation(n), rng.integers(-9, 9, n), int(rng.integers(-99, 99)), grid)
+        return Intervals(rng.permutation(n), rng.integers(-9, 9, n), int(rng.integers(-99, 99)), grid)
     phase = np.angle(q) % period
     order = np.argsort(phase, kind="stable")
     nodes = np.rint(phase[order] / period * grid).astype(np.int64)
     weight = np.abs(q * gamma)[order]
     end = np.cumsum(weight / weight.sum())
     middle = end - weight / weight.sum() / 2
-    return Boxes(order, nodes, int(np.rint((nodes - middle * grid).mean())), grid)
+    return Intervals(order, nodes, int(np.rint((nodes - middle * grid).mean())), grid)
 
 
 def sums(q: np.ndarray, gamma: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -86,20 +85,20 @@ def test_moment_form_is_never_below_the_error(seed, kind, terms, arithmetic):
         waves = enclosed(q, gamma, arith)
         assert np.abs(absolute).max() <= moment_absolute(waves, terms, arith).bounds()[1]
         # This sum is a wave and its bound may be attained: a few units in the last place are NumPy's.
-        assert np.abs(identity).max() <= moment_identity(waves, arith).bounds()[1] * (1 + 1e-12)
+        assert np.abs(identity).max() <= moment_identity(waves).bounds()[1] * (1 + 1e-12)
 
 
 @settings(max_examples=examples(150))
 @given(st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.sampled_from(sorted(ARITHMETICS)))
-def test_box_form_is_never_below_the_error(seed, kind, arithmetic):
+def test_interval_form_is_never_below_the_error(seed, kind, arithmetic):
     """Whatever the order, the nodes and the offset."""
     q, gamma = some_waves(seed, kind)
     absolute, identity, _ = sums(q, gamma)
     arith = ARITHMETICS[arithmetic]()
-    half, full = some_boxes(q, gamma, seed, np.pi), some_boxes(q, gamma, seed + 1, 2 * np.pi)
+    half, full = some_intervals(q, gamma, seed, np.pi), some_intervals(q, gamma, seed + 1, 2 * np.pi)
     with arith.running():
         waves = enclosed(q, gamma, arith)
-        assert np.abs(absolute).max() <= box_absolute(waves, half, arith).bounds()[1]
+        assert np.abs(absolute).max() <= interval_absolute(waves, half, arith).bounds()[1]
         assert np.abs(identity).max() <= box_identity(waves, full, arith).bounds()[1]
 
 
@@ -110,7 +109,7 @@ def test_together_they_bound_the_relu(seed):
     arith = ARITHMETICS["float64"]()
     with arith.running():
         waves = enclosed(q, gamma, arith)
-        error = moment_absolute(waves, 20, arith) + moment_identity(waves, arith)
+        error = moment_absolute(waves, 20, arith) + moment_identity(waves)
         bound = (error / signal_of(weight_of(waves), arith)).bounds()[1]
     weight = np.abs(q * gamma) / np.abs(q * gamma).sum()
     u = 2 * np.pi / 180 * np.arange(180)
@@ -121,7 +120,7 @@ def test_together_they_bound_the_relu(seed):
 
 
 def test_even_phases_have_small_bounds_and_more_terms_are_tighter():
-    """The tail alone is left of the moment form; boxes of equal nodes have one quarter of a width each on average."""
+    """The tail alone is left of the moment form; intervals of equal nodes have one quarter of a width each on average."""
     n = 101
     q = np.exp(2j * np.pi / n * np.arange(n))
     arith = ARITHMETICS["float64"]()
@@ -133,9 +132,9 @@ def test_even_phases_have_small_bounds_and_more_terms_are_tighter():
         assert found[-1] < 3 / 101
         order = np.argsort(np.angle(q) % np.pi, kind="stable")
         nodes = np.rint((np.angle(q) % np.pi)[order] / np.pi * 8192).astype(np.int64)
-        boxes = Boxes(order, nodes, int(nodes[0] - 8192 // (2 * n)), 8192)
+        intervals = Intervals(order, nodes, int(nodes[0] - 8192 // (2 * n)), 8192)
         # 2 pi^2 / (4 n) over 2/3, and the grid.
-        assert float((box_absolute(waves, boxes, arith) / signal).bounds()[1]) < 3 * np.pi**2 / (4 * n) * 1.1
+        assert float((interval_absolute(waves, intervals, arith) / signal).bounds()[1]) < 3 * np.pi**2 / (4 * n) * 1.1
 
 
 @pytest.mark.parametrize("terms", [1, 4, 30])
@@ -152,28 +151,28 @@ def test_the_tail_is_the_sum_of_the_harmonics_left_out(terms):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_box_form_is_the_stated_integral(seed):
+def test_the_interval_form_is_the_stated_integral(seed):
     """S over the period times the integral of twice the distance to the nodes, and the cost of each misplaced wave."""
     q, gamma = some_waves(seed, "uniform")
     arith, weight = ARITHMETICS["float64"](), np.abs(q * gamma)
-    for period, form in ((np.pi, box_absolute), (2 * np.pi, box_identity)):
-        boxes = some_boxes(q, gamma, seed, period)
+    for period, form in ((np.pi, interval_absolute), (2 * np.pi, box_identity)):
+        intervals = some_intervals(q, gamma, seed, period)
         edges = (
-            np.concatenate([[0], np.cumsum(weight[boxes.order] / weight.sum())]) + boxes.offset / boxes.grid
+            np.concatenate([[0], np.cumsum(weight[intervals.order] / weight.sum())]) + intervals.offset / intervals.grid
         ) * period
-        node = boxes.nodes / boxes.grid * period
+        node = intervals.nodes / intervals.grid * period
         laid = 0.0
         for begin, end, at in zip(edges[:-1], edges[1:], node, strict=True):
             points = begin + (end - begin) * (np.arange(4000) + 0.5) / 4000
             laid += 2 * np.abs(points - at).mean() * (end - begin)
         placed = np.empty_like(node)
-        placed[boxes.order] = node
+        placed[intervals.order] = node
         turn = np.exp(1j * placed)
         off = np.abs((q.conj() * turn).imag) if period == np.pi else np.abs(q - np.abs(q) * turn)
         wrong = np.abs(gamma) * off + np.abs(q) * np.abs(gamma - np.abs(gamma) * turn**2)
         expected = weight.sum() / period * laid + wrong.sum()
         with arith.running():
-            found = float(form(enclosed(q, gamma, arith), boxes, arith).bounds()[1])
+            found = float(form(enclosed(q, gamma, arith), intervals, arith).bounds()[1])
         assert found == pytest.approx(expected, rel=1e-5)
 
 

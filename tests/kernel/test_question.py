@@ -7,15 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from distributions import KINDS, some_distribution
-from models import Sizes, build, random_tensors
 from pessimal.kernel.check import Asked, check
 from pessimal.kernel.rejection import Reason
+from pessimal.proving import prove
 from pessimal.spec import Markov, Product, Question, TaskError, Uniform
 from pessimal.spec.claim import MEAN_PROBABILITY
 from pessimal.spec.tasks import Constant, ContainsToken, CustomTask
-from pessimal.strategies import BruteForce, LayerCake, prove
-from tasks import TASKS_ONCE
+from pessimal.strategies import BruteForce, LayerCake
+from support.distributions import KINDS, some_distribution
+from support.models import Sizes, build, random_tensors
+from support.tasks import TASKS_ONCE
 
 MACHINES = [
     CustomTask(2, 3, 0, ((0, 1, 0), (1, 1, 0)), (0, 2)),

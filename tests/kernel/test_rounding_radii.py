@@ -10,13 +10,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from models import BIASES, Sizes, build, random_tensors
-from oracle import fractions
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.model.heads import separable_heads
 from pessimal.kernel.model.rounding import rounding
 from pessimal.spec import Weights
 from pessimal.spec.semantics import EXP_ULPS, FLOAT32, REAL, SHIFT
+from support.models import BIASES, Sizes, build, random_tensors
+from support.oracle import fractions
 
 U = Fraction(1, 2**24)
 ETA = Fraction(1, 2**150)  # a unit of gradual underflow; the kernel allows for many

@@ -6,19 +6,20 @@ import flint
 import numpy as np
 import pytest
 
-from models import BIASES, PLANTABLE, SMALL, Sizes, build, planted_tensors, random_tensors
-from modular import MLP_BIASES, UNIFORM, ModularSizes, modular_weights, random_modular, single_wave
-from oracle import true_count
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.arithmetic.arb import ArbArithmetic, ArbEnclosure
 from pessimal.kernel.check import check
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, no_progress
+from pessimal.proving import prove
+from pessimal.proving.cautious import CautiousArithmetic, CautiousEnclosure
 from pessimal.spec import ModularAddition, Question, WeightsError
 from pessimal.spec.claim import AccuracyClaim
-from pessimal.strategies import Cubic, ExponentialMoment, KeyFrequency, PositionMinima, SparseOutput, prove
-from pessimal.strategies.cautious import CautiousArithmetic, CautiousEnclosure
+from pessimal.strategies import Cubic, ExponentialMoment, KeyFrequency, PositionMinima, SparseOutput
+from support.bounds import bound_in
+from support.models import BIASES, PLANTABLE, SMALL, Sizes, build, planted_tensors, random_tensors
+from support.modular import MLP_BIASES, UNIFORM, ModularSizes, modular_weights, random_modular, single_wave
+from support.oracle import true_count
 
 
 def scaled(tensors, rng, low, high):
@@ -117,7 +118,7 @@ def test_floors_by_stratum_gain_and_never_exceed_the_truth():
         question, arith = Question(sizes.task()), ARITHMETICS["float64"]()
         hints = strategy.hints(weights, question, no_progress)
         with arith.running():
-            bound = RULES["exponential-moment"].bound(weights, question, hints, arith, no_progress)
+            bound = bound_in("exponential-moment", weights, question, hints, arith)
         by_stratum = AccuracyClaim.most(bound.parts(), question.total())
         at_once = AccuracyClaim.most([bound.wrong_at_most], question.total())
         assert at_once <= by_stratum

@@ -4,27 +4,43 @@
 """
 
 from collections import Counter
+from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds import bound, certified
-from models import BIASES, NORMS, PLANTABLE, SMALL, Sizes, any_tensors, build, planted_tensors, random_tensors
-from oracle import RIGHT, TIE, true_count, verdicts
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.cost import n_strata
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules import RULES, Hints
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import no_progress
+from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.terms.options import POSITIONS
 from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import ExponentialMoment
-from sampling import examples
+from support.bounds import bound, certified, cost_of
+from support.models import (
+    ATTN_SCALES,
+    BIASES,
+    NORMS,
+    PLANTABLE,
+    SMALL,
+    Sizes,
+    any_tensors,
+    build,
+    planted_tensors,
+    random_tensors,
+)
+from support.oracle import RIGHT, TIE, true_count, verdicts, wrong_weights
+from support.sampling import examples
+from support.soundness import require_sound
 
 HINTLESS = ("cubic", "position-minima")
 PERFECT = {"sharpness": 30.0, "gain": 8.0, "noise": 0.01, "seed": 7}
@@ -58,15 +74,15 @@ TILTS = ("zero", "enormous", "tiny", "ordinary", "ordinary", "anything")
 
 
 @settings(max_examples=examples(40))
-@given(any_tensors(), st.sampled_from(sorted(ARITHMETICS)))
-def test_hintless_bounds_never_exceed_the_true_count(model, arithmetic):
+@given(any_tensors(), st.sampled_from(ATTN_SCALES), st.sampled_from(sorted(ARITHMETICS)))
+def test_hintless_bounds_never_exceed_the_true_count(model, scale, arithmetic):
     """cubic, position-minima: total - floor(wrong_at_most) <= #right; brute force: equality."""
     sizes, tensors = model
-    weights, task = build(tensors), sizes.task()
-    truth = true_count(weights)
+    weights, question = build(tensors, {"attn_scale": scale}), Question(sizes.task())
+    wrong = wrong_weights(weights, question)
     for rule in HINTLESS:
-        assert 0 <= certified(rule, weights, task, arithmetic) <= truth
-    assert certified("brute-force", weights, task, arithmetic) == truth
+        require_sound(rule, weights, question, arithmetic, truth=wrong)
+    assert bound("brute-force", weights, question.task, arithmetic).wrong_at_most == sum(wrong.values())
 
 
 @settings(max_examples=examples(40))
@@ -74,14 +90,12 @@ def test_hintless_bounds_never_exceed_the_true_count(model, arithmetic):
 def test_exponential_moment_never_exceeds_the_true_count(model, kind, seed, arithmetic):
     """For every tilt, width, rival and position: total - floor(wrong_at_most) <= #right."""
     sizes, tensors = model
-    weights, task = build(tensors), sizes.task()
-    truth = true_count(weights)
-    rng = np.random.default_rng(seed)
-    for rival in RIVALS:
-        for position in POSITIONS:
-            tilts = random_tilts(tilt_shape(sizes, rival), kind, seed)
-            hints = moment_hints(sizes, rival, position, int(rng.integers(1, sizes.v + 1)), tilts)
-            assert 0 <= certified("exponential-moment", weights, task, arithmetic, hints) <= truth
+    rng, advice = np.random.default_rng(seed), []
+    for rival, position in product(RIVALS, POSITIONS):
+        tilts = random_tilts(tilt_shape(sizes, rival), kind, seed)
+        advice.append(moment_hints(sizes, rival, position, int(rng.integers(1, sizes.v + 1)), tilts))
+    weights = build(tensors, {"attn_scale": ATTN_SCALES[seed % 3]})
+    require_sound("exponential-moment", weights, Question(sizes.task()), arithmetic, advice)
 
 
 def good_hints(weights: Weights, task: AbstractTask, rival: str, position: str, near: int) -> Hints:
@@ -93,13 +107,10 @@ def good_hints(weights: Weights, task: AbstractTask, rival: str, position: str, 
 def test_searched_tilts_never_exceed_the_true_count(model, arithmetic, seed):
     """The prover's own hints, where the bound is tightest and a fault would show first."""
     sizes, tensors = model
-    weights, task = build(tensors), sizes.task()
-    truth = true_count(weights)
+    weights, task = build(tensors, {"attn_scale": ATTN_SCALES[seed % 3]}), sizes.task()
     near = int(np.random.default_rng(seed).integers(1, sizes.v + 1))
-    for rival in RIVALS:
-        for position in POSITIONS:
-            hints = good_hints(weights, task, rival, position, near)
-            assert certified("exponential-moment", weights, task, arithmetic, hints) <= truth
+    advice = [good_hints(weights, task, rival, position, near) for rival, position in product(RIVALS, POSITIONS)]
+    require_sound("exponential-moment", weights, Question(task), arithmetic, advice)
 
 
 NEAR_EDGE = [
@@ -130,6 +141,29 @@ def planted_results() -> list[tuple[str, int, int, int]]:
                 value = certified(name.split()[0], weights, task, arithmetic, hints)
                 found.append((name, value, truth, task.total()))
     return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_outputs_below_the_least_are_given_up_and_the_others_bounded_as_before(seed):
+    """Random tilts, every least: sound, as long as is counted, shorter, and the same bound in the strata that are left."""
+    sizes = Sizes(5, 7, 11, 3, 3)
+    weights = build(planted_tensors(sizes, sharpness=4.0, noise=0.2, seed=seed))
+    question, rng = Question(sizes.task()), np.random.default_rng(seed)
+    options = {"rival": ("plain", "centred", "every", "joint")[seed], "position": "each", "near": 1 + seed}
+    shape = (6 if options["rival"] == "every" else 1, strata_of(question.task).stratum_count)
+    tilts = {"tilt_mantissa": rng.integers(0, 9, shape), "tilt_exponent": np.full(shape, -2)}
+    advice = [Hints({**options, "least": least}, tilts) for least in range(sizes.v + 1)]
+    require_sound("exponential-moment", weights, question, "float64", [Hints(options, tilts), *advice])
+    whole = bound("exponential-moment", weights, question.task, "float64", Hints(options, tilts)).strata
+    for least, hints in enumerate(advice):
+        found = bound("exponential-moment", weights, question.task, "float64", hints).strata
+        given_up = {at: Fraction(strata_of(question.task).size(*at)) for at in whole if at[1] < least}
+        assert found == {**whole, **given_up}
+    lengths = [cost_of("exponential-moment", weights.architecture, question, hints).flops for hints in advice]
+    assert lengths == sorted(lengths, reverse=True)
+    for rule, more in (("grid-count", {"cells": 4, "sides": 1}), ("layer-cake", {"levels": 1})):
+        with pytest.raises(Rejected, match="exactly these hints"):
+            RULES[rule].read(Hints({**options, **more, "least": 1}, tilts), weights.architecture, question)
 
 
 @pytest.mark.survey
@@ -281,15 +315,16 @@ def test_no_rule_ever_exceeds_the_true_count(model, kind, seed, arithmetic):
     """All rules together, more examples."""
     sizes, tensors = model
     weights, task = build(tensors), sizes.task()
-    truth = true_count(weights)
-    rng = np.random.default_rng(seed)
-    assert certified("brute-force", weights, task, arithmetic) == truth
+    question, rng, advice = Question(task), np.random.default_rng(seed), []
+    wrong = wrong_weights(weights, question)
+    assert bound("brute-force", weights, task, arithmetic).wrong_at_most == sum(wrong.values())
     for rule in HINTLESS:
-        assert certified(rule, weights, task, arithmetic) <= truth
+        require_sound(rule, weights, question, arithmetic, truth=wrong)
     for rival in RIVALS:
         position, near = str(rng.choice(POSITIONS)), int(rng.integers(1, sizes.v + 1))
         if kind == "searched":
-            hints = good_hints(weights, task, rival, position, near)
+            advice.append(good_hints(weights, task, rival, position, near))
         else:
-            hints = moment_hints(sizes, rival, position, near, random_tilts(tilt_shape(sizes, rival), kind, seed))
-        assert certified("exponential-moment", weights, task, arithmetic, hints) <= truth
+            tilts = random_tilts(tilt_shape(sizes, rival), kind, seed)
+            advice.append(moment_hints(sizes, rival, position, near, tilts))
+    require_sound("exponential-moment", weights, question, arithmetic, advice, truth=wrong)

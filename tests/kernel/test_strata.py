@@ -1,4 +1,4 @@
-"""Strata partition all sequences, programs count them, and boxes visit each once: by enumeration, for every task."""
+"""Strata partition all sequences, programs count them, and products of token sets visit each once: by enumeration, for every task."""
 
 from collections import Counter
 from itertools import product
@@ -6,14 +6,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from oracle import sequences
-from pessimal.kernel.counting.integers import boxes
+from pessimal.kernel.counting.integers import token_products
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.strata.strata import Strata
+from pessimal.kernel.strata.unlayered import power
 from pessimal.spec import MaxOfK
 from pessimal.spec.machine import Machine, Recogniser
 from pessimal.spec.task import AbstractTask
-from tasks import TINY_TASKS
+from support.oracle import sequences
+from support.tasks import TINY_TASKS
 
 
 @pytest.fixture(params=TINY_TASKS, ids=str)
@@ -41,18 +42,22 @@ def test_places_number_the_strata_that_exist(strata):
     """0, 1, 2, ... by query, then output; -1 for the others."""
     task = strata.task
     pairs = sorted(by_stratum(task))
-    assert [int(strata.place[q, y]) for q, y in pairs] == list(range(len(pairs))) == list(range(strata.number))
-    assert (strata.place >= 0).sum() == len(pairs)
+    assert (
+        [int(strata.stratum_index[q, y]) for q, y in pairs]
+        == list(range(len(pairs)))
+        == list(range(strata.stratum_count))
+    )
+    assert (strata.stratum_index >= 0).sum() == len(pairs)
     grouped = [(q, int(y)) for q in range(task.d_vocab) for _, ys in strata.by_program(q) for y in ys]
     assert sorted(grouped) == pairs
 
 
-def test_boxes_visit_every_sequence_exactly_once(strata):
+def test_products_visit_every_sequence_exactly_once(strata):
     """The paths of the programs of all strata: all sequences, each in its stratum, without repetition."""
     task, seen = strata.task, Counter()
     for (q, y), members in by_stratum(task).items():
         found = Counter()
-        for allowed in boxes(strata.program(q, y), strata.letter[y]):
+        for allowed in token_products(strata.program(q, y), strata.letter[y]):
             assert len(allowed) == task.k - 1
             found.update((*t, q) for t in product(*(tokens.tolist() for tokens in allowed)))
         assert found == Counter(members)
@@ -80,10 +85,10 @@ def test_sums_over_paths_are_sums_over_sequences(strata):
         expected = sum(int(np.prod([weight[i, t] for i, t in enumerate(tokens[:-1])])) for tokens in members)
         assert ways == [expected, expected]
         same = sum(int(np.prod([weight[0, t] for t in tokens[:-1]])) for tokens in members)
-        assert program.power(lambda letters: total(0, letters), int.__add__, int.__mul__) == same
+        assert power(program, lambda letters: total(0, letters), int.__add__, int.__mul__) == same
 
 
-def test_programs_are_small():
+def test_programs_of_max_of_k_have_at_most_three_moves_a_position():
     """Max-of-K: two states while y may still come, one when it may not or need not; every move lies on a path."""
     strata = Strata(MaxOfK(5, 7))
     below, same = strata.program(2, 4), strata.program(4, 4)

@@ -1,18 +1,20 @@
 """The tables against the naive formulas: fractions for the linear part, Arb for the weights."""
 
 from fractions import Fraction
+from functools import partial
 
 import flint
 import numpy as np
 import pytest
 
-from models import BIASES, NORMS, Sizes, build, random_tensors
-from oracle import fractions
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.model.requirements import require_single_additive_head
 from pessimal.kernel.model.tables import additive_tables, path_tables
+from pessimal.kernel.model.tensors import has_final_bias
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec import Overrides, Weights
+from support.models import ATTN_SCALES, BIASES, NORMS, Sizes, build, random_tensors
+from support.oracle import fractions
 
 BOTH = sorted(ARITHMETICS)
 SIZES = Sizes(3, 11, 5, 7, 4)
@@ -30,7 +32,8 @@ class Naive:
         self.unembed = self.w["W_U"]
         if arch.ln_final:
             gain = self.w.get("ln_final_w", np.array([Fraction(1)] * m, dtype=object))
-            centring = np.array([[Fraction(m * (i == j) - 1) for j in range(m)] for i in range(m)], dtype=object)
+            mean = arch.ln_final == "layer-norm"
+            centring = np.array([[Fraction(m * (i == j) - mean) for j in range(m)] for i in range(m)], dtype=object)
             self.centring = centring
             self.unembed = centring @ (gain[:, None] * self.w["W_U"])
 
@@ -61,7 +64,10 @@ class Naive:
         return d + self.w["b_U"] if "b_U" in self.w and not self.arch.ln_final else d
 
     def scale(self) -> flint.arb:
-        return flint.arb(1) if self.arch.attn_scale == "1" else 1 / flint.arb(self.s.d_head).sqrt()
+        factor = self.arch.scale()
+        return (
+            1 / flint.arb(self.s.d_head).sqrt() if factor is None else flint.arb(flint.fmpq(*factor.as_integer_ratio()))
+        )
 
 
 def within(enclosure, exact: np.ndarray) -> None:
@@ -91,7 +97,7 @@ def ratios(enclosure, logs: np.ndarray, scale: flint.arb) -> None:
 @pytest.mark.parametrize(
     ("biases", "final"), [(b, f) for b in BIAS_SETS for f in (None, "gain", "ones") if not (f and "b_U" in b)]
 )
-@pytest.mark.parametrize("scale", ["1", "1/sqrt(d_head)"])
+@pytest.mark.parametrize("scale", ATTN_SCALES)
 def test_additive_tables_enclose_the_formulas(arithmetic, biases, scale, final):
     """a, pi, EVOU, PVOU and D of every bias set, scale and final LayerNorm without biases."""
     tensors = random_tensors(SIZES, 31, biases=biases, norms=("ln_final_w",) if final == "gain" else ())
@@ -126,7 +132,7 @@ def test_path_tables_enclose_the_formulas(arithmetic, biases, heads, final):
     weights = build(random_tensors(sizes, 37, biases=biases, norms=NORMS[2:] if final else ()))
     naive, arith = Naive(weights), ARITHMETICS[arithmetic]()
     with arith.running():
-        tables = path_tables(weights, arith)
+        tables = path_tables(weights, arith, final_bias=has_final_bias(weights))
         o = sizes.o
         direct = np.array([naive.direct(q) for q in range(sizes.v)])
         within(tables.direct[:, :o], direct)
@@ -158,7 +164,7 @@ def test_only_the_last_of_k_rows_is_the_query_position(arithmetic):
     weights = build(tensors, overrides=Overrides(k=2))
     cut = build(tensors | {"W_pos": tensors["W_pos"][:2]})
     with arith.running():
-        for make in (additive_tables, path_tables):
+        for make in (additive_tables, partial(path_tables, final_bias=False)):
             one, two = make(weights, arith), make(cut, arith)
             for a, b in zip(one.direct.bounds(), two.direct.bounds(), strict=True):
                 assert (a == b).all()
@@ -192,7 +198,7 @@ def test_a_constant_final_bias_is_accepted():
     require_single_additive_head(weights)
     arith = ARITHMETICS["float64"]()
     with arith.running():
-        assert path_tables(weights, arith).final_bias is None
+        assert path_tables(weights, arith, final_bias=has_final_bias(weights)).final_bias is None
 
 
 @pytest.mark.parametrize(("sizes", "word"), [
@@ -216,7 +222,7 @@ def test_the_largest_weight_of_a_query_is_one(arithmetic, norms):
     tensors["W_Q"] *= 200
     arith = ARITHMETICS[arithmetic]()
     with arith.running():
-        lo, hi = path_tables(build(tensors), arith).weight[0].bounds()
+        lo, hi = path_tables(build(tensors), arith, final_bias=False).weight[0].bounds()
     assert lo.shape == (SIZES.v, SIZES.k, SIZES.v)
     assert (hi.max((1, 2)) <= 1 + 1e-6).all()
     assert (hi.max((1, 2)) >= 1).all()

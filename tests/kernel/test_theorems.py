@@ -13,16 +13,17 @@ from math import comb, exp, floor
 import numpy as np
 import pytest
 
-from models import Sizes, build, planted_tensors, random_tensors
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.cost import n_strata
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.tables import additive_tables
-from pessimal.kernel.rules import RULES, Hints
-from pessimal.kernel.rules.interface import CountBound, no_progress
+from pessimal.kernel.rules.interface import CountBound
 from pessimal.kernel.terms.options import POSITIONS
 from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.spec import Weights
 from pessimal.spec.question import Question
+from support.bounds import bound_in
+from support.models import Sizes, build, planted_tensors, random_tensors
 
 MODELS = [
     (sizes, seed)
@@ -45,7 +46,7 @@ def model(sizes: Sizes, seed: int) -> Weights:
 def bound(rule: str, weights: Weights, sizes: Sizes, hints: Hints | None = None) -> CountBound:
     arith = ARITHMETICS["float64"]()
     with arith.running():
-        return RULES[rule].bound(weights, Question(sizes.task()), hints or Hints(), arith, no_progress)
+        return bound_in(rule, weights, Question(sizes.task()), hints or Hints(), arith)
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,12 @@ def test_both_ends_of_the_convexity_lemma_matter_in_the_models_above():
     assert any(both < one for both, one in found), found
 
 
-def margins(n: Numbers, rival: str, q: int, y: int, problem: int) -> list[list[float]]:
-    """m_i(t) of the rule, for one problem."""
+def margins(n: Numbers, rival: str, q: int, y: int, group: int) -> list[list[float]]:
+    """m_i(t) of the rule, for one group of rivals."""
     rivals, direct = n.rivals(y), n.direct
     value = n.token[np.newaxis] + n.position[:, np.newaxis]
     if rival == "every":
-        o = rivals[problem]
+        o = rivals[group]
         whole = direct[q] + value
         return (whole[..., y] - whole[..., o]).tolist()
     if rival == "joint":
@@ -155,10 +156,10 @@ def margins(n: Numbers, rival: str, q: int, y: int, problem: int) -> list[list[f
     return (own + value[..., y] - value[..., rivals].max(-1)).tolist()
 
 
-def stratum_bound(n: Numbers, options: dict, q: int, y: int, problem: int, tilt: float) -> float:
-    """The Chernoff bound of one stratum and problem, box by box."""
+def stratum_bound(n: Numbers, options: dict, q: int, y: int, group: int, tilt: float) -> float:
+    """The Chernoff bound of one stratum and group of rivals, by the position of the first target."""
     k, near = n.pi.shape[1], options["near"]
-    m = margins(n, options["rival"], q, y, problem)
+    m = margins(n, options["rival"], q, y, group)
     w = [[n.a[q, t] * n.pi[q, i] for t in range(y + 1)] for i in range(k)]
     if options["position"] == "pessimal":
         worst = [min(m[i][t] for i in range(k - 1)) for t in range(y + 1)]
@@ -189,10 +190,10 @@ def test_exponential_moments_add_up_to_the_bound_of_the_theorem(sizes, seed, riv
     """Sum over strata of the smaller of size and bound, for narrow and full bands and tilts large and small."""
     weights, k = model(sizes, seed), sizes.k
     n = numbers(weights)
-    problems = sizes.o - 1 if rival == "every" else 1
+    groups = sizes.o - 1 if rival == "every" else 1
     rng = np.random.default_rng(seed)
     for near in range(1, sizes.v + 1):
-        mantissa = rng.integers(0, 64, (problems, n_strata(sizes.v)))
+        mantissa = rng.integers(0, 64, (groups, n_strata(sizes.v)))
         options = {"rival": rival, "position": position, "near": near}
         tilts = {"tilt_mantissa": mantissa, "tilt_exponent": np.full(mantissa.shape, -5)}
         found = bound("exponential-moment", weights, sizes, Hints(options, tilts)).wrong_at_most
@@ -200,7 +201,7 @@ def test_exponential_moments_add_up_to_the_bound_of_the_theorem(sizes, seed, riv
         for q in range(sizes.v):
             for y in range(q, sizes.v):
                 size = (y + 1) ** (k - 1) - (y ** (k - 1) if q < y else 0)
-                bounds = [stratum_bound(n, options, q, y, p, float(mantissa[p, s]) / 32) for p in range(problems)]
+                bounds = [stratum_bound(n, options, q, y, p, float(mantissa[p, s]) / 32) for p in range(groups)]
                 expected += min(size, sum(bounds))
                 s += 1
         assert Fraction(expected) * (1 - Fraction(1, 2**40)) <= found <= Fraction(expected) * (1 + Fraction(1, 2**30))

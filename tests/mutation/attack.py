@@ -74,13 +74,18 @@ class HandMutant:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
+def path_of(name: str) -> str:
+    """Where the tests of a name are: a file below `tests/`, or a folder."""
+    return f"tests/{name}" if (ROOT / "tests" / name).is_dir() else f"tests/{name}.py"
+
+
 def read_mutants() -> list[HandMutant]:
     """All of `attack.toml`."""
     found = []
     for row in tomllib.loads(MUTANTS.read_text(encoding="utf-8"))["mutant"]:
         parts = [row, *row.get("also", [])]
         changes = tuple(Change(part["file"], part["old"], part["new"]) for part in parts)
-        tests = tuple(f"tests/{name}.py" for name in row["tests"])
+        tests = tuple(map(path_of, row["tests"]))
         found.append(HandMutant(row["kind"], changes, tests, row.get("equivalent", "")))
     return found
 
@@ -93,7 +98,7 @@ def misfits(mutants: list[HandMutant]) -> list[str]:
             count = (ROOT / "src" / "pessimal" / one.file).read_text(encoding="utf-8").count(one.old)
             if count != 1:
                 found.append(f"{one.file}: {one.old!r} stands {count} times, not once")
-        found += [f"{test} does not exist" for test in mutant.tests if not (ROOT / test).is_file()]
+        found += [f"{test} does not exist" for test in mutant.tests if not (ROOT / test).exists()]
     keys = Counter(mutant.key for mutant in mutants)
     return found + [f"twice: {mutant.name}" for mutant in mutants if keys[mutant.key] > 1]
 
@@ -177,12 +182,12 @@ def main() -> int:
     parser.add_argument("--retry", action="store_true", help="run again what survived and is not called equivalent")
     parser.add_argument("--limit", type=int, default=None, help="at most so many")
     parser.add_argument(
-        "--against", nargs="*", default=[], help="files below tests/ to run instead; nothing is recorded"
+        "--against", nargs="*", default=[], help="files or folders below tests/ to run instead; nothing is recorded"
     )
     options = parser.parse_args()
     mutants, results = read_mutants(), {} if options.against else read_results()
     if options.against:
-        mutants = [replace(mutant, tests=tuple(f"tests/{name}.py" for name in options.against)) for mutant in mutants]
+        mutants = [replace(mutant, tests=tuple(map(path_of, options.against))) for mutant in mutants]
     wrong = misfits(mutants)
     if wrong:
         for sentence in wrong:

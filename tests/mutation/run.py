@@ -34,7 +34,7 @@ LEDGER, SCORE, EQUIVALENT = HERE / "ledger.jsonl", HERE / "score.json", HERE / "
 MEMORY = 6 << 30
 KERNEL, SPEC, CERTIFICATE = "tests/kernel/", "tests/spec/", "tests/certificate/test_tamper.py"
 SOUND = KERNEL + "test_soundness.py"
-READER = [SPEC + f"test_{name}.py" for name in ("weights", "reader_limits", "model")]
+READER = [SPEC + f"test_{name}.py" for name in ("weights", "malformed_weights", "reader_limits", "model")]
 CHECK, ENVIRONMENT = KERNEL + "test_check.py", KERNEL + "test_float_environment.py"
 ENCLOSURES = [KERNEL + f"test_{name}.py" for name in ("rounding", "dyadic", "exponential", "enclosures")]
 TABLES, COST, DECODER, PLANTED = (
@@ -56,7 +56,8 @@ BOUNDS = [f"{SOUND}::test_{name}" for name in (
 )]  # fmt: skip
 THEOREMS, COUNTING = KERNEL + "test_theorems.py", KERNEL + "test_counting_tasks.py"
 FLOAT32, CONDITIONS = KERNEL + "test_float32.py", KERNEL + "test_modular_conditions.py"
-SUB_CUBIC_THEOREM, SUB_CUBIC = KERNEL + "test_sub_cubic_theorem.py", KERNEL + "test_sub_cubic.py"
+SUB_CUBIC_THEOREM, SUB_CUBIC, HINTS = KERNEL + "sub_cubic", KERNEL + "test_sub_cubic.py", KERNEL + "test_hints.py"
+DISTRIBUTIONS = KERNEL + "test_distributions.py"
 ALL_RULES = [SOUND, PLANTED]
 STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("spec/architecture", [READER]),
@@ -66,12 +67,16 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("spec/tasks", [[SPEC + "test_machine.py", SPEC + "test_task_and_claim.py"]]),
     ("spec", [[SPEC + "test_task_and_claim.py"], [CHECK]]),
     ("kernel/certificate", [[CHECK, DECODER], [CERTIFICATE]]),
+    ("kernel/verdict", [[CHECK, DECODER], [CERTIFICATE]]),
     ("kernel/check", [[ENVIRONMENT, CHECK, DECODER], [CERTIFICATE]]),
     ("kernel/rejection", [[DECODER, CHECK]]),
     ("kernel/arithmetic", [ENCLOSURES, [TABLES, CHECK, *BOUNDS]]),
     ("kernel/model/tables", [[TABLES], [*EXACT, CHECK]]),
     ("kernel/strata/strata", [[KERNEL + "test_strata.py"]]),
+    ("kernel/strata/weighing", [[DISTRIBUTIONS], [COUNTING, KERNEL + "test_brute_force.py"]]),
+    ("kernel/strata", [[KERNEL + "test_strata.py"], [COUNTING], [DISTRIBUTIONS]]),
     ("kernel/rules/interface", [[DECODER, CHECK, SUB_CUBIC_THEOREM], [CERTIFICATE]]),
+    ("kernel/hints", [[HINTS, DECODER, CHECK, SUB_CUBIC_THEOREM], [CERTIFICATE]]),
     ("kernel/model/heads", [[THEOREMS, *PERFECT], [COUNTING], [COST], [FLOAT32]]),
     ("kernel/model/rounding", [[KERNEL + "test_rounding_radii.py"], [FLOAT32]]),
     ("kernel/counting/integers", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [COUNTING, *EXACT], [FLOAT32]]),
@@ -83,11 +88,15 @@ STAGES: tuple[tuple[str, list[list[str]]], ...] = (
     ("kernel/model/folded", [[KERNEL + "test_folded.py"], [CONDITIONS], [KERNEL + "test_sparse_output.py"]]),
     ("kernel/model/attended", [[KERNEL + "test_attended.py"]]),
     ("kernel/model/logits", [[KERNEL + "test_logits.py"], [KERNEL + "test_folded.py"], [KERNEL + "test_attended.py"]]),
+    ("kernel/model", [[TABLES], [*EXACT, CHECK], [COUNTING], [CONDITIONS]]),
     ("kernel/rules/exact", [[COUNTING], [COST, PLANTED], [FLOAT32]]),
     ("kernel/rules/grid_count", [[COUNTING], [COST, PLANTED]]),
     ("kernel/terms/builder", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),
+    ("kernel/terms", [[THEOREMS, *PERFECT], [COUNTING], [COST, DECODER]]),
     ("kernel/rules/brute_force", [[KERNEL + "test_strata.py", KERNEL + "test_brute_force.py"], [*EXACT, CHECK], [COST, PLANTED]]),
     ("kernel/counting/undecided", [[KERNEL + "test_brute_force.py"], EXACT, [PLANTED], [FLOAT32]]),
+    ("kernel/counting/polynomials", [[KERNEL + "test_band.py"], [KERNEL + "test_band_margins.py"]]),
+    ("kernel/counting", [[COUNTING], [THEOREMS, *PERFECT], [CHECK, DECODER], [COST, PLANTED], [DISTRIBUTIONS], [FLOAT32]]),
     ("kernel/rules/published/sub_cubic", [[SUB_CUBIC_THEOREM], [SUB_CUBIC]]),
     ("kernel/rules", [[THEOREMS, *PERFECT], [CHECK, DECODER], ALL_RULES]),
 )  # fmt: skip

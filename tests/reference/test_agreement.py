@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 
 import pessimal as ps
-from bounds import bound
-from counting_cases import NORMS, grid_hints, hints_of, model_of
-from distributions import KINDS, chance, some_distribution
-from models import KINDS as HOSTILE
-from models import Sizes, _hostile, build, planted_tensors
-from oracle import RIGHT, verdicts
-from pessimal.kernel.rules import Hints
+from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules.interface import no_progress
+from pessimal.proving.proof import SLACK
 from pessimal.spec import Uniform, read_weights
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.strategies import ExponentialMoment, GridCount
-from pessimal.strategies.proof import SLACK
-from reference_checker import (
+from support.bounds import bound
+from support.counting_cases import NORMS, grid_hints, hints_of, model_of
+from support.distributions import KINDS, chance, some_distribution
+from support.models import KINDS as HOSTILE
+from support.models import Sizes, _hostile, build, planted_tensors
+from support.oracle import RIGHT, verdicts
+from support.reference_checker import (
     ROOT,
     RULES,
     certificate,
@@ -36,8 +36,8 @@ from reference_checker import (
     stored_exactly,
     wrong,
 )
-from sampling import examples
-from tasks import WIDE
+from support.sampling import examples
+from support.tasks import WIDE
 
 SHIPPED = [p for p in sorted((ROOT / "certificates").glob("*.cert")) if p.name.split(".")[1] in RULES]
 

@@ -3,7 +3,7 @@
 import pessimal as ps
 from pessimal.strategies import ExponentialMoment
 from pessimal.testing import tiny_weights
-from reference_checker import EXAMPLE, PROOFS, TASK, claiming, command, comparable, run, stored
+from support.reference_checker import EXAMPLE, PROOFS, TASK, claiming, command, comparable, run, stored
 
 
 def test_the_command_prints_the_line_and_its_exit_code_says_the_verdict(tmp_path):

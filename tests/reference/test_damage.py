@@ -4,16 +4,27 @@ import numpy as np
 import pytest
 
 import pessimal as ps
-from counting_cases import model_of
-from damage import flipped, flipped_weights, malformed, other_fields, other_hints, other_weights
-from models import Sizes, build, planted_tensors
-from pessimal.kernel.rules import Hints
+from pessimal.kernel.hints import Hints
+from pessimal.proving.proof import encode
 from pessimal.spec import Uniform
 from pessimal.spec.claim import CLAIMS
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
-from pessimal.strategies.proof import encode
-from reference_checker import EXAMPLE, PROOFS, RULES, STRATEGY, certificate, claiming, kernel, lines, split, stored
+from support.counting_cases import model_of
+from support.damage import flipped, flipped_weights, malformed, other_fields, other_hints, other_weights
+from support.models import Sizes, build, planted_tensors
+from support.reference_checker import (
+    EXAMPLE,
+    PROOFS,
+    RULES,
+    STRATEGY,
+    certificate,
+    claiming,
+    kernel,
+    lines,
+    split,
+    stored,
+)
 
 
 @pytest.mark.parametrize("name", PROOFS)

@@ -5,9 +5,9 @@
 
 import pytest
 
-import verified_checker
 from differential import compare
-from sampling import examples
+from support import verified_checker
+from support.sampling import examples
 
 
 def agree(folder, seeds):

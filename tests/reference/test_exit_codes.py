@@ -9,9 +9,9 @@ import threading
 import numpy as np
 import pytest
 
-import verified_checker
-from hostile_pairs import PAIRS
-from reference_checker import CHECKER, EXAMPLE, PROOFS, claiming, run, stored
+from support import verified_checker
+from support.hostile_pairs import PAIRS
+from support.reference_checker import CHECKER, EXAMPLE, PROOFS, claiming, run, stored
 
 COMMANDS = {"reference": [sys.executable, "-S", "-E", str(CHECKER)], "extracted": [str(verified_checker.BINARY)]}
 needs_binary = pytest.mark.skipif(bool(verified_checker.MISSING), reason=verified_checker.MISSING)

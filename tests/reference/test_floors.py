@@ -5,17 +5,17 @@ from math import floor
 import pytest
 
 import pessimal as ps
-import verified_checker
-from bounds import bound
-from models import Sizes, build, planted_tensors
-from oracle import true_count
 from pessimal.kernel.rules.interface import no_progress
+from pessimal.proving.proof import SLACK
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import REAL
 from pessimal.strategies import ExponentialMoment, GridCount
-from pessimal.strategies.proof import SLACK
-from reference_checker import certificate, claiming, comparable, lines, run, stored, wrong
-from sampling import examples
+from support import verified_checker
+from support.bounds import bound
+from support.models import Sizes, build, planted_tensors
+from support.oracle import true_count
+from support.reference_checker import certificate, claiming, comparable, lines, run, stored, wrong
+from support.sampling import examples
 
 SIZES = (Sizes(5, 5, 7, 2, 3), Sizes(3, 3, 5, 2, 4), Sizes(7, 7, 5, 3, 2))
 STRATEGIES = {

@@ -6,17 +6,17 @@ import struct
 
 import numpy as np
 
-import verified_checker
-from counting_cases import model_of
-from distributions import KINDS, some_distribution
-from models import Sizes, random_tensors
-from pessimal.kernel.rules import Hints
+from pessimal.kernel.hints import Hints
 from pessimal.spec import Overrides, Uniform, WeightsError, read_weights
 from pessimal.spec.question import Question
 from pessimal.spec.tasks import Constant, ContainsToken, CustomTask
 from pessimal.testing import safetensors_bytes
-from reference_checker import answers, certificate, kernel, lines, split, stored_exactly
-from tasks import TASKS_ONCE
+from support import verified_checker
+from support.counting_cases import model_of
+from support.distributions import KINDS, some_distribution
+from support.models import Sizes, random_tensors
+from support.reference_checker import answers, certificate, kernel, lines, split, stored_exactly
+from support.tasks import TASKS_ONCE
 
 MACHINES = [
     CustomTask(2, 3, 0, ((0, 1, 0), (1, 1, 0)), (0, 2)),

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import flint
 import numpy as np
 import pytest
 
-from models import BIASES, Sizes, random_tensors
 from pessimal.testing import safetensors_bytes
+from support.models import BIASES, Sizes, build, random_tensors
 
 REFERENCE = Path(__file__).resolve().parents[2] / "reference"
 PRECISION = 3000
@@ -51,10 +52,10 @@ def plus(a, row):
     return [[x + y for x, y in zip(one, row, strict=True)] for one in a]
 
 
-def layer_norm(rows, gain, bias, eps):
+def normed(kind, rows, gain, bias, eps):
     out = []
     for row in rows:
-        mean = sum(row, flint.arb(0)) / len(row)
+        mean = sum(row, flint.arb(0)) / len(row) if kind == "layer-norm" else flint.arb(0)
         deviation = (sum(((x - mean) ** 2 for x in row), flint.arb(0)) / len(row) + eps).sqrt()
         out.append([(x - mean) / deviation * g + b for x, g, b in zip(row, gain, bias, strict=True)])
     return out
@@ -71,11 +72,11 @@ def true_tables(t, k, scale, ln1, ln_final):
     output = arb(t["W_U"])
     if ln_final:
         gained = [[g * x for x in one] for g, one in zip(row("ln_final_w", ones), output, strict=True)]
-        sums = [sum(column, flint.arb(0)) for column in zip(*gained, strict=True)]
+        sums = [sum(column, flint.arb(0)) * (ln_final == "layer-norm") for column in zip(*gained, strict=True)]
         output = [[d * x - s for x, s in zip(one, sums, strict=True)] for one in gained]
     x = [plus(arb(t["W_E"]), place) for place in arb(t["W_pos"])[:k]]
     eps = flint.arb(flint.fmpq(1, 10**5))
-    n = [layer_norm(one, row("ln1_w", ones), row("ln1_b", zeros), eps) for one in x] if ln1 else x
+    n = [normed(ln1, one, row("ln1_w", ones), row("ln1_b", zeros), eps) for one in x] if ln1 else x
     last, found = plus(x[-1], row("b_O", zeros)), []
     for h in range(heads):
         w_q, w_k, w_v, w_o = (arb(t[name][h]) for name in ("W_Q", "W_K", "W_V", "W_O"))
@@ -102,9 +103,12 @@ def true_tables(t, k, scale, ln1, ln_final):
 MODELS = [
     ((), ("b_Q", "b_V"), 1, {}),
     ((), BIASES, 2, {"attn_scale": "1", "n_ctx": "2"}),
-    (("ln1_w",), BIASES, 1, {}),
-    (("ln1_w", "ln1_b", "ln_final_w"), ("b_Q", "b_K", "b_V", "b_O"), 2, {}),
+    (("ln1_w",), BIASES, 1, {"ln1": "layer-norm", "ln_final": "none"}),
+    (("ln1_w", "ln1_b", "ln_final_w"), ("b_Q", "b_K", "b_V", "b_O"), 2, {"normalization_type": "LN"}),
     ((), ("b_O",), 1, {"normalization_type": "LNPre", "n_ctx": "2"}),
+    (("ln1_w", "ln_final_w"), ("b_Q", "b_V"), 2, {"normalization_type": "RMS", "attn_scale": "3/2"}),
+    (("ln1_w", "ln1_b", "ln_final_w"), (), 1, {"normalization_type": "LN", "final_rms": "True", "attn_scale": "1/9"}),
+    ((), BIASES[:4], 1, {"normalization_type": "RMSPre", "attn_scale": "5/1"}),
 ]
 
 
@@ -117,16 +121,17 @@ def test_tables_enclose_the_equations(norms, biases, heads, metadata, double):
     if double:
         tensors = {name: array.astype(np.float64) * (1 + 2.0**-40) for name, array in tensors.items()}
     scale, direct, found = run(TABLES, safetensors_bytes(tensors, metadata).hex())
-    pre = metadata.get("normalization_type") == "LNPre"
+    arch = build(tensors, metadata).architecture
     with flint.ctx.workprec(PRECISION):
-        c = flint.arb(1) if metadata.get("attn_scale") == "1" else 1 / flint.arb(2).sqrt()
+        scaled = Fraction(metadata.get("attn_scale", "0")).as_integer_ratio()
+        c = flint.arb(flint.fmpq(*scaled)) if scaled[0] else 1 / flint.arb(2).sqrt()
         k = int(metadata.get("n_ctx", 3))
-        true_direct, true_heads = true_tables(tensors, k, c, pre or "ln1_w" in norms, pre or "ln_final_w" in norms)
+        true_direct, true_heads = true_tables(tensors, k, c, arch.ln1, arch.ln_final)
         unit = flint.arb(2) ** scale
         for mine, true in zip(chain(*direct), chain(*true_direct), strict=True):
             assert abs(true * unit - mine) < flint.arb(2) ** -500
         for (value, slack, weights), (true_value, true_weights) in zip(found, true_heads, strict=True):
-            assert (slack > 0) == (pre or "ln1_w" in norms)
+            assert (slack > 0) == (arch.ln1 is not None)
             assert slack < 2 ** (scale - 200)
             for row, true_row in zip(chain(*value), chain(*true_value), strict=True):
                 for mine, true in zip(row[1:], true_row[1:], strict=True):

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modular import ATTENDED, ModularSizes, modular_weights, random_modular
 from pessimal.analysis.modular.logits import wrong_margins
-from pessimal.circuits.modular_pass import forward
+from pessimal.circuits.modular.forward import forward
 from pessimal.reproductions import REPRODUCTIONS, ReproductionError, reproduce
-from pessimal.reproductions.modular_runs import bound_row, modular_run, read_keys, strategies_of
+from pessimal.reproductions.modular.modular_runs import Attempt, bound_row, modular_run, read_keys, strategies_of
 from pessimal.reproductions.run import draw, find_config
 from pessimal.train import ModularConfig
+from support.modular import ATTENDED, ModularSizes, modular_weights, random_modular
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("training-length", "modular-addition")
@@ -98,10 +98,10 @@ def test_a_model_of_three_tokens_is_proved_for_the_task_of_its_run(tmp_path):
     sizes = ModularSizes(5, 7, 2, 3, k=3, equals=True)
     weights = modular_weights(random_modular(sizes, 0), ATTENDED | {"task": "modular-addition"})
     run = modular_run({"recipe": "grokking", "p": 5, "epochs": 1}, 0, tmp_path)
-    row = bound_row(weights, run.config.spec_task, {"strategy": "brute-force", "options": {}})
-    assert (row["refused"], row["verdict"], row["total"]) == (None, "VERIFIED", "25")
+    row = bound_row(weights, run.config.spec_task, Attempt("brute-force", {}))
+    assert (row.refused, row.verdict, row.total) == (None, "VERIFIED", "25")
     right = wrong_margins(forward(weights).logits) > 0
-    assert row["correct"] == str(right.sum())
+    assert row.correct == str(right.sum())
 
 
 def test_a_checkpoint_says_which_pairs_it_was_trained_on(tmp_path):

@@ -6,20 +6,22 @@ import json
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from oracle import true_count
 from pessimal.analysis.constructed import veto_model
 from pessimal.reproductions import REPRODUCTIONS, ReproductionError, reproduce
-from pessimal.reproductions.groups import GROUPS, best_per_model
-from pessimal.reproductions.lengths import frontier
+from pessimal.reproductions.max_of_k.groups import GROUPS, best_per_model, share
+from pessimal.reproductions.max_of_k.lengths import Point, frontier
 from pessimal.reproductions.run import draw, find_config
+from pessimal.reproductions.swept import Composition, Swept, SweptRow, swept_row
 from pessimal.reproductions.tables import Table
 from pessimal.runs.config import read_config
 from pessimal.spec import read_weights
 from pessimal.strategies import PUBLISHED
+from support.oracle import true_count
 
 ROOT = Path(__file__).resolve().parents[2]
 STRATEGIES = [
@@ -108,35 +110,62 @@ def test_the_veto_circuit_is_right_everywhere():
     assert true_count(read_weights(veto_model(3, 4))) == 64
 
 
+PUBLISHED_ROWS = [
+    SweptRow(
+        weights="m", strategy=kind.name, composition=Composition(kind.direct, kind.attention, kind.attention_error)
+    )
+    for kind in PUBLISHED.values()
+]
+
+
 def test_every_published_strategy_is_in_one_plain_group():
-    for kind in PUBLISHED.values():
-        row = {"strategy": kind.name, "direct": kind.direct, "attention": kind.attention,
-               "attention_error": kind.attention_error}  # fmt: skip
+    for row in PUBLISHED_ROWS:
         assert sum(group.member(row) for group in GROUPS if "," not in group.name) == 1
 
 
 def test_the_groups_have_their_published_sizes():
-    rows = [
-        {"strategy": k.name, "direct": k.direct, "attention": k.attention, "attention_error": k.attention_error}
-        for k in PUBLISHED.values()
-    ]
-    sizes = {group.name: sum(map(group.member, rows)) for group in GROUPS}
+    sizes = {group.name: sum(map(group.member, PUBLISHED_ROWS)) for group in GROUPS}
     assert [sizes[name] for name in ("sub-cubic", "low-rank QK", "low-rank EU", "low-rank QK & EU")] == [8, 20, 12, 30]
     assert [sizes[name] for name in ("quadratic QK", "quadratic QK & EU")] == [12, 18]
 
 
-def test_best_per_model_takes_the_largest_integer_not_the_longest_text():
-    rows = [{"weights": "a", "correct": "99"}, {"weights": "a", "correct": "100"}, {"weights": "b", "correct": None}]
-    assert best_per_model(rows, "correct") == {"a": {"weights": "a", "correct": "100"}}
+def test_best_per_model_takes_the_largest_number_and_leaves_out_rows_without_one():
+    claims = [("a", 99), ("a", 100), ("a", 100), ("b", None), ("c", 0)]
+    rows = [SweptRow(weights=weights, strategy=str(i), as_published=n) for i, (weights, n) in enumerate(claims)]
+    assert best_per_model(rows, lambda row: row.as_published) == {"a": rows[1], "c": rows[4]}
+
+
+def test_a_ledger_row_without_a_count_proves_nothing():
+    words = {"direct": "d", "attention": "a", "attention_error": "e"}
+    row = {"weights": "m", "strategy": "s", "options": {"points": 2}, "correct": None, **words}
+    read = swept_row(row | {"correct_as_published": "12345678901234567890"})
+    assert read == SweptRow(
+        weights="m", strategy="s", asked="s", options={"points": 2}, composition=Composition("d", "a", "e"),
+        as_published=12345678901234567890,
+    )  # fmt: skip
+    with pytest.raises(ReproductionError, match="s on m: no proof"):
+        share(1, read, {})
+    assert share(1, read, {"m": 3}) < Fraction(1, 3)
+    swept = Swept((read,), {}, {"k": 4, "d_vocab": 64}, [])
+    assert swept.proved == []
+    assert swept.truth() == {}
+
+
+def test_a_ledger_row_with_a_count_keeps_all_its_digits():
+    numbers = {"flops": 1, "checker_ops": 2, "certificate_bytes": 3, "unexplained_dims": 4}
+    row = {"weights": "m", "strategy": "brute-force", "asked": "brute-force x=1", "options": {}, **numbers,
+           "correct": str(10**30 + 1), "total": str(10**30 + 2), "prove_seconds": 1, "seconds": 0.5,
+           "accuracy_lower_bound": 0.5, "accuracy_upper_bound": None}  # fmt: skip
+    read = swept_row(row)
+    assert (read.correct, read.total, read.asked) == (10**30 + 1, 10**30 + 2, "brute-force x=1")
+    assert (read.prove_seconds, read.accuracy_lower_bound, read.width) == (1.0, 0.5, None)
+    assert Swept((read,), {}, {}, []).truth() == {"m": 10**30 + 1}
+    assert swept_row({**row, "accuracy_upper_bound": 0.75}).width == 0.25
 
 
 def test_the_frontier_keeps_what_no_other_beats():
-    found = [
-        {"strategy": "short", "flops": 1, "relative": 0.1},
-        {"strategy": "beaten", "flops": 3, "relative": 0.1},
-        {"strategy": "tight", "flops": 3, "relative": 0.9},
-    ]
-    assert frontier(found) == ["short", "tight"]
+    found = [("short", 1, 0.1), ("beaten", 3, 0.1), ("tight", 3, 0.9)]
+    assert frontier(Point(name, "g", bound, None, flops, None, 0) for name, flops, bound in found) == ("short", "tight")
 
 
 def test_tables_escape_what_latex_reads():
@@ -151,6 +180,8 @@ def test_results_of_another_reproduction_are_not_drawn(tmp_path):
     (tmp_path / "results.json").write_text('{"reproduction": "percentiles"}')
     with pytest.raises(ReproductionError, match="percentiles"):
         draw(REPRODUCTIONS["main-table"], tmp_path)
+    with pytest.raises(ReproductionError, match=r"results\.json: results is not an object"):
+        draw(REPRODUCTIONS["percentiles"], tmp_path)
 
 
 SHIPPED = [path for folder in ("sweeps", "tasks") for path in sorted((ROOT / "experiments" / folder).glob("*.toml"))]

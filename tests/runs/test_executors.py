@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import units
-from ledgers import TESTS_ENVIRONMENT
 from pessimal.runs.executors import EngineError, run_units
+from support import units
+from support.ledgers import TESTS_ENVIRONMENT
 
 
 def taken(results, kept):

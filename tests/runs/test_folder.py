@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ledgers import TESTS_ENVIRONMENT, row
 from pessimal.report import ReportError, render
 from pessimal.runs import RunFolder, RunFolderError, write_atomic
 from pessimal.runs.index import build_index
+from support.ledgers import TESTS_ENVIRONMENT, row
 
 ROWS = [
     row("m", strategy="cubic", correct=str(64**20 - 1), total=str(64**20), seconds=0.5),
@@ -197,7 +197,7 @@ def test_row_that_json_cannot_hold_is_refused_and_leaves_no_trace(run):
 APPEND_MANY = """
 import sys
 from pathlib import Path
-from ledgers import row
+from support.ledgers import row
 from pessimal.runs import RunFolder
 
 for number in range(50):

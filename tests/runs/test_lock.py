@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from ledgers import TESTS_ENVIRONMENT
 from pessimal.runs import FolderInUseError, one_writer
 from pessimal.runs.lock import LOCK, STAND_IN
+from support.ledgers import TESTS_ENVIRONMENT
 
 HOLD = """
 import sys, time

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ledgers import row
 from pessimal import sweeps
 from pessimal.cli.main import main
 from pessimal.runs import FolderInUseError, RunFolder, RunFolderError, one_writer
 from pessimal.runs.ledger import MODEL_RECORD
 from pessimal.sweeps import rows_of, sweep
 from pessimal.testing import safetensors_bytes, tiny_weights
+from support.ledgers import row
 
 STRATEGIES = (
     "cubic",

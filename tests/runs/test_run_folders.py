@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import pessimal as ps
-from ledgers import row
 from pessimal.cli.main import main
 from pessimal.run_folders import collect, frontier, recheck
 from pessimal.runs import RunFolder, RunFolderError
 from pessimal.testing import safetensors_bytes, tiny_weights
+from support.ledgers import row
 
 BUDGETS = [2**9, 2**12, 2**16]
 

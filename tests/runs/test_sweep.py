@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import pessimal as ps
-from ledgers import TESTS_ENVIRONMENT
 from pessimal.runs import RunFolder, RunFolderError
 from pessimal.runs.config import ConfigError
 from pessimal.runs.executors import EngineError, run_units
 from pessimal.sweeps import sweep
 from pessimal.testing import safetensors_bytes, tiny_adder, tiny_weights
+from support.ledgers import TESTS_ENVIRONMENT
 
 STRATEGIES = [
     "cubic",
@@ -113,7 +113,11 @@ BAD = [
     ('seeds = "0:3"', 'seeds = "0:4"', "line 3: 1 of 4 checkpoints are missing"),
     ('seeds = "0:3"', 'seeds = "x"', "line 5: seeds 'x'"),
     ('"cubic"', '"quartic"', "line 6: unknown strategy 'quartic'; known: published"),
-    ("as_published = true", "as_publishd = true", "line 7: unknown key 'as_publishd'; known: k"),
+    (
+        "as_published = true",
+        "as_publishd = true",
+        r"line 7: unknown key 'as_publishd' \(did you mean as_published\?\); known: k",
+    ),
     ("as_published = true", "[options]\ncount = 'all'", "line 7: option count"),
     (
         "as_published = true",

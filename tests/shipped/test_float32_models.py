@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import pessimal as ps
-from float32 import Adversary, Box, Execution
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.model.heads import separable_heads
 from pessimal.spec.semantics import FLOAT32
+from support.float32 import Adversary, Box, Execution
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 

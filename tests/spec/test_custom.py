@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import pessimal as ps
-from bounds import certified
-from models import Sizes, build, random_tensors
-from oracle import RIGHT, sequences, verdicts
-from pessimal.api import read_machine
+from pessimal.inputs import read_machine
 from pessimal.kernel.check import check
 from pessimal.spec import TaskError
 from pessimal.spec.tasks import CustomTask, task_from_record
 from pessimal.strategies import ExponentialMoment, PositionMinima
 from pessimal.testing import tiny_weights
+from support.bounds import certified
+from support.models import Sizes, build, random_tensors
+from support.oracle import RIGHT, sequences, verdicts
 
 VETO = CustomTask(2, 3, 0, ((1, 2, 3), (1, 2, 3), (2, 2, 3), (3, 3, 3)), (0, 0, 1, 0))
 

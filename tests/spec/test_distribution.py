@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from distributions import KINDS, chance, some_distribution
-from oracle import sequences
 from pessimal.spec import DistributionError, Markov, MaxOfK, Product, Uniform
 from pessimal.spec.distribution import distribution_from
+from support.distributions import KINDS, chance, some_distribution
+from support.oracle import sequences
 
 
 @pytest.mark.parametrize("kind", KINDS)

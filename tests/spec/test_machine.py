@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle import sequences
 from pessimal.spec.machine import DEAD, Machine, MachineError, Recogniser, minimal_recogniser, require_recognises
 from pessimal.spec.task import AbstractTask
-from tasks import TINY_TASKS
+from support.oracle import sequences
+from support.tasks import TINY_TASKS
 
 
 def accepted(recogniser: Recogniser, y: int, tokens: tuple[int, ...]) -> bool:

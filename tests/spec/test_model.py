@@ -7,10 +7,10 @@ import flint
 import numpy as np
 import pytest
 
-from models import BIASES, Sizes, build, random_tensors
-from oracle import Equations, sequences, specified_logits
 from pessimal.spec import Overrides
 from pessimal.spec.model import AbstractReals, logits
+from support.models import BIASES, Sizes, build, random_tensors
+from support.oracle import Equations, sequences, specified_logits
 
 PRECISION = 200
 NORMALISATIONS = {

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from models import Sizes, build, random_tensors
 from pessimal.analysis.accuracy import forward
+from support.models import Sizes, build, random_tensors
 
 M, A, B, F, Q = range(5)
 AFTER_A = ((M, A, F, B, Q), (F, B, M, A, Q))

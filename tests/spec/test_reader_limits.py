@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from models import BIASES, NORMS, Sizes, build, random_tensors
 from pessimal.spec import WeightsError, read_weights
+from support.models import BIASES, NORMS, Sizes, build, random_tensors
 
 SIZES = Sizes(3, 11, 5, 7, 2, 2)
 TENSORS = random_tensors(SIZES, 8, biases=BIASES, norms=NORMS)
@@ -50,17 +50,39 @@ def test_the_longest_header_is_a_mebibyte():
 
 @pytest.mark.parametrize("dtype", ITEM_BYTES)
 def test_a_buffer_may_have_any_known_dtype(dtype):
-    """The mask is skipped, whatever it holds, if its bytes fit its shape."""
+    """The fill value is skipped, whatever it holds, if its bytes fit its shape; a mask has to be causal."""
     header, body = parts()
     size = 6 * ITEM_BYTES[dtype]
     for extra, good in ((size, True), (size + 1, False), (size - 1, False)):
         span = [len(body), len(body) + extra]
-        mask = {"blocks.0.attn.mask": {"dtype": dtype, "shape": [2, 3], "data_offsets": span}}
+        mask = {"blocks.0.attn.IGNORE": {"dtype": dtype, "shape": [2, 3], "data_offsets": span}}
         data = file(json.dumps(header | mask).encode(), body + bytes(extra))
         if good:
             assert read_weights(data).sha256 == build(TENSORS).sha256
         else:
-            with pytest.raises(WeightsError, match="mask"):
+            with pytest.raises(WeightsError, match="IGNORE"):
+                read_weights(data)
+
+
+@pytest.mark.parametrize("dtype", ITEM_BYTES)
+def test_a_mask_is_causal_in_any_dtype(dtype):
+    """Zero above the diagonal and nowhere else: another mask is another model."""
+    header, body = parts()
+    width = ITEM_BYTES[dtype]
+    for shown, good in (
+        ([[1, 0], [1, 1]], True),
+        ([[1, 0], [0, 1]], False),
+        ([[1, 1], [1, 1]], False),
+        ([1, 1, 1, 1], False),
+    ):
+        rows = np.array(shown, dtype=np.uint8)
+        raw = b"".join(bytes(width - 1) + bytes([one]) for one in rows.ravel().tolist())
+        mask = {"dtype": dtype, "shape": list(rows.shape), "data_offsets": [len(body), len(body) + len(raw)]}
+        data = file(json.dumps(header | {"blocks.0.attn.mask": mask}).encode(), body + raw)
+        if good:
+            assert read_weights(data).sha256 == build(TENSORS).sha256
+        else:
+            with pytest.raises(WeightsError, match="hides other positions"):
                 read_weights(data)
 
 

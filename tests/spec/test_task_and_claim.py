@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import Sizes, build, random_tensors
-from oracle import sequences
 from pessimal.spec import AccuracyClaim, MaxOfK, TaskError, Uniform, task_from_record
 from pessimal.spec.claim import ProbabilityClaim, decimal_down
 from pessimal.spec.distribution import usual_distribution
 from pessimal.spec.semantics import assumptions
 from pessimal.spec.tasks import ModularAddition, ModularAdditionEquals
+from support.models import Sizes, build, random_tensors
+from support.oracle import sequences
 
 
 def test_the_target_is_the_largest_token():
@@ -84,8 +84,8 @@ def test_only_known_semantics_can_be_claimed():
     """Real arithmetic, or every float32 execution."""
     with pytest.raises(ValueError, match="semantics"):
         AccuracyClaim(1, 2, "float16")
-    assert AccuracyClaim(0, 5).accuracy == 0
-    assert AccuracyClaim(5, 5).accuracy == 1
+    assert AccuracyClaim(0, 5).value == 0
+    assert AccuracyClaim(5, 5).value == 1
 
 
 @given(st.fractions(0, 1), st.integers(1, 9))
@@ -122,7 +122,7 @@ def test_the_sentence_of_a_float32_claim_states_its_assumptions():
     assert all(line.startswith("float32: ") for line in assumptions("float32"))
 
 
-def test_the_uniform_distribution():
+def test_uniform_weighs_every_sequence_one():
     """Every sequence weighs one."""
     assert Uniform().total(MaxOfK(k=3, d_vocab=5)) == 125 == Uniform().weigh(np.array(list(sequences(5, 3)))).sum()
     assert Uniform() == Uniform()

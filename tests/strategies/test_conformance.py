@@ -8,8 +8,8 @@ import pytest
 
 import pessimal as ps
 from pessimal.kernel.cost import n_strata
-from pessimal.kernel.rules import Hints
-from pessimal.strategies import covering
+from pessimal.kernel.hints import Hints
+from pessimal.proving import covering
 from pessimal.testing import ConformanceError, check_strategy, tiny_weights
 
 ACCURATE = sorted({*covering(), *covering("uniform")})
@@ -43,6 +43,34 @@ class Restless(ps.ExponentialMoment):
 def test_the_suite_catches_a_strategy_that_is_not_deterministic():
     with pytest.raises(ConformanceError, match="deterministic"):
         check_strategy(Restless())
+
+
+@dataclass(frozen=True)
+class Boastful(ps.BruteForce):
+    """Claims of other weights, where it is asked to."""
+
+    name: ClassVar[str] = "boastful"
+    mood: str = "modest"
+
+    def __post_init__(self):
+        self._require_words(mood=("modest", "odd"))
+
+    def hints(self, weights, question, progress):
+        return Hints({"odd": 1} if self.mood == "odd" else {})
+
+
+def test_of_a_class_every_word_of_every_option_is_tried():
+    check_strategy(Boastful(), models=1)
+    check_strategy(Boastful, models=1, options=[{"mood": "modest"}])
+    check_strategy(Boastful(), models=1, options=[{}])
+    for strategy, options in ((Boastful, None), (Boastful(), [{}, {"mood": "odd"}]), (Boastful, [{"mood": "odd"}])):
+        with pytest.raises(ps.Rejected, match="bad-hint"):
+            check_strategy(strategy, models=1, options=options)
+
+
+@pytest.mark.parametrize("kind", [ps.ExponentialMoment, ps.SparseOutput])
+def test_words_of_options_conform_one_by_one(kind):
+    check_strategy(kind, models=2)
 
 
 def test_options_left_open_stay_within_the_budget():

@@ -9,18 +9,18 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import pessimal as ps
-from bounds import certified
-from models import any_tensors, build
-from oracle import true_count
-from pessimal.analysis.as_published import count_as_published, mean_diff_as_published
+from pessimal.analysis.published.formulas import count_as_published, mean_diff_as_published
 from pessimal.kernel.arithmetic import ARITHMETICS, Float64Arithmetic
-from pessimal.kernel.rules import Hints
 from pessimal.kernel.rules.interface import no_progress
 from pessimal.kernel.rules.published.sub_cubic.averaging import MEAN, SignAware
+from pessimal.search.sub_cubic import Workbench
 from pessimal.spec.question import Question
-from pessimal.strategies.sub_cubic import PUBLISHED, Workbench, pack_halfwords
+from pessimal.strategies.sub_cubic import PUBLISHED
 from pessimal.testing import check_strategy, tiny_weights
-from sampling import examples
+from support.bounds import certified
+from support.models import any_tensors, build
+from support.oracle import true_count
+from support.sampling import examples
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "max-of-k"
@@ -82,17 +82,15 @@ def test_each_improvement_gains():
 
 
 def test_the_published_averaging_formula_is_not_a_bound():
-    """Specification 8.1: L = (0, 6), R = (-1, -10), w = 0; at attention 0.5 the margin is +1, the formula says -0.5."""
+    """L = (0, 6), R = (-1, -10), w = 0; at attention 0.5 the margin is +1, the formula says -0.5."""
     fixed, right = np.array([[0.0, 6.0]]), np.array([[-1.0, -10.0]])
     alpha, mean, width = np.array([0.5]), np.array([0.9]), np.array([0.0])
     truth = float((fixed + alpha[:, np.newaxis] * right).max())
     assert truth == 1.0
     assert mean_diff_as_published(fixed, right, width, alpha, mean)[0] == -0.5
     arith = Float64Arithmetic()
-    anchor = pack_halfwords(np.array([[round(0.9 * 2**15)]]))
-    lines = SignAware().lines(
-        *(arith.matrix(x).enclose() for x in (fixed, right)), Hints({}, {"points": anchor}), arith
-    )
+    anchored = SignAware(np.array([[round(0.9 * 2**15)]]))
+    lines = anchored.lines(*(arith.matrix(x).enclose() for x in (fixed, right)), arith)
     bound = max(c + s * 0.5 for c, s in zip(*(x.bounds()[0][0] for x in (lines.intercept, lines.slope)), strict=True))
     assert bound >= truth
 
@@ -103,7 +101,7 @@ def test_the_published_split_needs_exact_singular_vectors():
     bench = Workbench(weights)
     bench.directions["query_direction"] = np.random.default_rng(0).normal(size=(2, 5))
     name = "mean+max_diff"
-    bounded, exact = bench.cells(name, "bounded"), bench.cells(name, "exact")
+    bounded, exact = bench.pairs(name, "bounded"), bench.pairs(name, "exact")
     without_cross_terms = exact.error.bounds()[1].max()  # the residual factors alone
     assert bounded.error.bounds()[0].max() > without_cross_terms
 
@@ -125,12 +123,12 @@ def test_every_published_row_is_reached_soundly(stem):
     names = {(kind.direct, kind.attention, kind.attention_error): kind for kind in PUBLISHED.values()}
     for row in rows(stem):
         kind = names[tuple(row["strategy"])]
-        ours = float(ps.prove(weights, task, kind(count="published")).claim.accuracy)
+        ours = float(ps.prove(weights, task, kind(count="published")).claim.value)
         slack = 1e-3 if row["is_rigorous_as_written"] and kind.attention_error != "svd" else 0.01
         slack = slack if row["is_rigorous_as_written"] else 0.03
         assert ours >= row["accuracy_bound"] - slack, row["strategy"]
         if row["accuracy_bound"] > 0.7:
-            assert float(ps.prove(weights, task, kind()).claim.accuracy) > row["accuracy_bound"]
+            assert float(ps.prove(weights, task, kind()).claim.value) > row["accuracy_bound"]
 
 
 @needs_reference

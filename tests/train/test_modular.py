@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import pessimal as ps
-from oracle import specified_logits
 from pessimal.train import RECIPES, ModularConfig, save_models, train_modular
 from pessimal.train.modular import ModularModel, initial_tensors
+from support.oracle import specified_logits
 
 TINY = ModularConfig(p=5, d_model=7, d_head=3, n_heads=2, d_mlp=11, epochs=3, warm_up=2)
 TINY_EQUALS = replace(TINY, equals=True, attention="causal-softmax")

@@ -51,7 +51,7 @@ def circuit_record(weights: Weights, head: int = 0) -> dict[str, Any]:
         "format": FORMAT,
         "weights_sha256": weights.sha256,
         "head": head,
-        "layer_norm": weights.architecture.ln1 or weights.architecture.ln_final,
+        "layer_norm": bool(weights.architecture.ln1 or weights.architecture.ln_final),
         "attn_scale": weights.architecture.attn_scale,
         "sizes": {
             "k": shape.k,

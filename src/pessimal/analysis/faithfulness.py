@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.strata.strata import strata_of
+from pessimal.search.midpoints import middle
+from pessimal.search.sub_cubic import Workbench
 from pessimal.spec.tasks import MaxOfK
-from pessimal.strategies.midpoints import middle
-from pessimal.strategies.sub_cubic import Workbench
 
 BATCH = 4096
 

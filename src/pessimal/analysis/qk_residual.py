@@ -7,6 +7,7 @@ Contents:
     residual_factors — the four factors.
     error_ladder — upper bounds of the largest row difference, from coarse to exact.
     resampled — is the residual like one with random entries?
+    Resampled — largest row differences of products whose factors have random entries.
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from pessimal.kernel.arithmetic.interface import AbstractEnclosure
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules.published.sub_cubic.differences import every_cut, recursive
 from pessimal.kernel.rules.published.sub_cubic.splits import subproduct_split
-from pessimal.strategies.midpoints import middle
-from pessimal.strategies.sub_cubic import Workbench
+from pessimal.search.midpoints import middle
+from pessimal.search.sub_cubic import Workbench
 
 SEED = 1234
 Matrix = Float[np.ndarray, "a b"]
@@ -47,10 +48,10 @@ def error_ladder(factors: tuple[AbstractEnclosure, ...]) -> dict[str, float]:
     arith = Float64Arithmetic()
     with arith.running():
         enclosed = {
-            "nested max-diff": recursive(factors, arith, means=0),
-            "nested max-diff, mean rows": recursive(factors, arith, means=3),
-            "max-diff": every_cut(factors, arith, mean=False),
-            "max-diff, mean row": every_cut(factors, arith, mean=True),
+            "nested max-diff": recursive(factors, means=0),
+            "nested max-diff, mean rows": recursive(factors, means=3),
+            "max-diff": every_cut(factors, mean=False),
+            "max-diff, mean row": every_cut(factors, mean=True),
         }
     return {
         "Frobenius norms": sqrt(2) * prod(float(np.linalg.norm(m)) for m in middles),

@@ -14,9 +14,7 @@ Contents:
     ov.py — `EVOU`, `PVOU`: what attending to a token or a position writes, in logits.
     qk.py — `EQKE`, `EQKP`: where the query looks, in attention scores before the scale.
     direct.py — `EU`: the path around the attention layer, in logits.
-    fourier.py — tables indexed by residues mod p, as sums of waves.
-    modular.py — folded tables and neurons of a model of modular addition, which has an MLP.
-    modular_pass.py — its forward pass on many pairs, all of them above all, and the gradient.
+    modular/ — tables, neurons and forward pass of models of modular addition, as sums of waves.
 
 References:
     Elhage et al. 2021, A Mathematical Framework for Transformer Circuits (QK and OV circuits).

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
+from pessimal.cli.fields import Switch
 from pessimal.cli.files import inputs_of
 from pessimal.cli.model_flags import ModelFlags, read_model
+from pessimal.cli.tables import table
 from pessimal.cli.terminal import VERIFIED, print_json
 from pessimal.report.results import Number, short
 from pessimal.run_folders import analyse
 from pessimal.runs.inputs import stem_of
 from pessimal.runs.own_files import CIRCUITS, require_folder
 
-MIN_WIDTH = 140
 NEURONS = {
     "live": "live neurons",
     "frequency_agreement": "read and write the same frequency",
@@ -71,7 +70,7 @@ class Analyse:
     """safetensors file"""
     out: Path
     """run folder"""
-    json: bool = False
+    json: Switch = False
     """print one JSON object as the last line of stdout"""
     model: ModelFlags = field(default_factory=ModelFlags)
 
@@ -93,34 +92,28 @@ class Analyse:
 
 def _print(record: dict[str, Any]) -> None:
     """The evidence as two tables."""
-    console = Console(highlight=False)
-    console.width = max(console.width, MIN_WIDTH)
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_row(f"{record['correct']} / {record['inputs']}", "inputs right")
-    table.add_row(f"{record['correct_without_skip']} / {record['inputs']}", "right by the MLP's neurons alone")
-    table.add_row(f"{record['clustered']} / {record['sizes']['d_mlp']}", "neurons in the cluster of a frequency")
+    rows = [
+        (f"{record['correct']} / {record['inputs']}", "inputs right"),
+        (f"{record['correct_without_skip']} / {record['inputs']}", "right by the MLP's neurons alone"),
+        (f"{record['clustered']} / {record['sizes']['d_mlp']}", "neurons in the cluster of a frequency"),
+    ]
     groups = [(record["neurons"] or {}, NEURONS), (record["logits"], LOGITS)]
     groups += [(record, {"gradient_symmetricity": "gradient symmetricity", "circularity": "circularity of W_E"})]
     for numbers, words in groups:
-        for name, meaning in words.items():
-            if name in numbers:
-                table.add_row(_text(numbers[name], name), meaning)
-    console.print(table)
-    console.print("\nBy key frequency; errors and bounds over the signal 2/3, so that 1 is vacuous:")
-    rows = [row for row in record["frequencies"] if row["q_clock"] is not None]
-    columns = FREQUENCY | (QUADRATURE if record["neurons"] else {})
-    table = Table(box=None, pad_edge=False)
-    for heading in columns.values():
-        table.add_column(heading, justify="right")
-    for row in rows:
+        rows += [(_text(numbers[name], name), meaning) for name, meaning in words.items() if name in numbers]
+    width = max(len(number) for number, _ in rows)
+    print("\n".join(f"{number:>{width}}  {meaning}" for number, meaning in rows))
+    print("\nBy key frequency; errors and bounds over the signal 2/3, so that 1 is vacuous:")
+    drawn = [row for row in record["frequencies"] if row["q_clock"] is not None]
+    headings = FREQUENCY | (QUADRATURE if record["neurons"] else {})
+    found = []
+    for row in drawn:
         values = {**row, **(row["quadrature"] or {})}
-        table.add_row(*(_text(values.get(name), name) for name in columns))
-    console.print(table)
-    left_out = len(record["frequencies"]) - len(rows)
+        found.append([_text(values.get(name), name) for name in headings])
+    print(table(list(headings.values()), found, right=range(len(headings))))
+    left_out = len(record["frequencies"]) - len(drawn)
     if left_out:
-        console.print(f"and {left_out} key frequencies with less output energy, in the file")
+        print(f"and {left_out} key frequencies with less output energy, in the file")
 
 
 def _text(value: Number | None, name: str) -> str:

@@ -1,52 +1,65 @@
-"""`pessimal check`: certificate and weights to one verdict line."""
+"""`pessimal check`: certificate and weights to one verdict line.
+
+Contents:
+    Check — check a certificate.
+    read_at_least — N/TOTAL as two numbers.
+"""
 
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from pessimal import api
+from pessimal.cli.fields import Count, File, Switch, Text, choice
 from pessimal.cli.files import require_outputs, what_it_is
 from pessimal.cli.model_flags import ModelFlags, read_distribution, read_model, read_task
 from pessimal.cli.terminal import UnreadableError, Watch, exit_code, print_json, say, say_claim, show
 from pessimal.kernel.certificate import MAX_DIGITS
 from pessimal.kernel.check import Asked, Limits
 from pessimal.kernel.verdict import Verified
+from pessimal.records import result_row, strata_bytes
 from pessimal.runs.inputs import shown
 from pessimal.runs.outputs import STRATA, Output
-from pessimal.spec import Weights
+from pessimal.spec import Weights, WeightsError
 
 
 @dataclass(frozen=True)
 class Check:
-    """Check a certificate: prints `s VERIFIED ...` or `s REJECTED reason=...`."""
+    """Check a certificate: prints `s VERIFIED ...` or `s REJECTED reason=...`.
+
+    The weights file may also be the second word, without --weights. Exit code: 0 verified, 1 rejected, 2 a file or a
+    word that cannot be used, 3 more work than --max-ops or --max-bytes allow.
+    """
 
     certificate: tyro.conf.Positional[Path]
     """certificate file"""
     weights: Path
-    """safetensors file of the model it is about"""
+    """weights file of the model it is about: safetensors, or what `pessimal convert` takes"""
     arithmetic: Literal["float64", "arb"] = "float64"
     """how the checker computes: outward-rounded float64, or Arb balls as a second opinion"""
-    max_ops: int = Limits.max_ops
+    max_ops: Count = Limits.max_ops
     """largest number of checker operations"""
-    max_bytes: int = Limits.max_bytes
+    max_bytes: Count = Limits.max_bytes
     """largest memory of the check, in bytes"""
-    task: str | None = None
+    task: Text = None
     """the task it has to be about: a name, with parameters as contains-token:token=3, or a JSON file with a machine"""
-    distribution: Path | None = None
+    distribution: File = None
     """the distribution it has to be about: uniform, or a JSON or TOML file with integer weights"""
-    semantics: Literal["real", "float32"] | None = None
+    semantics: Annotated[Literal["real", "float32"] | None, choice("real", "float32")] = None
     """the arithmetic it has to be about"""
-    at_least: str | None = None
+    at_least: Text = None
     """what it has to claim at least, as N/TOTAL: right sequences, or their weight, of the claim's own total"""
-    strata: Path | None = None
+    strata: File = None
     """write the bound of every last token and right output to this CSV (or .json) file; `-` is stdout, and the verdict
     line then goes to stderr"""
-    force: bool = False
+    strict: Switch = False
+    """refuse a model that had to be converted: then the reader of other formats is not part of what is trusted"""
+    force: Switch = False
     """write --strata over a file that holds something else"""
-    json: bool = False
+    json: Switch = False
     """print one JSON object as the last line of stdout"""
     model: ModelFlags = field(default_factory=ModelFlags)
 
@@ -54,7 +67,7 @@ class Check:
         """Check; the exit code is the verdict."""
         strata = None if self.strata is None else Output("--strata", self.strata, STRATA)
         aside = require_outputs(self, [] if strata is None else [strata])
-        weights = read_model(self.weights, self.model)
+        weights = self._model()
         asked = self._asked(weights)
         started = time.monotonic()
         try:
@@ -65,6 +78,7 @@ class Check:
                     arithmetic=self.arithmetic,
                     limits=Limits(self.max_ops, self.max_bytes),
                     asked=asked,
+                    strict=self.strict,
                     progress=watch,
                 )
         except OSError as error:
@@ -73,14 +87,25 @@ class Check:
         if isinstance(verdict, Verified):
             say_claim(verdict)
             if strata is not None:
-                strata.write(api.strata_bytes(verdict, as_json=strata.path.suffix == ".json"))
+                strata.write(strata_bytes(verdict, as_json=strata.path.suffix == ".json"))
         else:
             swapped = what_it_is(self.certificate) if verdict.certificate is None else None
             say(f"pessimal: {swapped or verdict.detail}")
         show(verdict.line(), aside=aside)
         if self.json:
-            print_json(api.result_row(weights, verdict, seconds=seconds))
+            print_json(result_row(weights, verdict, seconds=seconds))
         return exit_code(verdict)
+
+    def _model(self) -> Weights:
+        """The model; says so where the two files are swapped."""
+        try:
+            return read_model(self.weights, self.model)
+        except WeightsError as error:
+            kinds = what_it_is(self.weights) or "", what_it_is(self.certificate) or ""
+            if not (kinds[0].endswith("not weights") and kinds[1].endswith("not a certificate")):
+                raise
+            right = f"pessimal check {self.weights} --weights {self.certificate}"
+            raise WeightsError(f"{error}, and {kinds[1]}: the two are swapped; {right}") from None
 
     def _asked(self, weights: Weights) -> Asked:
         """The question that the flags state."""

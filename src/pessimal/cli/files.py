@@ -10,8 +10,9 @@ Contents:
 from pathlib import Path
 from typing import Any
 
-from pessimal.api import is_file_name
 from pessimal.cli.terminal import UnreadableError
+from pessimal.conversion.first_bytes import SAFETENSORS, recognise
+from pessimal.inputs import is_file_name
 from pessimal.runs.inputs import STDIN, read_at_most, shown
 from pessimal.runs.outputs import CERTIFICATE, HEAD, Output, OutputError, require_writable, takes_stdout
 from pessimal.runs.own_files import require_no_part
@@ -74,9 +75,9 @@ def require_one_stdin(command: Any) -> None:
 
 
 def what_it_is(path: Path) -> str | None:
-    """A certificate or a safetensors file by its first bytes, in words; None of anything else, and of standard input.
+    """What a file is by its first bytes, in words; None of what is not known, and of standard input.
 
-    The two are easily swapped, and what either reader says of the other kind names neither.
+    Files are easily swapped, and what a reader says of another kind does not name it.
     """
     if str(path) == STDIN:
         return None
@@ -86,6 +87,7 @@ def what_it_is(path: Path) -> str | None:
         return None
     if CERTIFICATE.fits(head):
         return f"{shown(path)} is a certificate, not weights"
-    if b'"data_offsets"' in head[8:] and head[8:9] == b"{":
-        return f"{shown(path)} is a safetensors file, not a certificate"
-    return None
+    kind = recognise(head)
+    if kind is None or (kind == SAFETENSORS and b'"data_offsets"' not in head[8:]):
+        return None
+    return f"{shown(path)} is {kind.name}, not a certificate"

@@ -8,6 +8,7 @@ from typing import Literal
 import tyro
 
 from pessimal import api
+from pessimal.cli.fields import Switch
 from pessimal.cli.files import require_outputs
 from pessimal.cli.model_flags import ModelFlags, read_model
 from pessimal.cli.terminal import VERIFIED, UnreadableError, exit_code, say
@@ -20,7 +21,7 @@ from pessimal.runs.own_files import require_folder
 
 @dataclass(frozen=True)
 class Formal:
-    """Write a certificate and its weights as a Coq theorem; `formal/README.md` says how to compile it."""
+    """Write a certificate and its weights as a Coq theorem, to be compiled in a clone of the repository."""
 
     action: tyro.conf.Positional[Literal["export"]]
     """what to do"""
@@ -30,7 +31,7 @@ class Formal:
     """safetensors file of the model it is about"""
     out: Path
     """folder of the Coq file"""
-    force: bool = False
+    force: Switch = False
     """write over a file that holds something else"""
     model: ModelFlags = field(default_factory=ModelFlags)
 
@@ -51,5 +52,8 @@ class Formal:
             return exit_code(verdict)
         coq.write(coq_instance(weights, verdict.certificate, f"bound_{name}").encode("ascii"))
         print(coq.path)
-        say(f"pessimal: compile it after `make formal`:  coqc -Q formal/theories Pessimal {coq.path}")
+        say(
+            "pessimal: compile it in a clone of the repository, after its `make formal`:"
+            f" coqc -Q formal/theories Pessimal {coq.path.absolute()}"
+        )
         return VERIFIED

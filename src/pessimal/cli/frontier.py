@@ -5,19 +5,19 @@ from fractions import Fraction
 from pathlib import Path
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
-from pessimal import api
+from pessimal.cli.fields import Switch, Text, Words
 from pessimal.cli.files import inputs_of, require_one_stdin
 from pessimal.cli.model_flags import ModelFlags, read_model, read_task
+from pessimal.cli.tables import table
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.proving import BUDGETS
+from pessimal.proving.words import read_budget
 from pessimal.run_folders import frontier, frontier_name
 from pessimal.runs.inputs import stem_of
 from pessimal.runs.outputs import CERTIFICATE
 from pessimal.runs.own_files import CIRCUITS, require_folder
 from pessimal.spec.claim import decimal_down
-from pessimal.strategies.words import read_budget
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Frontier:
     """safetensors file of the model"""
     out: Path
     """run folder: certificates and the ledger of their checks"""
-    budgets: tuple[str, ...] = ()
+    budgets: Words = ()
     """budgets in flops, such as 2^20 (default: 2^18 to 2^26 in steps of the square root of two)"""
-    task: str | None = None
+    task: Text = None
     """task name (default: what the file states)"""
-    json: bool = False
+    json: Switch = False
     """print one JSON object as the last line of stdout"""
     model: ModelFlags = field(default_factory=ModelFlags)
 
     def run(self) -> int:
         """Prove what is missing, print the proofs that no shorter one matches."""
-        budgets = tuple(read_budget(word) for word in self.budgets) or api.BUDGETS
+        budgets = tuple(read_budget(word) for word in self.budgets) or BUDGETS
         require_one_stdin(self)
         stem = stem_of(self.weights)
         files = {frontier_name(stem, budget): CERTIFICATE for budget in budgets}
@@ -49,14 +49,12 @@ class Frontier:
             say(f"pessimal: assumed {line}")
         with Watch("proving", "budgets") as watch:
             rows = frontier(weights, task, self.out, stem, budgets, progress=watch)
-        table = Table(box=None, pad_edge=False)
-        for heading in ("flops", "accuracy >=", "strategy", "bytes", "certificate"):
-            table.add_column(heading, no_wrap=True)
+        lines = []
         for row in rows:
             bound = decimal_down(Fraction(int(row["correct"]), int(row["total"])))
             size = str(row["certificate_bytes"])
-            table.add_row(str(row["flops"]), bound, row["strategy"], size, row["certificate"])
-        Console().print(table)
+            lines.append((str(row["flops"]), bound, row["strategy"], size, row["certificate"]))
+        print(table(("flops", "accuracy >=", "strategy", "bytes", "certificate"), lines, right=(0, 3)))
         if self.json:
             print_json({"frontier": rows})
         return VERIFIED

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tyro
 
+from pessimal.cli.fields import Count, Files, Switch
 from pessimal.cli.files import require_outputs
 from pessimal.cli.terminal import VERIFIED, UnreadableError, print_json, say, show
 from pessimal.kernel.verdict import Verdict
@@ -24,13 +25,13 @@ class Report:
     """run folder: results.jsonl, or certificates with their weights"""
     out: Path = Path("report.html")
     """the page; `-` is stdout"""
-    force: bool = False
+    force: Switch = False
     """write over a file that holds something else"""
-    weights: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    weights: Files = ()
     """weights file of certificates in the folder; may be repeated"""
-    recheck_ops: int = RECHECK_OPS
+    recheck_ops: Count = RECHECK_OPS
     """predicted operations spent on checking again what the ledger lists; the rest is marked on the page"""
-    json: bool = False
+    json: Switch = False
     """print one JSON object as the last line of stdout"""
 
     def run(self) -> int:
@@ -46,7 +47,7 @@ class Report:
 
         def tell(name: str, verdict: Verdict) -> None:
             fresh.add(name)
-            say(f"{name}: {verdict.line()}")
+            say(f"{name}: {verdict.line()}" + (f" ({verdict.detail})" if verdict.detail else ""))
 
         collect(self.folder, self.weights, tell)
         again = recheck(self.folder, self.weights, fresh=fresh, max_ops=self.recheck_ops)

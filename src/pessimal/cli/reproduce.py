@@ -4,10 +4,13 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
+from pessimal.cli.fields import File, Folder, Switch, Text
 from pessimal.cli.terminal import VERIFIED, Watch, print_json
+from pessimal.proving.suggestions import did_you_mean
 from pessimal.report.numbers import nearest
 from pessimal.runs.own_files import require_folder
 
@@ -20,19 +23,19 @@ class Reproduce:
     """main-table, bound-versus-flops, unexplained-dimensions, singular-ratio, gap-histograms, error-ladder,
     resampled-residuals, faithfulness, circuit-ablations, improvements, transfer, matrices, percentiles, tasks,
     backdoor, counting-frontier, training-length, modular-addition"""
-    smoke: bool = False
+    smoke: Switch = False
     """four shipped models instead of the published seeds; tasks, training-length, modular-addition: tiny models"""
-    config: Path | None = None
-    """configuration (default: the one of the reproduction, experiments/sweeps/k4.toml for most)"""
-    out: Path | None = None
+    config: File = None
+    """configuration (default: the one of the reproduction, as it lies in a clone of the repository)"""
+    out: Folder = None
     """folder for results.json, tables, figures (default: reproduce-out/NAME)"""
-    engine: str = "local"
-    """local or dask"""
+    engine: Literal["local", "dask"] = "local"
+    """who runs the work"""
     workers: int = os.cpu_count() or 1
     """worker processes"""
-    scheduler: str | None = None
+    scheduler: Text = None
     """address of a running Dask scheduler"""
-    json: bool = False
+    json: Switch = False
     """print one JSON object as the last line of stdout"""
 
     def run(self) -> int:
@@ -41,7 +44,8 @@ class Reproduce:
         from pessimal.reproductions.run import find_config
 
         if self.name not in REPRODUCTIONS:
-            raise ReproductionError(f"unknown reproduction {self.name!r}; known: {', '.join(REPRODUCTIONS)}")
+            hint = did_you_mean(self.name, REPRODUCTIONS)
+            raise ReproductionError(f"unknown reproduction {self.name[:40]!r}{hint}; known: {', '.join(REPRODUCTIONS)}")
         reproduction = REPRODUCTIONS[self.name]
         stem = reproduction.smoke_sweep if self.smoke else reproduction.sweep
         config = self.config or find_config(stem, reproduction.configs)

@@ -3,10 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
-from pessimal.cli.terminal import VERIFIED, Watch, print_json
+from pessimal.cli.fields import Switch, Text
+from pessimal.cli.terminal import VERIFIED, UnreadableError, Watch, print_json
+from pessimal.runs.inputs import STDIN
 from pessimal.runs.own_files import require_folder
 
 
@@ -15,16 +18,16 @@ class Sweep:
     """Prove and check every strategy of a configuration on every model; run again to resume."""
 
     config: tyro.conf.Positional[Path]
-    """TOML file; see docs/sweeps.md"""
+    """TOML file with the keys k, d_vocab, checkpoints, stem, seeds, strategies"""
     out: Path
     """results folder: results.jsonl, index.sqlite, models/"""
-    engine: str = "local"
-    """local or dask"""
+    engine: Literal["local", "dask"] = "local"
+    """who runs the work"""
     workers: int = os.cpu_count() or 1
     """worker processes"""
-    scheduler: str | None = None
+    scheduler: Text = None
     """address of a running Dask scheduler"""
-    json: bool = False
+    json: Switch = False
     """print one JSON object as the last line of stdout"""
 
     def run(self) -> int:
@@ -33,6 +36,10 @@ class Sweep:
         from pessimal.sweeps import rows_of, strategy_names, sweep
         from pessimal.train.seeds import parse_seeds
 
+        if str(self.config) == STDIN:
+            raise UnreadableError(
+                "a configuration names folders beside it, so it cannot be standard input: give a file"
+            )
         require_folder("--out", self.out, {"the configuration": self.config})
         with Watch("proving") as watch:
             run = sweep(

@@ -10,6 +10,7 @@ Contents:
     unreadable — errors of reading one file, as such.
     say_claim — a verified claim in English, and its worst stratum.
     NAMES, exit codes.
+    UnreadableError — a file cannot be read, or does not hold what it should.
 """
 
 import json
@@ -121,6 +122,12 @@ class Watch:
         if self.bar is not None:
             self.bar.stop()
 
+    def restart(self) -> None:
+        """The work begins anew, as where a longer proof is tried."""
+        self.started = time.monotonic()
+        if self.bar is not None:
+            self.bar.reset(self.task)
+
     def __call__(self, done: int, total: int) -> None:
         """Note that `done` of `total` units are finished."""
         if self.bar is not None:
@@ -129,4 +136,6 @@ class Watch:
         elif time.monotonic() - self.last > PLAIN_INTERVAL:
             self.last = time.monotonic()
             share = f"{done} of {total} {self.units}" if self.units else f"{100 * done // total}%"
-            say(f"{self.label}: {share} after {nearest(self.last - self.started, '.0f')} s")
+            after = self.last - self.started
+            left = f", about {nearest(after * (total - done) / done, '.0f')} s left" if done else ""
+            say(f"{self.label}: {share} after {nearest(after, '.0f')} s{left}")

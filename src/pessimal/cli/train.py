@@ -1,4 +1,9 @@
-"""`pessimal train`: models from seeds, all seeds as one batch."""
+"""`pessimal train`: models from seeds, all seeds as one batch.
+
+Contents:
+    Train — train one-layer attention-only transformers, one per seed, as one stacked batch (needs the extra `train`).
+    train_and_save — train, print each file as it is written.
+"""
 
 import time
 from dataclasses import dataclass
@@ -8,9 +13,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from pessimal import api
+from pessimal.cli.fields import Switch, Word
 from pessimal.cli.terminal import VERIFIED, Watch, print_json, say
+from pessimal.proving.suggestions import did_you_mean
 from pessimal.report.numbers import nearest
 from pessimal.runs.own_files import require_folder
+from pessimal.spec import TASKS
 
 if TYPE_CHECKING:
     from pessimal.train import ModularConfig, TrainConfig
@@ -36,13 +44,13 @@ class Train:
     """width of a head"""
     n_heads: int = 1
     """attention heads"""
-    ln1: bool = False
+    ln1: Switch = False
     """LayerNorm before attention"""
-    ln_final: bool = False
+    ln_final: Switch = False
     """LayerNorm without bias before the unembedding"""
     parameter: int = 0
     """the task's own number: the token of contains-token, the output of constant"""
-    seeds: str = "0:1"
+    seeds: Word = "0:1"
     """seeds, as 0:8 or 1,2,5, or the word published (151 seeds)"""
     steps: int = 3000
     """optimiser steps"""
@@ -56,18 +64,25 @@ class Train:
     """share of training sequences whose tokens lie close together"""
     threads: int = 1
     """torch threads"""
-    device: str = "auto"
+    device: Word = "auto"
     """cpu, cuda, or auto"""
-    json: bool = False
+    json: Switch = False
     """print one JSON object as the last line of stdout"""
 
     def run(self) -> int:
         """Train and save."""
         from pessimal.train import TrainConfig, parse_seeds
 
+        _require_task(self.task)
         sizes = {name: getattr(self, name) for name in TrainConfig.__dataclass_fields__}
         config, seeds = TrainConfig(**sizes), parse_seeds(self.seeds)
         return train_and_save(config, seeds, self.out, as_json=self.json)
+
+
+def _require_task(name: str) -> None:
+    """Refuse a task that nobody knows."""
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name[:40]!r}{did_you_mean(name, TASKS)}; known: {', '.join(sorted(TASKS))}")
 
 
 def train_and_save(config: "TrainConfig | ModularConfig", seeds: list[int], out: Path, *, as_json: bool) -> int:
@@ -83,7 +98,7 @@ def train_and_save(config: "TrainConfig | ModularConfig", seeds: list[int], out:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ValueError("training needs torch: pip install -c constraints.txt 'pessimal[train]'") from None
+        raise ValueError("training needs torch: pip install 'pessimal[train]'") from None
     say(f"{len(paths)} models in {nearest(time.monotonic() - started, '.1f')} s")
     if as_json:
         print_json({"weights": paths, "seconds": round(time.monotonic() - started, 3)})

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pessimal.cli.fields import Listed, Number, Real, Switch, Word
 from pessimal.cli.train import train_and_save
+from pessimal.proving.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -16,35 +18,35 @@ class TrainModular:
 
     out: Path
     """folder for the safetensors files"""
-    recipe: str = "pizza"
+    recipe: Word = "pizza"
     """pizza, clock or grokking"""
-    seeds: str = "0:1"
+    seeds: Word = "0:1"
     """seeds, as 0:8 or 1,2,5"""
-    p: int | None = None
+    p: Number = None
     """the modulus, a prime"""
-    epochs: int | None = None
+    epochs: Number = None
     """optimiser steps, each on the whole training set"""
-    ratio: float | None = None
+    ratio: Real = None
     """share of the pairs that are trained on"""
-    d_model: int | None = None
+    d_model: Number = None
     """width of the residual stream"""
-    d_mlp: int | None = None
+    d_mlp: Number = None
     """neurons"""
-    n_heads: int | None = None
+    n_heads: Number = None
     """attention heads"""
-    d_head: int | None = None
+    d_head: Number = None
     """width of a head"""
-    learning_rate: float | None = None
+    learning_rate: Real = None
     """AdamW learning rate"""
-    weight_decay: float | None = None
+    weight_decay: Real = None
     """AdamW weight decay"""
-    checkpoints: str = ""
+    checkpoints: Listed = ""
     """epochs after which a model is kept too, as 500,1000,3000"""
     threads: int = 1
     """torch threads"""
-    device: str = "auto"
+    device: Word = "auto"
     """cpu, cuda, or auto"""
-    json: bool = False
+    json: Switch = False
     """print one JSON object as the last line of stdout"""
 
     def run(self) -> int:
@@ -52,7 +54,8 @@ class TrainModular:
         from pessimal.train import RECIPES, parse_seeds
 
         if self.recipe not in RECIPES:
-            raise ValueError(f"recipe {self.recipe!r} is not one of {', '.join(RECIPES)}")
+            hint = did_you_mean(self.recipe, RECIPES)
+            raise ValueError(f"recipe {self.recipe[:40]!r}{hint} is not one of {', '.join(RECIPES)}")
         kept = [part.strip() for part in self.checkpoints.split(",") if part.strip()]
         if not all(part.isascii() and part.isdigit() for part in kept):
             raise ValueError(f"checkpoints {self.checkpoints!r} is not a list of epochs such as 500,1000")

@@ -10,13 +10,13 @@ Contents:
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from pessimal.kernel.certificate import Certificate
 from pessimal.kernel.counting.tilts import tilts
-from pessimal.kernel.hints import dyadics
-from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
+from pessimal.kernel.hints import Dyadics
+from pessimal.kernel.rules.grid_count import MAX_CELLS
 from pessimal.kernel.terms.options import TermOptions
+from pessimal.spec.architecture import ModelShape
+from pessimal.spec.question import Question
 from pessimal.spec.tasks import MaxOfK
 
 WEIGHTS = "weights_of_file"
@@ -46,9 +46,9 @@ class Evaluation:
     definitions: str = ""
 
 
-def _pairs(mantissa: np.ndarray, exponent: np.ndarray) -> str:
-    """Numbers m 2^e, a row per problem."""
-    rows = zip(mantissa.tolist(), exponent.tolist(), strict=True)
+def _pairs(numbers: Dyadics) -> str:
+    """Numbers m 2^e, a row per rival group."""
+    rows = zip(numbers.mantissa.tolist(), numbers.exponent.tolist(), strict=True)
     body = (";\n  ".join(f"({m}, {e})" for m, e in zip(*row, strict=True)) for row in rows)
     return "[" + ";\n ".join(f"[{one}]" for one in body) + "]%Z"
 
@@ -57,15 +57,16 @@ def _sums(certificate: Certificate) -> Evaluation:
     """`right_by_sums` with the options, tilts, and steps if there are any, of the certificate."""
     hints = certificate.hints
     task = MaxOfK(certificate.task["k"], certificate.task["d_vocab"])
-    options = TermOptions.read(hints, task, 1, task.d_vocab)
-    mantissa, exponent = tilts(hints, task, options, 1)
+    one_head = ModelShape(task.k, task.d_vocab, task.d_vocab, certificate.model["d_model"], certificate.model["d_head"])
+    options = TermOptions.read(hints, Question(task), one_head)
+    tilt = tilts(hints, task, options, 1)
     grid = "None"
     if certificate.rule == "grid-count":
-        steps = _pairs(*dyadics(hints, STEPS, mantissa.shape))
+        steps = _pairs(hints.dyadics("step", tilt.mantissa.shape))
         grid = f"Some ({steps}, {hints.number('cells', 1, MAX_CELLS)}%Z)"
     definitions = OPTIONS.format(
         rival=options.rival.capitalize(), pooled=str(options.pooled).lower(), near=options.near,
-        tilts=_pairs(mantissa, exponent), grid=grid,
+        tilts=_pairs(tilt), grid=grid,
     )  # fmt: skip
     return Evaluation(("Margins", "CheckSums"), "right_by_sums", f"{WEIGHTS} options_of_certificate", definitions)
 

@@ -7,19 +7,19 @@ it says, which rules out duplicate keys, floats, NaN, stray white space and unus
 Contents:
     Certificate — a decoded claim with its hints; nothing in it is believed.
     decode — bytes to `Certificate`, or `Rejected`.
-    canonical — the canonical bytes of a header.
 """
 
 import json
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Never
 
 import numpy as np
 
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.spec.digest import canonical
 from pessimal.spec.distribution import PREFIX
 
 FORMAT = "pessimal-certificate/1"
@@ -68,11 +68,6 @@ class Certificate:
     total: int
     hints: Hints
     n_bytes: int
-
-
-def canonical(header: Mapping[str, Any]) -> bytes:
-    """The one encoding of a header: ASCII, sorted keys, no white space."""
-    return json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
 def decode(data: bytes) -> Certificate:
@@ -150,7 +145,7 @@ def _header(raw: bytes) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """Nesting depth."""
+    """How deep a value is nested."""
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max((_depth(child) for child in children), default=0) if isinstance(value, dict | list) else 0
 
@@ -170,10 +165,7 @@ def _arrays(entries: list[Any], body: bytes) -> dict[str, np.ndarray]:
             _malformed("array dtypes are int64 and float64")
         if not isinstance(shape, list) or len(shape) > 4 or not all(type(n) is int and n > 0 for n in shape):
             _malformed("array shapes are up to four positive integers")
-        count = 1
-        for side in shape:
-            count *= side
-        end = offset + 8 * count
+        end = offset + 8 * prod(shape)
         if end > len(body):
             _container(f"array {name[:40]!r} runs past the end of the file")
         arrays[name] = np.frombuffer(body[offset:end], dtype=DTYPES[dtype]).reshape(shape)

@@ -5,6 +5,7 @@ Contents:
     Asked — what the question has to be.
     check — certificate bytes and weights in, verdict out.
     require_sound_floats — the float environment the float64 arithmetic relies on.
+    strata_bounds — a bound by stratum, as the verdict has it.
 """
 
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ import numpy as np
 
 from pessimal.kernel.arithmetic import ARITHMETICS
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
-from pessimal.kernel.certificate import Certificate, canonical, decode
+from pessimal.kernel.certificate import Certificate, decode
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import CountBound, Progress, no_progress
 from pessimal.kernel.strata.weighing import weighing_of
 from pessimal.kernel.verdict import NotVerified, StratumBound, Verdict, Verified
-from pessimal.spec.claim import ACCURACY, CLAIMS, LOSS, MEAN_PROBABILITY, AccuracyClaim, whole
+from pessimal.spec.claim import ACCURACY, CLAIMS, LOSS, MEAN_PROBABILITY, AbstractClaim, whole
+from pessimal.spec.digest import canonical
 from pessimal.spec.distribution import AbstractDistribution, DistributionError, distribution_from
 from pessimal.spec.question import Question
 from pessimal.spec.semantics import SEMANTICS
@@ -59,26 +61,26 @@ class Asked:
     semantics: str | None = None
     at_least: tuple[int, int] | None = None
 
-    def require(self, question: Question, claim: AccuracyClaim) -> None:
+    def require(self, question: Question, claim: AbstractClaim) -> None:
         """Raise `Rejected(other-question)` unless the certificate answers what was asked."""
         pairs = (
             ("task", self.task, question.task),
             ("distribution", self.distribution, question.distribution),
             ("semantics", self.semantics, question.semantics),
         )
-        for what, asked, found in pairs:
-            if asked is not None and asked != found:
-                raise Rejected(Reason.OTHER_QUESTION, f"the {what} is {found}; asked was {asked}")
+        for what, asked, stated in pairs:
+            if asked is not None and asked != stated:
+                raise Rejected(Reason.OTHER_QUESTION, f"the {what} is {stated}; asked was {asked}")
         if self.at_least is None:
             return
         n, total = self.at_least
-        found = f"claimed is {claim.head} {whole(claim.correct)} of {whole(claim.total)}"
-        asked = f"{found}; asked was at least {whole(n)} of {whole(total)}"
+        stated = f"claimed is {claim.label} {whole(claim.amount)} of {whole(claim.total)}"
+        asked = f"{stated}; asked was at least {whole(n)} of {whole(total)}"
         if question.quantity != ACCURACY:
             raise Rejected(Reason.OTHER_QUESTION, f"{asked} right answers")
         if claim.total != total:
             raise Rejected(Reason.OTHER_QUESTION, f"{asked}, and the totals have to be equal")
-        if claim.correct < n:
+        if claim.amount < n:
             raise Rejected(Reason.OTHER_QUESTION, asked)
 
 
@@ -89,10 +91,10 @@ def require_sound_floats() -> None:
     """
     tiny = np.array([2.0**-1074, 2.0**-1022], dtype=np.float64)
     alive = bool(tiny[0] > 0) and bool((tiny[1] * np.float64(0.5)) > 0) and bool((tiny * 1.0)[0] > 0)
-    one = np.array([1.0, -1.0])
+    ones = np.array([1.0, -1.0])
     # To nearest, ties to even: 1 + 2**-53 is 1, 1 + 2**-53 + 2**-54 is above 1, and likewise below zero.
     half, more = np.array([2.0**-53, -(2.0**-53)]), np.array([1.5 * 2.0**-53, -1.5 * 2.0**-53])
-    nearest = bool((one + half == one).all()) and bool((np.abs(one + more) > 1).all())
+    nearest = bool((ones + half == ones).all()) and bool((np.abs(ones + more) > 1).all())
     if not alive or not nearest:
         raise Rejected(
             Reason.ARITHMETIC_ENVIRONMENT,
@@ -119,6 +121,8 @@ def check(
         asked: what the question has to be.
         progress: called with (done, total).
     """
+    if arithmetic not in ARITHMETICS:
+        raise ValueError(f"arithmetic is one of {', '.join(ARITHMETICS)}, not {arithmetic!r}")
     known: dict[str, Any] = {"n_bytes": len(data)}
     try:
         return _verify(data, weights, ARITHMETICS[arithmetic](), limits or Limits(), asked or Asked(), progress, known)
@@ -149,35 +153,37 @@ def _verify(
     asked.require(question, claim)
     rule = RULES[certificate.rule]
     rule.require_covers(weights, question)
-    cost = known["cost"] = rule.cost(weights.architecture, question, certificate.hints)
+    instance = rule.read(certificate.hints, weights.architecture, question)
+    cost = known["cost"] = instance.cost()
     if cost.checker_ops > limits.max_ops:
         raise Rejected(Reason.RESOURCES, f"the check needs {cost.checker_ops} operations, allowed {limits.max_ops}")
     if cost.bytes_needed > limits.max_bytes:
         raise Rejected(Reason.RESOURCES, f"the check needs {cost.bytes_needed} bytes, allowed {limits.max_bytes}")
     require_sound_floats()
     with arith.running():
-        bound = rule.bound(weights, question, certificate.hints, arith, progress)
+        bound = instance.bound(weights, arith, progress)
     most = claim.most(bound.parts(), question.total())
     if not claim.follows(most):
-        sentence = f"claimed {claim.head} {whole(claim.correct)}; the rule gives {whole(most)}"
+        sentence = f"claimed {claim.label} {whole(claim.amount)}; the rule gives {whole(most)}"
         raise Rejected(Reason.BOUND_TOO_LOW, sentence)
     at_most = None if bound.wrong_at_least is None else certificate.total - bound.wrong_at_least
     strata = strata_bounds(question, bound)
-    return Verified(claim, question, certificate, cost, weights.architecture.assumed, strata, at_most)
+    assumed = weights.architecture.assumed
+    return Verified(claim, question, certificate, cost, assumed, strata, at_most, weights.converted)
 
 
 def strata_bounds(question: Question, bound: CountBound) -> tuple[StratumBound, ...]:
     """The rule's bounds by stratum, whole and at most the stratum."""
     weighing = weighing_of(question)
-    found = []
+    bounds = []
     for (q, y), wrong in sorted(bound.strata.items()):
         total = weighing.stratum(q, y)
         # SOUND: weights are integers, so the weight of the wrong sequences is at most the floor of its bound.
-        found.append(StratumBound(q, y, total, min(total, floor(wrong))))
-    return tuple(found)
+        bounds.append(StratumBound(q, y, total, min(total, floor(wrong))))
+    return tuple(bounds)
 
 
-def _require_about(certificate: Certificate, weights: Weights) -> tuple[Question, AccuracyClaim]:
+def _require_about(certificate: Certificate, weights: Weights) -> tuple[Question, AbstractClaim]:
     """Question and claim of a certificate about these weights, a known task, rule, distribution and semantics."""
     if certificate.rule not in RULES:
         raise Rejected(Reason.UNKNOWN_RULE, f"no such rule; known: {', '.join(sorted(RULES))}")
@@ -203,7 +209,7 @@ def _require_about(certificate: Certificate, weights: Weights) -> tuple[Question
         raise Rejected(Reason.BAD_CLAIM, f"a claim under {distribution.name} has one of the kinds {', '.join(kinds)}")
     kind = CLAIMS[certificate.claim_kind]
     question = Question(task, distribution, certificate.semantics, kind.quantity)
-    if certificate.total != kind.scale * question.total():
+    if certificate.total != kind.units * question.total():
         raise Rejected(Reason.BAD_CLAIM, "claim total is not that of all sequences")
     try:
         return question, kind(certificate.correct, certificate.total, certificate.semantics)

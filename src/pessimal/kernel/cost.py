@@ -1,35 +1,33 @@
-r"""Proof length (ADR-0002).
+r"""Proof length (ADR 0002), counted by running a rule over shapes (ADR 0006).
 
 `flops`: nominal real operations of the rule on these shapes; elementwise 1 per entry, reductions n - 1, scans n - 1,
-matrix product ac(2b - 1), exp 1; hints and search free. Tests compare every formula with `CountingArithmetic`.
-`checker_ops`: everything a checker does: reading each weight and hint once, every operation at both ends of its
-enclosure with its outward rounding (`OPS_PER_FLOP`), every exponential (`OPS_PER_EXP`). `unexplained_dims`: numbers
-the proof treats as a table without structure.
+matrix product ac(2b - 1), exp 1; hints and search free. `checker_ops`: everything a checker does: reading each weight
+and hint once, every operation at both ends of its enclosure with its outward rounding (`OPS_PER_FLOP`), every
+exponential (`OPS_PER_EXP`). `unexplained_dims`: numbers the proof treats as a table without structure.
 
 Contents:
+    OPS_PER_FLOP, OPS_PER_EXP, OPS_PER_VISIT — operations of a checker for a real operation, an exponential, a step.
     Cost — the three numbers, and the memory.
-    matmul, exclusive_max, n_strata, left_first, times_both_flops — operations and sizes by shape.
-    table_cost, table_entries — of a rule that works on tables.
+    Uncounted — what a run over shapes does not show.
     counted_cost, blank_weights — by running a rule over shapes.
+    n_strata, matmul — sizes and operations by shape.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from pessimal.kernel.arithmetic.counting import CountingArithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
-from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.spec.architecture import UNIFORM, Architecture
+from pessimal.spec.architecture import Architecture
 from pessimal.spec.weights import AXES, Weights
 
 OPS_PER_FLOP = 8
 OPS_PER_EXP = 120
 # A step of a search in Python, some tens of microseconds.
 OPS_PER_VISIT = 1 << 15
-# Arrays that are indexed while a rule is counted are as long.
-MAX_ENTRIES = 1 << 28
+# What a check holds beside its numbers: strata, their programs and bounds, some hundred bytes for each.
+BYTES_BESIDE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Cost:
         flops: nominal real operations.
         checker_ops: elementary operations of a checker.
         unexplained_dims: numbers treated as an unstructured table.
-        bytes_needed: memory a checker needs at most, in bytes (an estimate from shapes).
+        bytes_needed: memory a checker needs in float64, in bytes, within a factor of two.
     """
 
     flops: int
@@ -48,14 +46,31 @@ class Cost:
     unexplained_dims: int
     bytes_needed: int
 
-    def plus(self, flops: int, exps: int) -> "Cost":
-        """The same with further operations on enclosures, `exps` of them exponentials."""
-        ops = OPS_PER_FLOP * (flops - exps) + OPS_PER_EXP * exps
-        return Cost(self.flops + flops, self.checker_ops + ops, self.unexplained_dims, self.bytes_needed)
 
-    def checked(self, ops: int) -> "Cost":
-        """The same with further operations of the checker that are none of the proof."""
-        return replace(self, checker_ops=self.checker_ops + ops)
+@dataclass(frozen=True)
+class Uncounted:
+    """What a run over shapes does not show of a proof.
+
+    Attributes:
+        table_numbers: numbers the proof treats as a table without structure.
+        hint_numbers: numbers of advice that are read.
+        flops: operations of the proof on integers.
+        checker_ops: operations of the checker beside those that are counted and those of weights.
+        n_bytes: memory of the integers that are made from the tables.
+        decisions: how many decisions are weighed, where sequences do not weigh one each.
+        passes: how often the weights of all strata are passed through.
+        ops_per_flop: operations of the checker for each one that is counted, exponentials apart; 0 where `checker_ops`
+            has those of the tables.
+    """
+
+    table_numbers: int
+    hint_numbers: int = 0
+    flops: int = 0
+    checker_ops: int = 0
+    n_bytes: int = 0
+    decisions: int = 0
+    passes: int = 1
+    ops_per_flop: int = OPS_PER_FLOP
 
 
 def n_strata(d_vocab: int) -> int:
@@ -64,65 +79,35 @@ def n_strata(d_vocab: int) -> int:
 
 
 def matmul(a: int, b: int, c: int) -> int:
-    """[a, b] @ [b, c]."""
+    """Operations of [a, b] @ [b, c]."""
     return a * c * (2 * b - 1)
 
 
-def exclusive_max(n: int) -> int:
-    """Largest of the other entries, for each of n."""
-    return 3 * n - 2
-
-
-def left_first(n: int, a: int, b: int, c: int) -> bool:
-    """Whether [n, a] @ [a, b] @ [b, c] takes fewer operations from the left than from the right."""
-    return matmul(n, a, b) + matmul(n, b, c) < matmul(a, b, c) + matmul(n, a, c)
-
-
-def times_both_flops(n: int, a: int, b: int, c: int) -> int:
-    """[n, a] @ [a, b] @ [b, c] from the shorter side (`tables.times_both`)."""
-    return min(matmul(n, a, b) + matmul(n, b, c), matmul(a, b, c) + matmul(n, a, c))
-
-
-def table_cost(arch: Architecture, flops: int, exps: int, dims: int, *, hints: int = 0, entries: int) -> Cost:
-    """Cost of a rule that works on tables: `exps` of the flops are exponentials, `entries` are those beside tables."""
-    ops = arch.shape.n_parameters() + hints + OPS_PER_FLOP * (flops - exps) + OPS_PER_EXP * exps
-    return Cost(flops, ops, dims, 64 * (entries + table_entries(arch)))
-
-
-def table_entries(arch: Architecture) -> int:
-    """Numbers that the tables and what leads to them hold at once, with what a number needs: 64 bytes for each."""
-    s = arch.shape
-    v, m, o = s.d_vocab, s.d_model, s.d_vocab_out
-    # Measured at v = 1,024: 100 bytes per entry at the peak; 256 are granted.
-    found = 4 * (v * v + 2 * v * o + s.k * (v + o)) + 8 * s.n_parameters()
-    if arch.ln1 or s.n_heads > 1:
-        found += (3 + s.n_heads) * s.k * v * (v + o)
-    # These take a table of the residual stream by itself.
-    final_bias = arch.ln_final and not {"b_U", "ln_final_b"}.isdisjoint(arch.biases)
-    square = arch.ln1 or final_bias or arch.attention == UNIFORM
-    return found + 4 * square * m * m + 4 * (arch.ln1 or final_bias) * s.k * v * m
-
-
 def counted_cost(
-    arch: Architecture, run: Callable[[Weights, AbstractArithmetic], object], dims: int, *, hints: int, entries: int
+    arch: Architecture, run: Callable[[Weights, AbstractArithmetic], object], uncounted: Uncounted
 ) -> Cost:
     """Cost of a rule by running it over shapes (`CountingArithmetic`): exact by construction.
 
     Args:
         arch: the model's architecture; a model of zeros stands in for it.
-        run: the rule's bound.
-        dims: numbers the proof treats as a table without structure.
-        hints: numbers of advice.
-        entries: numbers held at once, beside the tables; bounded before anything runs.
+        run: what the rule does in its arithmetic; what it returns is held while integers are made.
+        uncounted: the rest.
 
     Raises:
-        Rejected: resources, if the tables would be too large even to count.
+        Rejected: resources, if the rule would hold or make too much even to count.
     """
-    if entries > MAX_ENTRIES:
-        raise Rejected(Reason.RESOURCES, f"the rule would hold {entries} numbers at once, allowed are {MAX_ENTRIES}")
+    # Whoever reads a theorem need not read how its operations are counted.
+    from pessimal.kernel.arithmetic.counting import CountingArithmetic  # noqa: PLC0415
+
     arith = CountingArithmetic()
-    run(blank_weights(arch), arith)
-    return table_cost(arch, arith.tally.flops, arith.tally.exps, dims, hints=hints, entries=entries)
+    tables = run(blank_weights(arch), arith)
+    tally = arith.tally
+    peak = max(tally.peak, tally.held + uncounted.n_bytes)
+    del tables
+    ops = arch.shape.n_parameters() + uncounted.hint_numbers + uncounted.checker_ops
+    ops += uncounted.ops_per_flop * (tally.flops - tally.exps) + OPS_PER_EXP * tally.exps
+    n_bytes = peak + 8 * arch.shape.n_parameters() + BYTES_BESIDE
+    return Cost(tally.flops + uncounted.flops, ops, uncounted.table_numbers, n_bytes)
 
 
 def blank_weights(arch: Architecture) -> Weights:

@@ -2,21 +2,53 @@
 
 Contents:
     Hints — the options and arrays of a certificate.
-    dyadics — mantissas and exponents.
+    Dyadics — exact numbers as mantissas and exponents.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
+from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.rejection import Reason, Rejected
+
+MAX_MANTISSA = 2**53
+MAX_EXPONENT = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Dyadics:
+    """An array of numbers m * 2**e, |m| <= 2**53, |e| <= 1000."""
+
+    mantissa: Int[np.ndarray, "..."]
+    exponent: Int[np.ndarray, "..."]
+
+    def __getitem__(self, key: Any) -> "Dyadics":
+        """Numbers by an index or a slice, as NumPy takes them."""
+        return Dyadics(self.mantissa[key], self.exponent[key])
+
+    def __neg__(self) -> "Dyadics":
+        """The numbers with the other sign."""
+        return Dyadics(-self.mantissa, self.exponent)
+
+    def enclosed(self, arith: AbstractArithmetic) -> AbstractEnclosure:
+        """The numbers as enclosures, of the same shape."""
+        return arith.dyadic(self.mantissa.ravel(), self.exponent.ravel()).reshape(*self.mantissa.shape)
+
+    def require_not_negative(self, name: str) -> "Dyadics":
+        """Raise `Rejected(bad-hint)` if one is negative."""
+        if self.mantissa.min() < 0:
+            raise Rejected(Reason.BAD_HINT, f"a {name} is negative")
+        return self
 
 
 @dataclass(frozen=True)
 class Hints:
-    """Untrusted advice.
+    """Untrusted advice: the options and arrays of a certificate.
 
     Attributes:
         options: small named integers and words.
@@ -56,6 +88,14 @@ class Hints:
             raise Rejected(Reason.BAD_HINT, f"array {name} has an entry that is not finite")
         return array
 
+    def dyadics(self, name: str, shape: tuple[int, ...]) -> Dyadics:
+        """Numbers of a given shape from the arrays `name_mantissa` and `name_exponent`."""
+        mantissa, exponent = (self.integers(f"{name}_{part}", shape) for part in ("mantissa", "exponent"))
+        for part, numbers, most in (("mantissa", mantissa, MAX_MANTISSA), ("exponent", exponent, MAX_EXPONENT)):
+            if numbers.min() < -most or numbers.max() > most:
+                raise Rejected(Reason.BAD_HINT, f"array {name}_{part} must be at most {most} in absolute value")
+        return Dyadics(mantissa, exponent)
+
     def halfwords(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Numbers 0 .. 2**16 - 1 of a given shape, four to an int64, the first in the lowest 16 bits, zeros at the end.
 
@@ -73,22 +113,3 @@ class Hints:
         if set(self.options) != options or set(self.arrays) != arrays:
             names = ", ".join(sorted(options | arrays)) or "none"
             raise Rejected(Reason.BAD_HINT, f"the rule reads exactly these hints: {names}")
-
-
-MAX_MANTISSA = 2**53
-
-
-MAX_EXPONENT = 1000
-
-
-def dyadics(hints: Hints, names: tuple[str, str], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Mantissas and exponents of hinted numbers m * 2**e, |m| <= 2**53, |e| <= 1000."""
-    mantissa, exponent = (hints.integers(name, shape) for name in names)
-    if (
-        mantissa.max() > MAX_MANTISSA
-        or mantissa.min() < -MAX_MANTISSA
-        or exponent.min() < -MAX_EXPONENT
-        or exponent.max() > MAX_EXPONENT
-    ):
-        raise Rejected(Reason.BAD_HINT, f"{names[0]} at most 2**53, {names[1]} at most 1000, in absolute value")
-    return mantissa, exponent

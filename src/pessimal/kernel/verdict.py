@@ -15,7 +15,7 @@ from pessimal.kernel.certificate import Certificate
 from pessimal.kernel.cost import Cost
 from pessimal.kernel.rejection import Reason
 from pessimal.spec.architecture import Assumption
-from pessimal.spec.claim import AccuracyClaim
+from pessimal.spec.claim import AbstractClaim
 from pessimal.spec.question import Question
 
 
@@ -43,7 +43,7 @@ class StratumBound:
 
 @dataclass(frozen=True)
 class Verified:
-    """A verified claim.
+    """A claim that a check has verified, and what it rests on.
 
     Attributes:
         claim: what was verified.
@@ -53,18 +53,20 @@ class Verified:
         assumed: what the weights file does not state about the architecture.
         strata: bounds by stratum as this checker computed them; empty where the rule gives none.
         correct_at_most: upper bound on the weight of the correct sequences, or None where the rule gives none.
+        converted: what the weights were before they were converted, or empty.
     """
 
     verified: ClassVar[bool] = True
     reason: ClassVar[None] = None
     detail: ClassVar[str] = ""
-    claim: AccuracyClaim
+    claim: AbstractClaim
     question: Question
     certificate: Certificate
     cost: Cost
     assumed: tuple[Assumption, ...]
     strata: tuple[StratumBound, ...]
     correct_at_most: int | None
+    converted: str = ""
 
     @property
     def n_bytes(self) -> int:
@@ -86,12 +88,13 @@ class Verified:
             f" semantics={self.claim.semantics} weights=sha256:{self.certificate.weights_sha256}"
             f" rule={self.certificate.rule} flops={self.cost.flops} ops={self.cost.checker_ops}"
             f" bytes={self.certificate.n_bytes} question=sha256:{self.question.sha256} assumed={assumed}"
+            + (f" converted={self.converted}" if self.converted else "")
         )
 
 
 @dataclass(frozen=True)
 class NotVerified:
-    """Nothing is verified.
+    """The reason why nothing is verified.
 
     Attributes:
         reason: why.

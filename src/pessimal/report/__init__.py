@@ -11,6 +11,7 @@ Contents:
     maps.py — circuit files as heat maps.
     modular.py — the evidence of modular addition: circles, quadratures, spectra, logits.
     templates/ — the page, its style and its scripts.
+    numbers.py — numbers as text.
 """
 
 from pessimal.report.page import render

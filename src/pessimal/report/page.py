@@ -47,7 +47,7 @@ def render(folder: Path, out: Path, rechecked: Mapping[int, Mapping[str, Any]] |
             marked. The others are marked as recorded, not re-checked.
 
     Raises:
-        ReportError: the folder holds neither results nor evidence, or a file of it is malformed.
+        ReportError: the folder holds neither results nor circuits, or a file of it is malformed.
     """
     run = RunFolder(folder)
     try:
@@ -64,9 +64,10 @@ def render(folder: Path, out: Path, rechecked: Mapping[int, Mapping[str, Any]] |
     models = models_of(results)
     weights = list({(model.weights, model.sha256): model for model in models}.values())
     maps, modular, unmapped = _circuits(run, weights)
-    if not rows and not modular:
+    if not rows and not modular and not maps:
         raise ReportError(
-            f"nothing to report: the folder has no results in {run.LEDGER}, and no evidence of modular addition"
+            f"nothing to report: the folder has no results in {run.LEDGER}, and no circuits; `pessimal analyse` writes"
+            " them"
         )
     page = _template("page.html").render(
         models=models,
@@ -96,7 +97,7 @@ def render(folder: Path, out: Path, rechecked: Mapping[int, Mapping[str, Any]] |
 def _circuits(run: RunFolder, models: Sequence[Model]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
     """Heat maps, evidence of modular addition, and the labels of models whose weights no circuit file is of.
 
-    Evidence is drawn of models without results too.
+    Models without results are drawn too.
     """
     maps, modular, unmapped = [], [], []
     for model in models[:MAX_MAPPED_MODELS]:
@@ -110,9 +111,11 @@ def _circuits(run: RunFolder, models: Sequence[Model]) -> tuple[list[dict[str, A
             maps.append({"label": model.name, **maps_of(record, where)})
     known = {model.weights for model in models}
     for stem in [one for one in run.circuit_stems() if one not in known][:MAX_MAPPED_MODELS]:
-        record = _record(run, stem)
+        record, where = _record(run, stem), f"{run.CIRCUITS}/{stem}.json"
         if record is not None and record.get("format") == MODULAR:
-            modular.append({"label": stem, **modular_of(record, f"{run.CIRCUITS}/{stem}.json")})
+            modular.append({"label": stem, **modular_of(record, where)})
+        elif record is not None and len(maps) < MAX_MAPPED_MODELS:
+            maps.append({"label": stem, **maps_of(record, where)})
     return maps, modular, unmapped
 
 

@@ -1,19 +1,21 @@
 """What a reproduction is: a question, a sweep, numbers, tables, figures.
 
 Every reproduction reads the ledger of a sweep, so one sweep feeds them all. `results.json` holds every number that a
-table or figure shows, with its provenance; tables and figures are made from that file and from nothing else.
+table or figure shows, with its provenance; tables and figures are made from that file and from nothing else. In between
+the numbers have a type, one per reproduction, that writes and reads the file.
 
 Contents:
-    Swept — what it starts from.
     AbstractReproduction — the interface.
+    Results — the type of a reproduction's numbers.
     ReproductionError — one that cannot be run as asked.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Generic, TypeVar
 
+from pessimal.reproductions.record import Rows
+from pessimal.reproductions.swept import Swept
 from pessimal.reproductions.tables import Table
 
 
@@ -21,40 +23,14 @@ class ReproductionError(ValueError):
     """The reproduction cannot be run as asked; the message says what would do."""
 
 
-@dataclass(frozen=True)
-class Swept:
-    """What a finished sweep left.
-
-    Attributes:
-        rows: its ledger.
-        models: what it recorded about each model, by file stem.
-        config: its configuration.
-        checkpoints: the models' files, in the order of the configuration.
-        path: the configuration file, or None.
-        others: what the reproduction's other sweeps left.
-    """
-
-    rows: list[dict[str, Any]]
-    models: dict[str, dict[str, Any]]
-    config: dict[str, Any]
-    checkpoints: list[Path]
-    path: Path | None = None
-    others: tuple["Swept", ...] = ()
-
-    @property
-    def folder(self) -> Path | None:
-        """Where its configuration lies, or None."""
-        return None if self.path is None else self.path.parent
-
-    def truth(self) -> dict[str, int]:
-        """Exact number of right sequences per model, where brute force was asked for."""
-        return {row["weights"]: int(row["correct"]) for row in self.rows if row["strategy"] == "brute-force"}
+Results = TypeVar("Results", bound=Rows)
 
 
-class AbstractReproduction(ABC):
+class AbstractReproduction(ABC, Generic[Results]):
     """One published table or figure.
 
     Attributes:
+        kind: the type of its numbers.
         name: kebab-case name, also of its folder.
         question: what it answers.
         needs_sweep: whether it reads a ledger; if not, it starts from the shipped models or trains its own.
@@ -63,6 +39,7 @@ class AbstractReproduction(ABC):
         others: further configurations that it reads when it reads `sweep`.
     """
 
+    kind: type[Results]
     name: ClassVar[str]
     question: ClassVar[str]
     needs_sweep: ClassVar[bool] = True
@@ -72,14 +49,14 @@ class AbstractReproduction(ABC):
     others: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def results(self, swept: Swept) -> dict[str, Any]:
+    def results(self, swept: Swept) -> Results:
         """Numbers from a sweep."""
 
     @abstractmethod
-    def tables(self, results: dict[str, Any]) -> dict[str, Table]:
+    def tables(self, results: Results) -> dict[str, Table]:
         """Tables from the numbers, by file stem."""
 
-    def figures(self, results: dict[str, Any], folder: Path) -> list[Path]:
+    def figures(self, results: Results, folder: Path) -> list[Path]:
         """Draw the figures; none by default."""
         del results, folder
         return []

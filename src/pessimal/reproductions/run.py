@@ -2,6 +2,7 @@
 
 Contents:
     reproduce — the whole chain.
+    draw — its last step, from results.json alone.
     find_config — the configurations that come with the repository.
 """
 
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pessimal.kernel.rules.interface import Progress, no_progress
-from pessimal.reproductions.interface import AbstractReproduction, ReproductionError, Swept
+from pessimal.reproductions.interface import AbstractReproduction, ReproductionError
+from pessimal.reproductions.record import RecordError
+from pessimal.reproductions.swept import Swept, swept_row
 from pessimal.reproductions.tables import write_table
 from pessimal.runs import RunFolder, provenance, write_atomic
 from pessimal.runs.config import read_config
@@ -32,11 +35,13 @@ def find_config(stem: str, folder: Path = AbstractReproduction.configs) -> Path:
         path = root / folder / f"{stem}.toml"
         if path.is_file():
             return path
-    raise ReproductionError(f"{folder / stem}.toml is not here; name a configuration with --config")
+    raise ReproductionError(
+        f"{folder / stem}.toml comes with a clone of the repository and is not here; --config names one"
+    )
 
 
 def reproduce(
-    reproduction: AbstractReproduction,
+    reproduction: AbstractReproduction[Any],
     config: Path,
     out: Path,
     *,
@@ -64,19 +69,20 @@ def reproduce(
             run = sweep(path, folder, engine=engine, workers=workers, scheduler=scheduler, progress=progress)
             asked = read_config(path)
             checkpoints = checkpoint_paths(asked, path)
-            rows = list(rows_of(asked, run.ledger()).values())
-            found.append(Swept(rows, _models(run, checkpoints), run.whole_file(CONFIG) or {}, checkpoints, path))
+            rows = tuple(map(swept_row, rows_of(asked, run.ledger()).values()))
+            values = _singular_values(run, checkpoints)
+            found.append(Swept(rows, values, run.whole_file(CONFIG) or {}, checkpoints, path))
         swept = replace(found[0], others=tuple(found[1:]))
     else:
         shipped = sorted((config.parents[2] / "weights").glob("max*_v64_seed*.safetensors"))
-        swept = Swept([], {}, {}, shipped, config)
+        swept = Swept((), {}, {}, shipped, config)
     results = reproduction.results(swept)
     record = {
         "reproduction": reproduction.name,
         "question": reproduction.question,
         "config": swept.config,
         "provenance": provenance(),
-        "results": results,
+        "results": results.record(),
     }
     path = out / RESULTS
     text = json.dumps(record, indent=1, allow_nan=False)
@@ -86,11 +92,11 @@ def reproduce(
     return [path, *draw(reproduction, out)]
 
 
-def draw(reproduction: AbstractReproduction, out: Path) -> list[Path]:
+def draw(reproduction: AbstractReproduction[Any], out: Path) -> list[Path]:
     """Tables and figures from `results.json` alone.
 
     Raises:
-        ReproductionError: there is no such file, or it is another reproduction's.
+        ReproductionError: there is no such file, it is another reproduction's, or its numbers cannot be read.
     """
     try:
         record: dict[str, Any] = json.loads((out / RESULTS).read_text(encoding="utf-8"))
@@ -98,16 +104,21 @@ def draw(reproduction: AbstractReproduction, out: Path) -> list[Path]:
         raise ReproductionError(f"{out.name} holds no {RESULTS}") from None
     if record.get("reproduction") != reproduction.name:
         raise ReproductionError(f"{out.name}/{RESULTS} is of {record.get('reproduction')!r}, not {reproduction.name!r}")
+    try:
+        results = reproduction.kind.read(record.get("results"))
+    except RecordError as error:
+        raise ReproductionError(f"{out.name}/{RESULTS}: {error}") from None
     paths: list[Path] = []
-    for stem, table in reproduction.tables(record["results"]).items():
+    for stem, table in reproduction.tables(results).items():
         paths += write_table(table, out, stem)
-    return paths + reproduction.figures(record["results"], out)
+    return paths + reproduction.figures(results, out)
 
 
-def _models(run: RunFolder, checkpoints: list[Path]) -> dict[str, dict[str, Any]]:
+def _singular_values(run: RunFolder, checkpoints: list[Path]) -> dict[str, tuple[float, ...]]:
+    """What the sweep recorded of each model's EQKE, in the order of the names."""
     found = {}
     for stem in sorted(path.stem for path in checkpoints):
         record = run.whole_file(f"{MODELS}/{stem}.json")
         if record is not None:
-            found[stem] = record
+            found[stem] = tuple(map(float, record["eqke_singular_values"]))
     return found

@@ -9,6 +9,14 @@ Contents:
     outputs.py — writing what a user names, losing nothing.
     training.py — how the models of a folder were trained.
     provenance.py — versions, commit and time of a run, without machine names or paths.
+    cluster.py — the engine `dask`.
+    config.py — sweep configurations.
+    executors.py — where independent units of work run.
+    index.py — the ledger of a sweep as a SQLite table, for queries.
+    interrupts.py — Ctrl-C while workers are at work.
+    own_files.py — the files that commands write into a folder under names of their own, and what must not stand.
+    processes.py — the engine `local`.
+    work.py — what the engines share.
 """
 
 from pessimal.runs.folder import RunFolder

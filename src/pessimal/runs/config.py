@@ -4,6 +4,8 @@ Contents:
     SweepConfig — what to prove about which models.
     read_config — a file to a configuration.
     ConfigError — one sentence with file and line.
+    Complaints — makes errors that name the line of a key.
+    same_config — why results stored under `stored` cannot be continued with `config`, or None.
 """
 
 import re
@@ -13,7 +15,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pessimal.runs.inputs import TooLargeError, read_text
+from pessimal.proving.suggestions import did_you_mean
+from pessimal.runs.inputs import TooLargeError, kind_of, read_text
 
 FORMAT = "pessimal-sweep/1"
 
@@ -84,13 +87,14 @@ def read_config(path: Path) -> SweepConfig:
     except OSError as error:
         raise ConfigError(f"{path.name}: {error.strerror or 'cannot be read'}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path.name}: not TOML: {error}") from None
+        kind = kind_of(path)
+        raise ConfigError(f"{path.name}: {f'{kind}not a TOML file' if kind else f'not TOML: {error}'}") from None
     except (TooLargeError, UnicodeDecodeError, RecursionError):
-        raise ConfigError(f"{path.name}: cannot be read as text") from None
+        raise ConfigError(f"{path.name}: {kind_of(path)}not a TOML file") from None
     complain = Complaints(path.name, text)
     for key, value in values.items():
         if key not in TYPES:
-            raise complain(key, f"unknown key {key!r}; known: {', '.join(TYPES)}")
+            raise complain(key, f"unknown key {key!r}{did_you_mean(key, TYPES)}; known: {', '.join(TYPES)}")
         kind, words = TYPES[key]
         if type(value) is not kind or (kind is list and not all(type(item) is str for item in value)):
             raise complain(key, f"{key} must be {words}")

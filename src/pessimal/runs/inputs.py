@@ -7,8 +7,10 @@ Contents:
     read_at_most — the first bytes of a file.
     read_whole — all bytes, if they are within a limit.
     read_text — likewise as text, with or without a byte-order mark.
+    kind_of — what a file is that should be text and is not.
     shown — what a file is called in messages.
     TooLargeError — there is more than the limit.
+    stem_of — what files made from this one are called.
 """
 
 import stat
@@ -16,18 +18,31 @@ from collections.abc import Callable
 from io import BytesIO, FileIO, RawIOBase
 from pathlib import Path
 
+from pessimal.conversion.first_bytes import recognise
+
 STDIN = "-"
 MAX_TEXT_BYTES = 1 << 26
 CHUNK = 1 << 20
+HEAD = 1 << 16
+TEXTS = ("a JSON file", "a text file", "an empty file")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class TooLargeError(ValueError):
     """A file has more bytes than may be read."""
 
 
+def kind_of(path: Path) -> str:
+    """What a file is that should be text and is not, to be put before the words that say so; empty if not known."""
+    if str(path) == STDIN or not path.is_file():
+        return ""
+    kind = recognise(read_at_most(path, HEAD))
+    return "" if kind is None or kind.name in TEXTS else f"{kind.name}, "
+
+
 def shown(path: Path) -> str:
     """The name of a file, without its folder."""
-    return "standard input" if str(path) == STDIN else path.name
+    return "standard input" if str(path) == STDIN else path.name or str(path)
 
 
 def stem_of(path: Path) -> str:
@@ -78,10 +93,12 @@ def read_whole(path: Path, limit: int) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file; a byte-order mark, as some editors write, is passed over.
+    """The text of a file in UTF-8, or in UTF-16 if it begins with the mark of that; marks are passed over.
 
     Raises:
-        ValueError: too large, or not UTF-8.
+        ValueError: too large, or no such text.
         OSError: it cannot be read.
     """
-    return read_whole(path, MAX_TEXT_BYTES).decode("utf-8-sig")
+    data = read_whole(path, MAX_TEXT_BYTES)
+    # Editors and shells of Windows write such marks.
+    return data.decode("utf-16" if data[:2] in UTF_16 else "utf-8-sig")

@@ -12,6 +12,7 @@ Contents:
     read_object — one JSON object without NaN or infinity.
     RunFolderError — one clear sentence naming the file and line.
     MODEL_RECORD — the key of a row that carries what was recorded about its model.
+    dumps — a record as one line without its newline.
 """
 
 import fcntl

@@ -11,6 +11,8 @@ Contents:
     require_kind, require_folder_writable, is_same_file, real — its parts, for folders (`own_files.py`).
     takes_stdout — whether an output is this process's standard output.
     OutputError — one sentence naming the flag and the path.
+    status_of — what stands at a path, links followed.
+    why — an error of the system in words.
 """
 
 import contextlib

@@ -25,6 +25,7 @@ from pessimal.runs.outputs import (
     COQ,
     HEAD,
     PAGE,
+    STDOUT,
     STRATA,
     Kind,
     Output,
@@ -92,6 +93,8 @@ def require_folder(
         OutputError: one sentence with the flag and the path.
     """
     inputs = inputs or {}
+    if str(folder) == STDOUT:
+        raise OutputError(f"{flag} {folder}: a folder of files is written, which cannot be standard output")
     try:
         if os.path.lexists(folder) and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder")

@@ -5,6 +5,7 @@ end with their parent, however it ends.
 
 Contents:
     results — (unit, result) as they come.
+    Worker — one process and what it is at.
 """
 
 import contextlib

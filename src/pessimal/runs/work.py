@@ -5,6 +5,7 @@ Contents:
     Failures — what went wrong, for the end.
     EngineError — the work cannot be run as asked.
     one_thread_each — settings that worker processes inherit.
+    no_rest — a unit with one result is the same whatever has arrived.
 """
 
 import os

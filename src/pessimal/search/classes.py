@@ -25,9 +25,9 @@ def contiguous_classes(values: Float[np.ndarray, " n"], number: int) -> Int[np.n
             total = cost[c - 1, start] + (end - start) * (line[end - 1] - line[start])
             cut[c, end] = start[np.argmin(total)]
             cost[c, end] = total.min()
-    found, end = np.zeros(n, dtype=np.int64), n
+    classes, end = np.zeros(n, dtype=np.int64), n
     for c in range(number, 0, -1):
         begin = int(cut[c, end])
-        found[order[begin:end]] = number - c
+        classes[order[begin:end]] = number - c
         end = begin
-    return found
+    return classes

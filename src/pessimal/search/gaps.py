@@ -5,14 +5,17 @@ $W(g) = b_q + \max_{ends}[\,\hat G_m(\alpha) + (1 - \alpha)\,w\,] < 0$ (kernel, 
 gap leaves fewer other tokens: the range of attention shrinks and w falls, so W falls with g, and the smallest gap is
 found by bisection, all classes of all models together: about log2(v) evaluations in place of v.
 
-Shapes: B models, N = K - 1 numbers of other tokens, C = v(v+1)/2 cells (q, m), J lines.
+Shapes: B models, N = K - 1 numbers of other tokens, C = v(v+1)/2 pairs (q, m), J lines.
 
 Contents:
-    GapProblem — what the bound of a class depends on.
+    GapSearch — what the bound of a class depends on.
     class_bounds — W for given gaps.
     smallest_gaps — bisection.
     gaps_for_targets — the same when all queries of a target share one w.
     dense_lines, chord_points — G at all attentions, and the points whose chords follow it best.
+    attention — least and greatest attention to m, given the highest other token.
+    attention_ranges — least and greatest attention over the certified classes of every target, `[B, v]`.
+    lines_above — the largest of J lines.
 """
 
 from collections.abc import Callable
@@ -28,19 +31,19 @@ Above = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class GapProblem:
+class GapSearch:
     """One composition on B models; float64 midpoints of the kernel's tables.
 
     Attributes:
-        q, m: cells, `[C]`.
-        target_score: T[q, m] per cell, `[B, C]`.
+        q, m: pairs, `[C]`.
+        target_score: T[q, m] per pair, `[B, C]`.
         greatest, least: running extremes of T[q, :k+1], `[B, v, v]`.
-        error: epsilon per cell, `[B, C]`.
+        error: epsilon per pair, `[B, C]`.
         scale: c_attn.
-        odds_greatest, odds_least: rho per n and cell, `[B, N, C]`.
+        odds_greatest, odds_least: rho per n and pair, `[B, N, C]`.
         fixed, right: L and R per target and rival, `[B, v, R]`.
         widest: running maximum of rng(EVOU), `[B, v]`.
-        slack: b per cell, `[B, C]`.
+        slack: b per pair, `[B, C]`.
     """
 
     q: Int[np.ndarray, " C"]
@@ -59,11 +62,11 @@ class GapProblem:
 
     @property
     def largest_gap(self) -> Int[np.ndarray, " C"]:
-        """The largest gap of every cell; zero where there is no class."""
+        """The largest gap of every pair; zero where there is no class."""
         return np.where(self.q == self.m, self.m, self.m - self.q)
 
 
-def attention(p: GapProblem, highest: Int[np.ndarray, "B N C"]) -> tuple[np.ndarray, np.ndarray]:
+def attention(p: GapSearch, highest: Int[np.ndarray, "B N C"]) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest attention to m when the other tokens are 0 .. highest, `[B, N, C]`."""
     shape = highest.shape
     index = (p.q * p.greatest.shape[2] + highest).reshape(shape[0], -1)
@@ -76,9 +79,9 @@ def attention(p: GapProblem, highest: Int[np.ndarray, "B N C"]) -> tuple[np.ndar
 
 
 def class_bounds(
-    p: GapProblem, above: Above, gap: Int[np.ndarray, "B N C"], width_gap: Int[np.ndarray, "B N C"] | None = None
+    p: GapSearch, above: Above, gap: Int[np.ndarray, "B N C"], width_gap: Int[np.ndarray, "B N C"] | None = None
 ) -> Float[np.ndarray, "B N C"]:
-    """W of every class.
+    """The bound W of every class for given gaps.
 
     Args:
         p: the models.
@@ -90,11 +93,11 @@ def class_bounds(
     at = highest if width_gap is None else np.maximum(p.m - width_gap, 0)
     width = np.take_along_axis(p.widest, at.reshape(at.shape[0], -1), 1).reshape(at.shape)
     sides = [above(alpha) + (1 - alpha) * width for alpha in attention(p, highest)]
-    return np.maximum(*sides) + p.slack[:, np.newaxis]
+    return np.asarray(np.maximum(*sides) + p.slack[:, np.newaxis])
 
 
 def smallest_gaps(
-    p: GapProblem, above: Above, floor: Int[np.ndarray, "B N C"] | None = None
+    p: GapSearch, above: Above, floor: Int[np.ndarray, "B N C"] | None = None
 ) -> Int[np.ndarray, "B N C"]:
     """The smallest gap that certifies each class; 0 where none does.
 
@@ -120,7 +123,7 @@ def smallest_gaps(
 
 
 def gaps_for_targets(
-    p: GapProblem, above: Above, weight: Callable[[np.ndarray], np.ndarray]
+    p: GapSearch, above: Above, weight: Callable[[np.ndarray], np.ndarray]
 ) -> Int[np.ndarray, "B N C"]:
     """Gaps when w comes from the smallest gap of all queries of the same (m, n).
 
@@ -141,24 +144,24 @@ def gaps_for_targets(
     return best
 
 
-def dense_lines(p: GapProblem, n_points: int = 257) -> tuple[Above, Float[np.ndarray, "B v D"]]:
+def dense_lines(p: GapSearch, n_points: int = 257) -> tuple[Above, Float[np.ndarray, "B v D"]]:
     """Interpolation of G between many points (above G, being convex), and the table."""
     grid = np.linspace(0, 1, n_points)
     table = np.stack([(p.fixed + a * p.right).max(2) for a in grid], axis=2)
 
     def above(alpha: np.ndarray) -> np.ndarray:
-        place = np.clip(np.nan_to_num(alpha), 0, 1) * (n_points - 1)
-        left = np.minimum(place.astype(np.int64), n_points - 2)
+        at = np.clip(np.nan_to_num(alpha), 0, 1) * (n_points - 1)
+        left = np.minimum(at.astype(np.int64), n_points - 2)
         flat = table.reshape(table.shape[0], -1)
         index = (p.m * n_points + left).reshape(left.shape[0], -1)
         start = np.take_along_axis(flat, index, 1).reshape(left.shape)
         end = np.take_along_axis(flat, index + 1, 1).reshape(left.shape)
-        return np.asarray(start + (place - left) * (end - start))
+        return np.asarray(start + (at - left) * (end - start))
 
     return above, table
 
 
-def attention_ranges(p: GapProblem, gap: Int[np.ndarray, "B N C"]) -> tuple[np.ndarray, np.ndarray]:
+def attention_ranges(p: GapSearch, gap: Int[np.ndarray, "B N C"]) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest attention over the certified classes of every target, `[B, v]`; (0, 1) where there is none."""
     least, greatest = attention(p, np.maximum(p.m - gap, 0))
     shape = (gap.shape[0], p.widest.shape[1])
@@ -173,7 +176,7 @@ def attention_ranges(p: GapProblem, gap: Int[np.ndarray, "B N C"]) -> tuple[np.n
 
 
 def chord_points(
-    p: GapProblem, gap: Int[np.ndarray, "B N C"], n_points: int, n_grid: int = 129
+    p: GapSearch, gap: Int[np.ndarray, "B N C"], n_points: int, n_grid: int = 129
 ) -> Int[np.ndarray, "B v T"]:
     """Points on the range of every target, in units of 2**-15: both ends, then where the chords are furthest off.
 
@@ -216,7 +219,7 @@ def _greedy(grid: np.ndarray, values: np.ndarray, n_points: int) -> np.ndarray:
 
 
 def lines_above(
-    p: GapProblem,
+    p: GapSearch,
     intercept: Float[np.ndarray, "B v J"],
     slope: Float[np.ndarray, "B v J"],
     ends: tuple[np.ndarray, np.ndarray] | None,
@@ -226,8 +229,8 @@ def lines_above(
     def above(alpha: np.ndarray) -> np.ndarray:
         value = np.full(alpha.shape, -np.inf)
         for j in range(intercept.shape[2]):
-            one = intercept[:, np.newaxis, p.m, j] + slope[:, np.newaxis, p.m, j] * alpha
-            np.maximum(value, one, out=value)
+            line = intercept[:, np.newaxis, p.m, j] + slope[:, np.newaxis, p.m, j] * alpha
+            np.maximum(value, line, out=value)
         if ends is not None:
             low, high = (end[:, np.newaxis, p.m] for end in ends)
             value[((alpha <= low) & (low > 0)) | ((alpha >= high) & (high < 1))] = np.inf

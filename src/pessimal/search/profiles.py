@@ -14,7 +14,7 @@ ROUNDS = 12
 
 @dataclass(frozen=True)
 class Profiles:
-    """What `profiles_of` finds.
+    """Profiles and the neurons that follow them, as `profiles_of` finds them.
 
     Attributes:
         profile: which one each neuron follows, `[n]`; every number up to the largest is used.
@@ -44,18 +44,18 @@ def profiles_of(
     profile = np.zeros(len(tables), dtype=np.int64)
     scale, share = np.zeros(len(tables)), np.zeros(len(tables))
     used = 0
-    for one in np.unique(group):
-        members = np.flatnonzero(group == one)
+    for index in np.unique(group):
+        members = np.flatnonzero(group == index)
         part = size[members].sum() / size.sum() if size.sum() > 0 else 1 / len(np.unique(group))
         number = int(np.clip(round(count * part), 1, members.size))
         labels = _lines(tables[members], weight[members], number)
         for label in np.unique(labels):
-            some = members[labels == label]
-            profile[some], used = used, used + 1
-            u, s, v = np.linalg.svd(tables[some] * np.sqrt(weight[some])[:, np.newaxis], full_matrices=False)
+            followers = members[labels == label]
+            profile[followers], used = used, used + 1
+            u, s, v = np.linalg.svd(tables[followers] * np.sqrt(weight[followers])[:, np.newaxis], full_matrices=False)
             # The profile is the first right singular vector, a combination of its neurons.
-            share[some] = u[:, 0] * np.sqrt(weight[some]) / s[0] if s[0] > 0 else 0.0
-            scale[some] = tables[some] @ v[0]
+            share[followers] = u[:, 0] * np.sqrt(weight[followers]) / s[0] if s[0] > 0 else 0.0
+            scale[followers] = tables[followers] @ v[0]
     return Profiles(profile, scale, share)
 
 
@@ -69,8 +69,10 @@ def _lines(tables: Float[np.ndarray, "n t"], weight: Float[np.ndarray, " n"], nu
     for _ in range(ROUNDS):
         lines = np.zeros((number, tables.shape[1]))
         for label in np.unique(labels):
-            some = labels == label
-            lines[label] = np.linalg.svd(tables[some] * np.sqrt(weight[some])[:, np.newaxis], full_matrices=False)[2][0]
+            followers = labels == label
+            lines[label] = np.linalg.svd(
+                tables[followers] * np.sqrt(weight[followers])[:, np.newaxis], full_matrices=False
+            )[2][0]
         moved = np.asarray(np.abs(tables @ lines.T).argmax(1))
         if (moved == labels).all():
             break

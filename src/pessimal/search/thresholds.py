@@ -1,4 +1,4 @@
-r"""Thresholds of several heads (R8).
+r"""Thresholds of several heads.
 
 A sequence is right if every head's margin $N_h/Z_h$ exceeds its threshold $c_h$, with $D + \sum_h c_h = 0$. Thresholds
 that leave every head the same slack at its typical margin $m_h$ are near the best ones:
@@ -23,7 +23,7 @@ def typical_margins(
     """Mean margin of one head for one query, by output, weighted by attention.
 
     Args:
-        margin: value margins by problem, position, token and output; one position if they are pooled.
+        margin: value margins by rival group, position, token and output; one position if they are pooled.
         weight: attention weights, positive.
         allowed: tokens that an output allows.
     """
@@ -37,7 +37,7 @@ def shared_slack(
     direct: Float[np.ndarray, "R O"], margins: Float[np.ndarray, "H R O"], parts: Float[np.ndarray, "H R O"]
 ) -> Float[np.ndarray, "H R O"]:
     """c_h = m_h - (D + sum of m) p_h."""
-    return margins - (direct + margins.sum(0)) * parts
+    return np.asarray(margins - (direct + margins.sum(0)) * parts)
 
 
 def fairer_parts(parts: Float[np.ndarray, "H ..."], nats: Float[np.ndarray, "H ..."]) -> Float[np.ndarray, "H ..."]:

@@ -7,7 +7,7 @@ of the search.
 
 Contents:
     Paths — what is known of a program here.
-    TiltProblem — the terms of the strata of one query, as plain numbers.
+    TiltSearch — the terms of the strata of one query, as plain numbers.
     best_tilts, coarse_tilts — tilts and the bounds they give.
     quantise — four-bit mantissa and exponent.
 """
@@ -30,7 +30,7 @@ MANTISSA_BITS = 4
 
 @runtime_checkable
 class Paths(Protocol):
-    """Sums over paths of products of one factor per position (`kernel.strata.Program`)."""
+    """Sums over paths of products of one factor per position (`kernel.strata.program.Program`)."""
 
     def run(
         self,
@@ -38,17 +38,17 @@ class Paths(Protocol):
         add: Callable[[np.ndarray, np.ndarray], np.ndarray],
         multiply: Callable[[np.ndarray, np.ndarray], np.ndarray],
     ) -> np.ndarray:
-        """The sum."""
+        """The sum over paths of the products of their factors."""
         ...
 
 
 @dataclass(frozen=True)
-class TiltProblem:
-    """Terms g of strata that share a program, in plain float64 (`kernel.rules.terms.StratumTerms`).
+class TiltSearch:
+    """Terms g of strata that share a program, in plain float64 (`kernel.terms.stratum.StratumTerms`).
 
     Attributes:
         near: `[R, I, pairs]`.
-        pair: place of the j-th near token of a stratum, `[Y, G]`.
+        pair: index of the j-th near token of a stratum, `[Y, G]`.
         letter: its letter, -1 where there is none, `[Y, G]`.
         far: one value for all far tokens, `[R, Y]`.
         n_far: their number, `[Y]`.
@@ -89,8 +89,8 @@ class TiltProblem:
                 known[letters] = value
             return known[letters][:, min(i, x.shape[1] - 1)]
 
-        found = self.program.run(summed, np.logaddexp, np.add) - tilt * self.last
-        return np.maximum(found if self.log_last is None else found + self.log_last, self.floor)
+        log_bound = self.program.run(summed, np.logaddexp, np.add) - tilt * self.last
+        return np.asarray(np.maximum(log_bound if self.log_last is None else log_bound + self.log_last, self.floor))
 
     @cached_property
     def rows(self) -> Int[np.ndarray, " P"]:
@@ -101,12 +101,12 @@ class TiltProblem:
     def _segments(self) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Per letter: its pairs, where each stratum that has some begins among them, and these strata."""
         letters = self.letter[self.letter >= 0]
-        found = {}
+        segments = {}
         for letter in np.unique(letters).tolist():
             pairs = np.flatnonzero(letters == letter)
             strata, starts = np.unique(self.rows[pairs], return_index=True)
-            found[letter] = (pairs, starts, strata)
-        return found
+            segments[letter] = (pairs, starts, strata)
+        return segments
 
     def _summed_letter(self, x: np.ndarray, tilt: np.ndarray, letter: int) -> np.ndarray:
         """Log of the sum of exp(x) over the tokens with a letter, `[R, I, Y]`."""
@@ -125,31 +125,31 @@ class TiltProblem:
         return total
 
 
-def coarse_tilts(problem: TiltProblem) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
-    """As `best_tilts`, searched on the mean term over positions: K - 1 times cheaper, and nearly as good."""
-    mean = replace(problem, near=problem.near.mean(1, keepdims=True))
+def coarse_tilts(search: TiltSearch) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
+    """Tilts searched on the mean term over positions: K - 1 times cheaper than `best_tilts`, and nearly as good."""
+    mean = replace(search, near=search.near.mean(1, keepdims=True))
     tilts, _ = best_tilts(mean)
     with np.errstate(all="ignore"):
-        return tilts, problem.log_bound(tilts)
+        return tilts, search.log_bound(tilts)
 
 
 def best_tilts(
-    problem: TiltProblem, iterations: int = ITERATIONS
+    search: TiltSearch, iterations: int = ITERATIONS
 ) -> tuple[Float[np.ndarray, "R Y"], Float[np.ndarray, "R Y"]]:
     """log2 of the best tilts and the logarithm of the bounds they give; `iterations` + 2 evaluations."""
-    own = np.abs(problem.near[:, :, problem.pair[:, 0]]).mean(1)
-    centre = -np.log2(np.maximum(own, 1e-290))
+    typical = np.abs(search.near[:, :, search.pair[:, 0]]).mean(1)
+    centre = -np.log2(np.maximum(typical, 1e-290))
     left, right = centre - LOG2_BELOW, centre + LOG2_ABOVE
     with np.errstate(all="ignore"):
         inner_left, inner_right = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
-        at_left, at_right = problem.log_bound(inner_left), problem.log_bound(inner_right)
+        at_left, at_right = search.log_bound(inner_left), search.log_bound(inner_right)
         for _ in range(iterations):
             go_left = at_left <= at_right
             left, right = np.where(go_left, left, inner_left), np.where(go_left, inner_right, right)
             kept = np.where(go_left, inner_left, inner_right)
             kept_value = np.where(go_left, at_left, at_right)
             fresh = np.where(go_left, right - GOLDEN * (right - left), left + GOLDEN * (right - left))
-            value = problem.log_bound(fresh)
+            value = search.log_bound(fresh)
             inner_left, inner_right = np.where(go_left, fresh, kept), np.where(go_left, kept, fresh)
             at_left, at_right = np.where(go_left, value, kept_value), np.where(go_left, kept_value, value)
     best = np.where(at_left <= at_right, inner_left, inner_right)

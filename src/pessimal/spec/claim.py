@@ -1,29 +1,37 @@
 r"""Claims: what a certificate asserts.
 
-`AccuracyClaim(correct=n, total=N, ...)` says, of one concrete set of weights $W$ and one task $f$:
+`AccuracyClaim(amount=n, total=N, ...)` says, of one concrete set of weights $W$ and one task $f$:
 
 $$\#\{t \in \{0..v-1\}^K : \mathrm{logit}_{f(t)}(W, t) > \mathrm{logit}_o(W, t)\ \ \forall o \ne f(t)\} \;\ge\; n,
 \qquad N = v^K .$$
 
-`ProbabilityClaim(correct=p, total=W, ...)` says the same of the weights of these sequences under a distribution whose
+`ProbabilityClaim(amount=p, total=W, ...)` says the same of the weights of these sequences under a distribution whose
 sequences weigh W together (`distribution.py`): a sequence drawn from it is answered correctly with probability at
 least p/W.
 
 `MeanProbabilityClaim` and `LossClaim` are about the softmax p of the logits: the mean of p(right output), or of
--log p(right output) in nats, over the distribution is at least, or at most, `correct / total`.
+-log p(right output) in nats, over the distribution is at least, or at most, `amount / total`.
 
 `logit` is `spec.model.logits`: real arithmetic on the exact values of the stored floats. A tie counts as wrong.
 With `semantics=float32` the logits are those of a float32 execution, and the n sequences are right in every execution
 that `spec.semantics.assumptions` allows.
 What is *not* said: anything about another input distribution, with `semantics=real` anything about a floating-point
 execution of the model, or that the count is the largest provable one.
+
+Contents:
+    AbstractClaim, AbstractRightClaim — a claim, and one about right answers.
+    AccuracyClaim, ProbabilityClaim — how many inputs, or how often, the right output wins.
+    MeanProbabilityClaim, LossClaim — how sure the model is of the right output.
+    CLAIMS — the four claims by kind.
+    arithmetic_of, whole, decimal_down, decimal_up — words and numbers of sentences.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from typing import ClassVar
+from typing import ClassVar, final
 
 from pessimal.spec.semantics import EXP_ULPS, FLOAT32, REAL, SHIFT, require_known
 
@@ -31,174 +39,185 @@ ACCURACY, MEAN_PROBABILITY, LOSS = "accuracy", "mean-probability", "loss"
 SHOWN = 10**100
 # Sums of real numbers are claimed in units of this share of a sequence's weight.
 FINE = 2**20
+LARGEST_LOGIT = "gives the right answer a strictly larger logit than every other"
 
 
 @dataclass(frozen=True)
-class AccuracyClaim:
-    """At least `correct` of the `total` equally likely sequences are answered correctly.
+class AbstractClaim(ABC):
+    """A number of some quantity, and what it is a share of.
 
     Attributes:
-        correct: claimed number of correct sequences, 0 <= correct <= total.
-        total: number of sequences.
+        kind: as it stands in a certificate.
+        label: first word of the verdict line.
+        quantity: what is bounded.
+        units: how many make the weight of one sequence.
+        amount: the numerator; written `correct` in files, whatever it counts.
+        total: the denominator: the weight of all sequences, in `units`.
         semantics: `"real"`: real arithmetic on the stored values; `"float32"`: every float32 execution.
     """
 
-    kind: ClassVar[str] = "correct-count"
-    head: ClassVar[str] = "correct"
-    quantity: ClassVar[str] = ACCURACY
-    scale: ClassVar[int] = 1
-    correct: int
+    kind: ClassVar[str]
+    label: ClassVar[str]
+    quantity: ClassVar[str]
+    units: ClassVar[int]
+    amount: int
     total: int
     semantics: str = REAL
 
     def __post_init__(self) -> None:
-        """Refuse counts that no model could have."""
-        if not 0 <= self.correct <= self.total:
-            raise ValueError("a claim needs 0 <= correct <= total")
+        """Refuse amounts that no model could have, and semantics that the quantity is not known under."""
+        self.require_possible()
         require_known(self.semantics)
+        if self.quantity != ACCURACY and self.semantics != REAL:
+            about = f"real arithmetic, not semantics {self.semantics[:20]}"
+            raise ValueError(f"a claim of kind {self.kind} is about {about}")
+
+    def require_possible(self) -> None:
+        """Raise `ValueError` unless the amount is a share."""
+        if not 0 <= self.amount <= self.total:
+            raise ValueError("a claim needs 0 <= correct <= total")
 
     @property
-    def accuracy(self) -> Fraction:
-        """The claimed lower bound on accuracy."""
-        return Fraction(self.correct, self.total)
+    def value(self) -> Fraction:
+        """The claimed bound on the quantity."""
+        return Fraction(self.amount, self.total)
 
     @classmethod
+    @abstractmethod
     def most(cls, wrong_at_most: Iterable[Fraction | int], weight: int) -> int:
-        """The strongest `correct` that follows from bounds on the weight of the wrong sequences among `weight`.
+        """The strongest amount that follows from bounds on what is wrong.
 
         Args:
-            wrong_at_most: a bound for each of some disjoint parts that cover all sequences.
+            wrong_at_most: a bound for each of some disjoint parts that cover all sequences: on the weight of the wrong
+                ones, or on the sum of weight times probability of another output, or times loss.
             weight: of all sequences.
         """
-        # SOUND: the number or weight of the wrong sequences of a part is an integer, so at most the floor of its bound.
-        return weight - sum(floor(part) for part in wrong_at_most)
 
     def follows(self, most: int) -> bool:
         """Whether this claim says no more than the strongest one."""
-        return self.correct <= most
+        return self.amount <= most
 
     def statement(self) -> str:
         """The claim as it begins a verdict line."""
-        return f"{self.head}>={self.correct}/{self.total} accuracy>={decimal_down(self.accuracy)}"
+        return f"{self.label}>={self.amount}/{self.total} value>={decimal_down(self.value)}"
 
     def sentence(self, task: str, weights_sha256: str) -> str:
-        """The claim in English, written by whoever checked it."""
-        return (
-            f"The model with weights sha256:{weights_sha256}, in {arithmetic_of(self.semantics)}, gives the "
-            f"right answer a strictly larger logit than every other on at least {self.correct} of all {self.total} "
-            f"inputs of {task} (at least {decimal_down(self.accuracy)} of them)."
-        )
+        """The claim in English, written by whoever checked it; `task` names the distribution as well."""
+        return f"The model with weights sha256:{weights_sha256}, in {arithmetic_of(self.semantics)}, {self.says(task)}."
+
+    @abstractmethod
+    def says(self, task: str) -> str:
+        """What the sentence says of the model."""
 
 
-@dataclass(frozen=True)
-class ProbabilityClaim(AccuracyClaim):
-    """A sequence drawn from a distribution is answered correctly with probability at least `correct / total`.
+class AbstractRightClaim(AbstractClaim):
+    """At least `amount` of `total` is answered correctly."""
 
-    Attributes:
-        correct: claimed weight of the correct sequences.
-        total: weight of all sequences.
-        semantics: as for `AccuracyClaim`.
-    """
+    quantity: ClassVar[str] = ACCURACY
+    units: ClassVar[int] = 1
+
+    @property
+    def correct(self) -> int:
+        """The claimed number, or weight, of correct sequences."""
+        return self.amount
+
+    @property
+    def accuracy(self) -> Fraction:
+        """Their share."""
+        return self.value
+
+    @classmethod
+    def most(cls, wrong_at_most: Iterable[Fraction | int], weight: int) -> int:
+        """All but the sequences that may be wrong, part by part."""
+        # SOUND: the number or weight of the wrong sequences of a part is an integer, so at most the floor of its bound.
+        return weight - sum(floor(part) for part in wrong_at_most)
+
+    def statement(self) -> str:
+        """The claim as it begins a verdict line."""
+        return f"{self.label}>={self.amount}/{self.total} accuracy>={decimal_down(self.value)}"
+
+
+@final
+class AccuracyClaim(AbstractRightClaim):
+    """At least `amount` of the `total` equally likely sequences are answered correctly."""
+
+    kind: ClassVar[str] = "correct-count"
+    label: ClassVar[str] = "correct"
+
+    def says(self, task: str) -> str:
+        """What is said of a number of inputs."""
+        of_them = f"(at least {decimal_down(self.value)} of them)"
+        return f"{LARGEST_LOGIT} on at least {self.amount} of all {self.total} inputs of {task} {of_them}"
+
+
+@final
+class ProbabilityClaim(AbstractRightClaim):
+    """A sequence drawn from a distribution is answered correctly with probability at least `amount / total`."""
 
     kind: ClassVar[str] = "probability"
-    head: ClassVar[str] = "probability"
+    label: ClassVar[str] = "probability"
 
-    def sentence(self, task: str, weights_sha256: str) -> str:
-        """The claim in English; `task` names the distribution as well."""
-        return (
-            f"The model with weights sha256:{weights_sha256}, in {arithmetic_of(self.semantics)}, gives the "
-            f"right answer a strictly larger logit than every other with probability at least "
-            f"{decimal_down(self.accuracy)} on inputs of {task}; exactly: {self.correct}/{self.total}."
-        )
+    def says(self, task: str) -> str:
+        """What is said of a probability, as a decimal and exactly."""
+        exactly = f"exactly: {self.amount}/{self.total}"
+        return f"{LARGEST_LOGIT} with probability at least {decimal_down(self.value)} on inputs of {task}; {exactly}"
 
 
-@dataclass(frozen=True)
-class MeanProbabilityClaim(AccuracyClaim):
-    """The mean probability that the model's softmax gives the right output is at least `correct / total`.
-
-    Attributes:
-        correct: claimed sum of weight times probability, in units of 1 / `scale`.
-        total: weight of all sequences, in the same units.
-        semantics: as for `AccuracyClaim`.
-    """
+@final
+class MeanProbabilityClaim(AbstractClaim):
+    """The mean probability that the model's softmax gives the right output is at least `amount / total`."""
 
     kind: ClassVar[str] = MEAN_PROBABILITY
-    head: ClassVar[str] = MEAN_PROBABILITY
+    label: ClassVar[str] = MEAN_PROBABILITY
     quantity: ClassVar[str] = MEAN_PROBABILITY
-    scale: ClassVar[int] = FINE
-
-    def __post_init__(self) -> None:
-        """Nor with rounding."""
-        super().__post_init__()
-        _require_real(self)
+    units: ClassVar[int] = FINE
 
     @classmethod
     def most(cls, wrong_at_most: Iterable[Fraction | int], weight: int) -> int:
-        """From bounds on the sum of weight times probability of not answering right."""
-        return cls.scale * weight - ceil(cls.scale * sum(wrong_at_most, Fraction(0)))
+        """All but the probability of other outputs, in units."""
+        return cls.units * weight - ceil(cls.units * sum(wrong_at_most, Fraction(0)))
 
-    def statement(self) -> str:
-        """The claim as it begins a verdict line."""
-        return f"{self.head}>={self.correct}/{self.total} value>={decimal_down(self.accuracy)}"
-
-    def sentence(self, task: str, weights_sha256: str) -> str:
-        """The claim in English."""
-        return (
-            f"The model with weights sha256:{weights_sha256}, in real arithmetic on its stored values, gives the right "
-            f"output a mean softmax probability of at least {decimal_down(self.accuracy)} over the inputs of {task}."
-        )
+    def says(self, task: str) -> str:
+        """What is said of a mean over the inputs."""
+        mean = f"a mean softmax probability of at least {decimal_down(self.value)}"
+        return f"gives the right output {mean} over the inputs of {task}"
 
 
-@dataclass(frozen=True)
-class LossClaim(AccuracyClaim):
-    """The mean cross-entropy of the model's softmax against the right output is at most `correct / total` nats.
-
-    Attributes:
-        correct: claimed sum of weight times loss, in units of 1 / `scale`.
-        total: weight of all sequences, in the same units.
-        semantics: as for `AccuracyClaim`.
-    """
+@final
+class LossClaim(AbstractClaim):
+    """The mean cross-entropy of the model's softmax against the right output is at most `amount / total` nats."""
 
     kind: ClassVar[str] = LOSS
-    head: ClassVar[str] = LOSS
+    label: ClassVar[str] = LOSS
     quantity: ClassVar[str] = LOSS
-    scale: ClassVar[int] = FINE
+    units: ClassVar[int] = FINE
 
-    def __post_init__(self) -> None:
-        """A loss may exceed one, not be negative."""
-        if self.correct < 0 or self.total < 1:
+    def require_possible(self) -> None:
+        """Raise `ValueError` if the loss is negative; it may exceed one."""
+        if self.amount < 0 or self.total < 1:
             raise ValueError("a loss is not negative")
-        _require_real(self)
 
     @classmethod
     def most(cls, wrong_at_most: Iterable[Fraction | int], weight: int) -> int:
-        """From bounds on the sum of weight times loss."""
+        """The whole loss, in units: the least amount that may be claimed."""
         del weight
-        return ceil(cls.scale * sum(wrong_at_most, Fraction(0)))
+        return ceil(cls.units * sum(wrong_at_most, Fraction(0)))
 
     def follows(self, most: int) -> bool:
-        """A larger loss says less."""
-        return self.correct >= most
+        """Whether this claim says no more than the strongest one: a larger loss says less."""
+        return self.amount >= most
 
     def statement(self) -> str:
-        """The claim as it begins a verdict line."""
-        return f"{self.head}<={self.correct}/{self.total} value<={decimal_up(self.accuracy)}"
+        """The claim as it begins a verdict line: an upper bound."""
+        return f"{self.label}<={self.amount}/{self.total} value<={decimal_up(self.value)}"
 
-    def sentence(self, task: str, weights_sha256: str) -> str:
-        """The claim in English."""
-        return (
-            f"The model with weights sha256:{weights_sha256}, in real arithmetic on its stored values, has a mean "
-            f"cross-entropy of at most {decimal_up(self.accuracy)} nats over the inputs of {task}."
-        )
+    def says(self, task: str) -> str:
+        """What is said of a mean over the inputs, in nats."""
+        return f"has a mean cross-entropy of at most {decimal_up(self.value)} nats over the inputs of {task}"
 
 
-def _require_real(claim: AccuracyClaim) -> None:
-    if claim.semantics != REAL:
-        raise ValueError(f"a claim of kind {claim.kind} is about real arithmetic, not semantics {claim.semantics[:20]}")
-
-
-CLAIMS: dict[str, type[AccuracyClaim]] = {
-    one.kind: one for one in (AccuracyClaim, ProbabilityClaim, MeanProbabilityClaim, LossClaim)
+CLAIMS: dict[str, type[AbstractClaim]] = {
+    claim.kind: claim for claim in (AccuracyClaim, ProbabilityClaim, MeanProbabilityClaim, LossClaim)
 }
 
 

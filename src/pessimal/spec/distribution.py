@@ -11,18 +11,19 @@ Contents:
     usual_distribution — of a task.
     DISTRIBUTIONS, distribution_from — from the record and arrays of a certificate.
     DistributionError — weights that are no distribution, or do not fit the task.
+    whole_numbers — weights, checked.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from hashlib import sha256
-from math import gcd
+from math import gcd, prod
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int
 
+from pessimal.spec.digest import digest
 from pessimal.spec.task import MAX_DIGITS, AbstractTask
 
 MAX_WEIGHT = 2**48
@@ -63,14 +64,16 @@ class AbstractDistribution(ABC):
     Attributes:
         name: as it stands in a certificate and on a verdict line.
         claim_kind: the kind of claim that is made about it (`claim.py`).
+        parts: its tables of weights, attributes and arguments in this order.
     """
 
     name: ClassVar[str]
     claim_kind: ClassVar[str] = "probability"
+    parts: ClassVar[tuple[str, ...]] = ()
 
-    @abstractmethod
     def arrays(self) -> dict[str, Int[np.ndarray, "..."]]:
         """The weights by name, int64, as they stand in a certificate."""
+        return {PREFIX + part: getattr(self, part) for part in self.parts}
 
     @abstractmethod
     def complaint(self, task: AbstractTask) -> str:
@@ -111,20 +114,17 @@ class AbstractDistribution(ABC):
     @cached_property
     def sha256(self) -> str:
         """Digest of the name and the arrays: names, shapes and entries, each led by its length in 8 bytes."""
-        found = sha256()
         parts = [b"pessimal-distribution/1", self.name.encode()]
         for name, array in sorted(self.arrays().items()):
             parts += [name.encode(), np.array(array.shape, dtype="<i8").tobytes(), array.astype("<i8").tobytes()]
-        for part in parts:
-            found.update(len(part).to_bytes(8, "little") + part)
-        return found.hexdigest()
+        return digest(parts)
 
     def __eq__(self, other: object) -> bool:
-        """Equal names and arrays."""
+        """Whether names and arrays are equal."""
         return isinstance(other, AbstractDistribution) and self.key == other.key
 
     def __hash__(self) -> int:
-        """Of name and arrays."""
+        """Hash of name and arrays."""
         return hash(self.key)
 
 
@@ -133,10 +133,6 @@ class Uniform(AbstractDistribution):
 
     name: ClassVar[str] = "uniform"
     claim_kind: ClassVar[str] = "correct-count"
-
-    def arrays(self) -> dict[str, Int[np.ndarray, "..."]]:
-        """None."""
-        return {}
 
     def complaint(self, task: AbstractTask) -> str:
         """None: `AbstractTask` bounds the digits."""
@@ -148,7 +144,7 @@ class Uniform(AbstractDistribution):
         return task.total()
 
     def weigh(self, tokens: Int[np.ndarray, "n k"]) -> np.ndarray:
-        """One each."""
+        """Every sequence weighs one."""
         return np.ones(len(tokens), dtype=np.int64)
 
 
@@ -161,13 +157,10 @@ class Product(AbstractDistribution):
     """
 
     name: ClassVar[str] = "product"
+    parts: ClassVar[tuple[str, ...]] = ("weights",)
 
     def __init__(self, weights: Any) -> None:
         self.weights = whole_numbers(weights, 2, "weights")
-
-    def arrays(self) -> dict[str, Int[np.ndarray, "..."]]:
-        """The weights."""
-        return {"distribution_weights": self.weights}
 
     def complaint(self, task: AbstractTask) -> str:
         """Wrong sizes, or a total of too many digits."""
@@ -177,7 +170,7 @@ class Product(AbstractDistribution):
         return "" if self.total(task) < 10**MAX_DIGITS else f"the total has more than {MAX_DIGITS} digits"
 
     def position(self, i: int) -> Int[np.ndarray, " d_vocab"]:
-        """w_i."""
+        """Weights w_i of the tokens at position i."""
         return np.asarray(self.weights[min(i, len(self.weights) - 1)])
 
     def tokens(self, task: AbstractTask, i: int) -> Int[np.ndarray, " n"]:
@@ -187,17 +180,14 @@ class Product(AbstractDistribution):
 
     def total(self, task: AbstractTask) -> int:
         """The product of the totals of all positions."""
-        found = 1
-        for i in range(task.k):
-            found *= int(self.position(i).sum())
-        return found
+        return prod(int(self.position(i).sum()) for i in range(task.k))
 
     def weigh(self, tokens: Int[np.ndarray, "n k"]) -> np.ndarray:
         """Products of one weight per position."""
-        found = np.ones(len(tokens), dtype=object)
+        weights = np.ones(len(tokens), dtype=object)
         for i in range(tokens.shape[1]):
-            found = found * self.position(i)[tokens[:, i]].astype(object)
-        return found
+            weights = weights * self.position(i)[tokens[:, i]].astype(object)
+        return weights
 
 
 class Markov(AbstractDistribution):
@@ -212,14 +202,11 @@ class Markov(AbstractDistribution):
     """
 
     name: ClassVar[str] = "markov"
+    parts: ClassVar[tuple[str, ...]] = ("initial", "transition")
 
     def __init__(self, initial: Any, transition: Any) -> None:
         self.initial = whole_numbers(initial, 1, "initial")
         self.transition = whole_numbers(transition, 2, "transition")
-
-    def arrays(self) -> dict[str, Int[np.ndarray, "..."]]:
-        """Initial and transition weights."""
-        return {"distribution_initial": self.initial, "distribution_transition": self.transition}
 
     def complaint(self, task: AbstractTask) -> str:
         """Wrong sizes, or a total of too many digits."""
@@ -235,17 +222,17 @@ class Markov(AbstractDistribution):
     @cached_property
     def common_total(self) -> int:
         """L, or what it has grown to once it is too large for any task of two tokens."""
-        found = 1
-        for one in self.transition.sum(1).tolist():
-            found = found // gcd(found, one) * one
-            if found.bit_length() > 2 * MAX_BITS:
+        multiple = 1
+        for total in self.transition.sum(1).tolist():
+            multiple = multiple // gcd(multiple, total) * total
+            if multiple.bit_length() > 2 * MAX_BITS:
                 break
-        return found
+        return multiple
 
     @cached_property
     def scaled(self) -> np.ndarray:
         """b(s, t) L / B(s), Python integers, `[d_vocab, d_vocab]`; every row adds up to L."""
-        factor = [self.common_total // one for one in self.transition.sum(1).tolist()]
+        factor = [self.common_total // total for total in self.transition.sum(1).tolist()]
         return np.asarray(self.transition.astype(object) * np.array(factor, dtype=object)[:, np.newaxis])
 
     def total(self, task: AbstractTask) -> int:
@@ -254,10 +241,10 @@ class Markov(AbstractDistribution):
 
     def weigh(self, tokens: Int[np.ndarray, "n k"]) -> np.ndarray:
         """One initial weight and one transition after each token but the last."""
-        found = self.initial[tokens[:, 0]].astype(object)
+        weights = self.initial[tokens[:, 0]].astype(object)
         for i in range(1, tokens.shape[1]):
-            found = found * self.scaled[tokens[:, i - 1], tokens[:, i]]
-        return np.asarray(found)
+            weights = weights * self.scaled[tokens[:, i - 1], tokens[:, i]]
+        return np.asarray(weights)
 
 
 DISTRIBUTIONS: dict[str, type[AbstractDistribution]] = {one.name: one for one in (Uniform, Product, Markov)}
@@ -284,11 +271,8 @@ def distribution_from(record: object, arrays: Mapping[str, Any]) -> AbstractDist
         raise DistributionError(f"a distribution record has exactly a name, one of {known}")
     if record["name"] not in DISTRIBUTIONS:
         raise DistributionError(f"unknown distribution; known: {known}")
-    expected = {
-        Uniform.name: [],
-        Product.name: ["distribution_weights"],
-        Markov.name: ["distribution_initial", "distribution_transition"],
-    }[record["name"]]
+    kind = DISTRIBUTIONS[record["name"]]
+    expected = [PREFIX + part for part in kind.parts]
     if sorted(arrays) != expected:
         raise DistributionError(f"distribution {record['name']} has exactly the arrays {', '.join(expected) or 'none'}")
-    return DISTRIBUTIONS[record["name"]](*(arrays[name] for name in expected))
+    return kind(*(arrays[name] for name in expected))

@@ -81,6 +81,12 @@ class Recogniser:
     moves: Int[np.ndarray, "n_states n_letters"]
     accepts: Bool[np.ndarray, " n_states"]
 
+    @staticmethod
+    def seen(letter: Int[np.ndarray, "n_outputs d_vocab"], moves: list[list[int]]) -> "Recogniser":
+        """Two states, "not y" and "y", the first at the start and the second accepting."""
+        start = np.zeros(len(letter), dtype=np.int64)
+        return Recogniser(start, letter, np.array(moves), np.array([False, True]))
+
     @cached_property
     def with_dead(self) -> tuple[Int[np.ndarray, "n_states_1 n_letters_1"], Bool[np.ndarray, " n_states_1"]]:
         """Moves and accepts with a last state and a last letter for `DEAD`, which NumPy's index -1 finds."""
@@ -93,8 +99,9 @@ def require_recognises(machine: Machine, recogniser: Recogniser, k: int) -> None
 
     For each y a map from machine states to recogniser states is followed from start to start; if it commutes with
     every step and, among the states that k tokens can lead to, the accepting ones are those with output y, the two
-    agree on all sequences. *Proof.* By induction the recogniser is in the image of the machine's state after every
-    prefix.
+    agree on all sequences.
+
+    *Proof.* By induction the recogniser is in the image of the machine's state after every prefix. ∎
 
     Cost: `n_outputs * n_states * d_vocab` look-ups.
     """
@@ -182,17 +189,17 @@ def _small(machine: Machine, y: int, left: list[int]) -> tuple[np.ndarray, np.nd
     """Moves and accepting states of one output, states numbered in reading order from 0, and the letters."""
     block, alive = _blocks(machine, y, left), _alive(machine, y)
     number = np.full(block.max() + 1, DEAD)
-    found: list[int] = []
+    states: list[int] = []
     pending = [machine.start]
     for state in pending:
         if alive[state] and number[block[state]] == DEAD:
-            number[block[state]] = len(found)
-            found.append(state)
+            number[block[state]] = len(states)
+            states.append(state)
             pending.extend(np.unique(machine.step[state]).tolist())
-    if not found:  # y is never right
+    if not states:  # y is never right
         return np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=bool), np.zeros(machine.step.shape[1], np.int64)
-    columns, letter = np.unique(number[block[machine.step[found]]], axis=1, return_inverse=True)
-    return columns, machine.output[found] == y, np.asarray(letter).reshape(-1)
+    columns, letter = np.unique(number[block[machine.step[states]]], axis=1, return_inverse=True)
+    return columns, machine.output[states] == y, np.asarray(letter).reshape(-1)
 
 
 def _blocks(machine: Machine, y: int, left: list[int]) -> Int[np.ndarray, " n_states"]:

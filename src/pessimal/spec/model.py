@@ -10,7 +10,8 @@ $$r = x_L + b_O + \sum_h z_h W_O,\qquad r' = r + \mathrm{ReLU}(r W_{in} + b_{in}
 \mathrm{logits} = \mathrm{LN}_f(r') W_U + b_U ,$$
 
 where without an MLP $r' = r$, and with uniform attention $a_i = 1/K$ whatever the scores;
-$\mathrm{LN}(x) = w\,(x - \bar x)/\sqrt{\overline{(x-\bar x)^2} + \varepsilon} + b$. Only the last position is read,
+$\mathrm{LN}(x) = w\,(x - \bar x)/\sqrt{\overline{(x-\bar x)^2} + \varepsilon} + b$, and RMSNorm is the same without
+the means $\bar x$. Only the last position is read,
 which sees all positions, so the causal mask removes nothing. Row-vector convention throughout: $x W$.
 Sums of stored floats (`W_E + W_pos`) are exact here; a float32 execution rounds them.
 
@@ -25,7 +26,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from pessimal.spec.architecture import UNIFORM
+from pessimal.spec.architecture import LAYER_NORM, UNIFORM
 from pessimal.spec.weights import Weights
 
 Number = Any
@@ -38,11 +39,11 @@ class AbstractReals(ABC):
 
     @abstractmethod
     def number(self, value: Fraction) -> Number:
-        """The rational `value`."""
+        """The real number that a rational is."""
 
     @abstractmethod
     def exp(self, x: Number) -> Number:
-        """The exponential."""
+        """The exponential of a number."""
 
     @abstractmethod
     def sqrt(self, x: Number) -> Number:
@@ -73,11 +74,12 @@ class ForwardPass:
     def __init__(self, weights: Weights, reals: AbstractReals) -> None:
         self.architecture, self.reals = weights.architecture, reals
         self._numbers = {name: _numbers(array.tolist(), reals) for name, array in weights.tensors.items()}
-        self._scale = reals.number(Fraction(1))
-        if weights.architecture.attn_scale == "1/sqrt(d_head)":
+        scale = weights.architecture.scale()
+        self._scale = reals.number(Fraction(1) if scale is None else scale)
+        if scale is None:
             self._scale = self._scale / reals.sqrt(reals.number(Fraction(weights.architecture.shape.d_head)))
         self._matrices = {
-            name: [reals.matrix(one) for one in array] if name in HEADS else reals.matrix(array)
+            name: [reals.matrix(matrix) for matrix in array] if name in HEADS else reals.matrix(array)
             for name, array in self._numbers.items()
             if name.startswith("W_") and name not in {"W_E", "W_pos"}
         }
@@ -91,17 +93,17 @@ class ForwardPass:
         sees = [[row[place] for place in enumerate(tokens)] for tokens in sequences]
         embed, position = self._numbers["W_E"], self._numbers["W_pos"]
         x = [_plus(embed[t], position[i]) for i, t in places]
-        n = [self._layer_norm("ln1", one) for one in x] if arch.ln1 else x
+        n = [self._norm("ln1", arch.ln1, vector) for vector in x] if arch.ln1 else x
         residual = [_plus(x[rows[-1]], self._numbers.get("b_O")) for rows in sees]
         for head in range(arch.shape.n_heads):
             out = self.reals.product(self._attended(head, n, sees), self._matrices["W_O"][head])
-            residual = [_plus(one, more) for one, more in zip(residual, out, strict=True)]
+            residual = [_plus(vector, more) for vector, more in zip(residual, out, strict=True)]
         if arch.shape.d_mlp:
-            hidden = [[self.reals.relu(one) for one in pre] for pre in self._affine(residual, "W_in", "b_in")]
+            hidden = [[self.reals.relu(x) for x in pre] for pre in self._affine(residual, "W_in", "b_in")]
             after = self._affine(hidden, "W_out", "b_out")
-            residual = [_plus(one, more) for one, more in zip(residual, after, strict=True)]
+            residual = [_plus(vector, more) for vector, more in zip(residual, after, strict=True)]
         if arch.ln_final:
-            residual = [self._layer_norm("ln_final", one) for one in residual]
+            residual = [self._norm("ln_final", arch.ln_final, vector) for vector in residual]
         return self._affine(residual, "W_U", "b_U")
 
     def _attended(self, head: int, n: list[Vector], sees: list[list[int]]) -> list[Vector]:
@@ -113,13 +115,13 @@ class ForwardPass:
             for last, i in {(rows[-1], i) for rows in sees for i in rows}:
                 weight[last, i] = self.reals.exp(self._scale * _dot(queries[last], keys[i]))
         one = self.reals.number(Fraction(1))
-        found = []
+        mixed = []
         for rows in sees:
             w: Vector = [weight.get((rows[-1], i), one) for i in rows]
             total = sum(w[1:], w[0])
             a = [each / total for each in w]
-            found.append([_dot(a, list(column)) for column in zip(*(values[i] for i in rows), strict=True)])
-        return found
+            mixed.append([_dot(a, list(column)) for column in zip(*(values[i] for i in rows), strict=True)])
+        return mixed
 
     def _affine(self, rows: list[Vector], name: str, bias: str, head: int | None = None) -> list[Vector]:
         """Rows times a matrix plus a bias; of one head where a head is named."""
@@ -128,10 +130,10 @@ class ForwardPass:
             matrix, added = matrix[head], None if added is None else added[head]
         return [_plus(row, added) for row in self.reals.product(rows, matrix)]
 
-    def _layer_norm(self, site: str, row: Vector) -> Vector:
+    def _norm(self, site: str, kind: str, row: Vector) -> Vector:
         size = self.reals.number(Fraction(len(row)))
         mean = sum(row[1:], row[0]) / size
-        centred = [x - mean for x in row]
+        centred = [x - mean for x in row] if kind == LAYER_NORM else row
         variance = _dot(centred, centred) / size
         deviation = self.reals.sqrt(variance + self.reals.number(self.architecture.ln_eps))
         out = [x / deviation for x in centred]

@@ -1,11 +1,10 @@
 """What is asked of a model: which task, on which inputs, by which arithmetic, and what of it."""
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 
 from pessimal.spec.claim import ACCURACY
+from pessimal.spec.digest import canonical, digest
 from pessimal.spec.distribution import AbstractDistribution, Uniform
 from pessimal.spec.semantics import REAL
 from pessimal.spec.task import AbstractTask
@@ -42,7 +41,4 @@ class Question:
             "semantics": self.semantics,
             "task": self.task.record(),
         }
-        found = sha256()
-        for part in (DIGEST_DOMAIN, json.dumps(record, sort_keys=True, separators=(",", ":")).encode("ascii")):
-            found.update(len(part).to_bytes(8, "little") + part)
-        return found.hexdigest()
+        return digest([DIGEST_DOMAIN, canonical(record)])

@@ -20,7 +20,7 @@ SHIFT = 64
 
 
 def require_known(semantics: str) -> str:
-    """The same word, or `ValueError` with the ones there are."""
+    """The word itself if it is known, else `ValueError` with the words there are."""
     if semantics not in SEMANTICS:
         raise ValueError(f"semantics {semantics[:20]!r} is not one of {', '.join(SEMANTICS)}")
     return semantics

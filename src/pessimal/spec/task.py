@@ -2,6 +2,7 @@
 
 Contents:
     AbstractTask — the interface: a name, the sizes, the target of every sequence, the same as an automaton.
+    AbstractTokenTask — tasks that remember one token.
     TaskError — a task that does not fit a model.
 """
 
@@ -41,6 +42,8 @@ class AbstractTask(ABC):
         """Refuse sizes outside 1 .. 4,096, and counts that no certificate can hold."""
         for field in ("k", "d_vocab"):
             value = getattr(self, field)
+            if type(value) is not int:
+                raise TaskError(f"{self.name}: {field} is an integer, not {value!r:.40}")
             if not 1 <= value <= MAX_SIZE:
                 raise TaskError(f"{self.name}: {field}={value} is not between 1 and {MAX_SIZE}")
         if self.d_vocab**self.k >= 10**MAX_DIGITS:
@@ -73,7 +76,7 @@ class AbstractTask(ABC):
 
     @abstractmethod
     def machine(self) -> Machine:
-        """The same function as a Moore machine."""
+        """The function as a Moore machine."""
 
     def recogniser(self) -> Recogniser:
         """Small automata, one per output; nothing is trusted about them (`machine.require_recognises`)."""
@@ -103,3 +106,12 @@ class AbstractTask(ABC):
             )
         if architecture.shape.k != self.k:
             raise TaskError(f"task {self.name} has k={self.k}, the model is read at k={architecture.shape.k}")
+
+
+class AbstractTokenTask(AbstractTask):
+    """Tasks whose right output is one token of the sequence, which is all that the machine remembers."""
+
+    @property
+    def n_states(self) -> int:
+        """As many states as tokens, and one for none so far."""
+        return self.d_vocab + 1

@@ -10,7 +10,7 @@ from pessimal.strategies.interface import AbstractHintFree
 class Cubic(AbstractHintFree):
     """Pure sequences and the convexity lemma.
 
-    Soundness: `kernel.rules.cubic`.
+    Soundness: `kernel.rules.published.cubic`.
     Cost: O(v^3 K + v^2 d) flops.
     Source: Gross et al. 2024, cubic proof; here with outward rounding.
     """

@@ -6,6 +6,7 @@ from typing import ClassVar
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.counting.branches import Tally
 from pessimal.kernel.hints import Hints
+from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exact import MAX_NODES, count_wrong
 from pessimal.kernel.rules.interface import Progress
 from pessimal.spec.question import Question
@@ -21,29 +22,52 @@ class Exact(AbstractStrategy):
 
     Attributes:
         nodes: most prefixes to try; past that the count is no longer exact.
+        budget: largest number of flops, which allows fewer prefixes (default: any).
 
     Soundness: `kernel.rules.exact`, for every number of prefixes.
-    Cost: `kernel.rules.exact.exact_cost` at the number of prefixes that the search needs.
-    Source: new (R1 and R4 as a search).
+    Cost: tables, and six operations per rival at the number of prefixes that the search needs.
+    Source: new (position minima as a search).
     """
 
     name: ClassVar[str] = "exact"
     rule: ClassVar[str] = "exact"
     asymptotic: ClassVar[str] = "O(v^3 K + v prefixes)"
-    source: ClassVar[str] = "new (R1, R4)"
+    source: ClassVar[str] = "new (position minima as a search)"
     summary: ClassVar[str] = "exact accuracy by branch and bound"
 
     nodes: int = DEFAULT_NODES
+    budget: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers."""
+        """Refuse numbers of prefixes out of range."""
         if not 0 <= self.nodes <= MAX_NODES:
             raise StrategyError(f"option nodes={self.nodes} is not from 0 to 2**40")
 
+    def least_flops(self, weights: Weights, question: Question) -> int:
+        """Of the proof that tries no prefix."""
+        return self._flops(Hints({"nodes": 0}), weights, question)
+
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The number of prefixes that the search tries."""
-        tally = Tally(left=self.nodes)
+        nodes = self._affordable(weights, question)
+        tally = Tally(budget_left=nodes)
         arith = Float64Arithmetic()
         with arith.running():
             count_wrong(weights, question, arith, tally, progress)
-        return Hints({"nodes": self.nodes if tally.open else self.nodes - tally.left})
+        return Hints({"nodes": nodes if tally.not_certified else nodes - tally.budget_left})
+
+    def _affordable(self, weights: Weights, question: Question) -> int:
+        """The most prefixes that the budget allows; raises `Rejected(resources)` if not even none is."""
+        if self.budget is None:
+            return self.nodes
+        low, high = 0, self.nodes
+        least = self.least_flops(weights, question)
+        if least > self.budget:
+            raise Rejected(
+                Reason.RESOURCES, f"a budget of {self.budget} flops is too small: these options need {least}"
+            )
+        while low < high:
+            half = (low + high + 1) // 2
+            fits = self._flops(Hints({"nodes": half}), weights, question) <= self.budget
+            low, high = (half, high) if fits else (low, half - 1)
+        return low

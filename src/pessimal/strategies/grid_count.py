@@ -1,4 +1,9 @@
-"""R3: exact counting on a grid where it matters, exponential moments elsewhere."""
+"""Exact counting on a grid where it matters, exponential moments elsewhere.
+
+Contents:
+    GridCount — bracket of the accuracy.
+    quantised_up — mantissa and exponent of the next larger number with eight significant bits.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
+from pessimal.kernel.counting.tilts import TILTS
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.rules.grid_count import MAX_CELLS, STEPS
 from pessimal.kernel.rules.interface import Progress
@@ -14,34 +20,34 @@ from pessimal.kernel.terms.builder import stratum_terms
 from pessimal.kernel.terms.options import POSITIONS, TermOptions
 from pessimal.kernel.terms.rivals import RIVALS
 from pessimal.kernel.terms.stratum import StratumTerms
+from pessimal.search.moments import MomentSearch, blank_hints, tilt_search
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy
-from pessimal.strategies.moment_search import MomentSearch, tilt_problem
 
 STEP_BITS = 8
 
 
 @dataclass(frozen=True)
 class GridCount(AbstractStrategy):
-    """Bracket of the accuracy: the moment bound where it is negligible, a grid for all other problems.
+    """Bracket of the accuracy: the moment bound where it is negligible, a grid for all other rival groups.
 
     Attributes:
         rival: `every` (two-sided with one head), or one pessimal rival: `plain`, `centred`, `joint`.
         position: `each` or `pessimal`.
-        cells: grid cells per problem (default: 1,024 up to K = 8, 256 above).
-        negligible: share of all sequences that problems without a grid may add in total (default: 1e-5 up to K = 8,
+        cells: grid cells per rival group (default: 1,024 up to K = 8, 256 above).
+        negligible: share of all sequences that rival groups without a grid may add in total (default: 1e-5 up to K = 8,
             1e-4 above).
 
     Soundness: `kernel.rules.grid_count`, for every step and tilt.
-    Cost: `cells` additions per token, position and problem with a grid.
-    Source: new (R3, R4).
+    Cost: `cells` additions per token, position and rival group with a grid.
+    Source: new.
     """
 
     name: ClassVar[str] = "grid-count"
     rule: ClassVar[str] = "grid-count"
     asymptotic: ClassVar[str] = "O(v^3 (d + K cells))"
-    source: ClassVar[str] = "new (R3, R4)"
+    source: ClassVar[str] = "new"
     summary: ClassVar[str] = "counts wrong sequences on a grid; lower and upper bound"
 
     rival: str = "every"
@@ -55,8 +61,18 @@ class GridCount(AbstractStrategy):
         self._require_numbers(1, MAX_CELLS, "cells")
         self._require_numbers(0, 1, "negligible")
 
+    def least_flops(self, weights: Weights, question: Question) -> int:
+        """Of a proof without any grid."""
+        task = question.task
+        options: dict[str, str | int] = {"rival": self.rival, "position": self.position, "near": task.d_vocab}
+        blank = blank_hints(weights.architecture, task, options)
+        steps = dict.fromkeys(STEPS, np.zeros_like(blank.arrays[TILTS[0]]))
+        return self._flops(
+            Hints({**options, "cells": self.cells or 1, "sides": 1}, {**blank.arrays, **steps}), weights, question
+        )
+
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
-        """Tilts for all problems, steps for those whose moment bound matters."""
+        """Tilts for all rival groups, steps for those whose moment bound matters."""
         task = question.task
         options: dict[str, str | int] = {"rival": self.rival, "position": self.position, "near": task.d_vocab}
         small = task.k <= 8
@@ -65,14 +81,14 @@ class GridCount(AbstractStrategy):
         heads = weights.architecture.shape.n_heads
         with arith.running():
             search = MomentSearch(weights, question)
-            found = search.find(options, coarse=True)
-            wrong, hints = found.wrong, found.hints
+            moments = search.find(options, coarse=True)
+            wrong, hints = moments.wrong, moments.hints
             active = _active(wrong, self.negligible if self.negligible is not None else 1e-5 if small else 1e-4)
-            read = TermOptions.read(hints, task, heads, weights.architecture.shape.d_vocab_out)
+            read = TermOptions.read(hints, question, weights.architecture.shape)
             mantissa, exponent = np.zeros(wrong.shape, dtype=np.int64), np.zeros(wrong.shape, dtype=np.int64)
             for head, terms in stratum_terms(weights, question, read, arith, tables=search.tables):
-                place = (slice(head * read.problems, (head + 1) * read.problems), terms.number)
-                mantissa[place], exponent[place] = quantised_up(_steps(terms, cells))
+                groups_and_strata = (slice(head * read.n_groups, (head + 1) * read.n_groups), terms.stratum_index)
+                mantissa[groups_and_strata], exponent[groups_and_strata] = quantised_up(_steps(terms, cells))
                 progress(int(terms.query[-1]) + 1, task.d_vocab)
         mantissa[~active] = 0
         exponent[~active] = 0
@@ -81,8 +97,8 @@ class GridCount(AbstractStrategy):
         return Hints({**options, **extra}, {**hints.arrays, **dict(zip(STEPS, (mantissa, exponent), strict=True))})
 
 
-def _active(wrong: Float[np.ndarray, "problems strata"], negligible: float) -> Bool[np.ndarray, "problems strata"]:
-    """All problems but those that add least and no more than `negligible` together."""
+def _active(wrong: Float[np.ndarray, "groups strata"], negligible: float) -> Bool[np.ndarray, "groups strata"]:
+    """All rival groups but those that add least and no more than `negligible` together."""
     flat = np.nan_to_num(wrong.ravel(), nan=1.0, posinf=1.0)
     order = np.argsort(flat)
     active = np.ones(flat.size, dtype=bool)
@@ -92,7 +108,7 @@ def _active(wrong: Float[np.ndarray, "problems strata"], negligible: float) -> B
 
 def _steps(terms: StratumTerms, cells: int) -> Float[np.ndarray, "R Y"]:
     """The smallest steps whose thresholds fit the cells; NaN where every sequence is right."""
-    plain = tilt_problem(terms, 0.0)
+    plain = tilt_search(terms, 0.0)
     near = np.where(terms.letter >= 0, plain.near[:, :, plain.pair], np.inf).min(-1)
     least = np.minimum(near, np.where(plain.n_far > 0, plain.far, np.inf)[:, np.newaxis])
     n = len(terms.program.layers)

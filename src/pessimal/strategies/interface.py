@@ -4,14 +4,17 @@ Contents:
     AbstractStrategy — the interface.
     AbstractHintFree — a strategy whose rule takes no advice.
     StrategyError — a strategy that cannot be used as asked.
+    OutOfTimeError — raised within a search whose time is up.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import ClassVar
 
 from pessimal.kernel.hints import Hints
+from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Progress
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.question import Question
@@ -20,6 +23,10 @@ from pessimal.spec.weights import Weights
 
 class StrategyError(ValueError):
     """The strategy cannot be used as asked; the message says what would do."""
+
+
+class OutOfTimeError(Exception):
+    """The time for a search is up: a strategy that has found hints by then may return them."""
 
 
 class AbstractStrategy(ABC):
@@ -45,9 +52,32 @@ class AbstractStrategy(ABC):
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """Advice for the rule; may be anything, the rule is sound for all of it."""
 
+    def least_flops(self, weights: Weights, question: Question) -> int:
+        """Flops that every proof of this strategy has at least, without searching for one; 0 if that is not known."""
+        del weights, question
+        return 0
+
+    def _flops(self, hints: Hints, weights: Weights, question: Question) -> int:
+        """Length of the proof with these hints, counted over shapes."""
+        return RULES[self.rule].read(hints, weights.architecture, question).cost().flops
+
+    def _within(
+        self, budget: int | None, trials: Sequence[Hints], weights: Weights, question: Question
+    ) -> Sequence[Hints]:
+        """Hints whose proofs are within a budget; raises `Rejected(resources)` if none are."""
+        if budget is None:
+            return trials
+        lengths = [self._flops(one, weights, question) for one in trials]
+        found = [one for one, flops in zip(trials, lengths, strict=True) if flops <= budget]
+        if not found:
+            raise Rejected(
+                Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(lengths)}"
+            )
+        return found
+
     @classmethod
     def option_names(cls) -> list[str]:
-        """Names of the options."""
+        """Names of the options that a strategy takes."""
         return [field.name for field in fields(cls)]  # type: ignore[arg-type]
 
     def _is_open(self, name: str) -> bool:
@@ -65,6 +95,8 @@ class AbstractStrategy(ABC):
         """Refuse numbers out of range."""
         for name in names:
             value = getattr(self, name)
+            if not self._is_open(name) and not isinstance(value, int | float):
+                raise StrategyError(f"option {name} is a number, not {value!r:.40}")
             if self._is_open(name) or low <= value <= (value if high is None else high):
                 continue
             among = f"must be at least {low}" if high is None else f"is not from {low} to {high}"
@@ -75,6 +107,14 @@ class AbstractHintFree(AbstractStrategy):
     """A strategy whose rule takes no advice."""
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
-        """None."""
+        """No hints: the rule reads none."""
         del weights, question, progress
         return Hints()
+
+    def least_flops(self, weights: Weights, question: Question) -> int:
+        """The length of its only proof."""
+        try:
+            return self._flops(Hints(), weights, question)
+        except Rejected:
+            # Too long even to count: it will be refused when it is tried.
+            return 0

@@ -1,4 +1,4 @@
-"""R1: position minima."""
+"""Position minima: the worst token at every position."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,15 +8,15 @@ from pessimal.strategies.interface import AbstractHintFree
 
 @dataclass(frozen=True)
 class PositionMinima(AbstractHintFree):
-    """The worst token at every position, box by box.
+    """The worst token at every position, move by move.
 
     Soundness: `kernel.rules.position_minima`.
     Cost: O(v^4 K) flops.
-    Source: new (R1).
+    Source: new.
     """
 
     name: ClassVar[str] = "position-minima"
     rule: ClassVar[str] = "position-minima"
     asymptotic: ClassVar[str] = "O(v^4 K)"
-    source: ClassVar[str] = "new (R1)"
+    source: ClassVar[str] = "new"
     summary: ClassVar[str] = "worst token at every position, exact otherwise"

@@ -10,18 +10,18 @@ from jaxtyping import Float
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.folded import folded_tables
-from pessimal.kernel.rules.interface import Progress, no_progress
+from pessimal.kernel.rules.interface import Progress
 from pessimal.kernel.rules.modular.sparse_output import BOX, REST, SparseOutputRule
+from pessimal.search.plain import PlainArithmetic, rounded
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy
-from pessimal.strategies.plain import PlainArithmetic, rounded
 
 FORMS = ("low-rank", "own-frequency")
 RANKS = (2, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
 # Cheap before tight.
 BOUNDS = (("whole", "separable"), ("half", "separable"), ("whole", "pairs"), ("half", "pairs"))
-# Directions beyond this share of the energy of the output map are left to the box.
+# Directions beyond this share of the energy of the output map are left to the bound of the rest.
 ENERGY = 1e-4
 BITS = 12
 
@@ -39,16 +39,17 @@ class SparseOutput(AbstractStrategy):
         extra: entries beyond a neuron's own frequency, those with the largest reach first.
         rest: how what is left is bounded: `whole` or `half` (default: searched with box, cheap before tight).
         box: `separable` or `pairs`.
+        budget: largest number of flops (default: any).
 
-    Soundness: `kernel.rules.sparse_output`, for every hint.
+    Soundness: `kernel.rules.modular.sparse_output`, for every hint.
     Cost: folding, about d_vocab d_mlp (d_model + 2 d_vocab), and 2 d_vocab^2 per neuron and number read from it.
-    Source: new; specification `modular-addition-certificates.md`, P1 and S.
+    Source: new.
     """
 
     name: ClassVar[str] = "sparse-output"
     rule: ClassVar[str] = "sparse-output"
     asymptotic: ClassVar[str] = "O(v f (d + v) + v^2 f r)"
-    source: ClassVar[str] = "new (P1, S)"
+    source: ClassVar[str] = "new"
     summary: ClassVar[str] = "modular addition: a sparse output map of the MLP, a box for the rest"
 
     form: str = "low-rank"
@@ -56,6 +57,7 @@ class SparseOutput(AbstractStrategy):
     extra: int = 0
     rest: str | None = None
     box: str | None = None
+    budget: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words and numbers out of range."""
@@ -64,7 +66,22 @@ class SparseOutput(AbstractStrategy):
         self._require_numbers(0, None, "extra")
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
-        """A and B."""
+        """Factors A and B of the output map, the first that certify every input, or the best."""
+        trials = self._within(self.budget, self._trials(weights), weights, question)
+        tried: list[tuple[float, Hints]] = []
+        for done, one in enumerate(trials):
+            tried.append((_wrong(weights, question, one) if len(trials) > 1 else 0.0, one))
+            progress(done + 1, len(trials))
+            if not tried[-1][0]:
+                break
+        return min(tried, key=lambda pair: pair[0])[1]
+
+    def least_flops(self, weights: Weights, question: Question) -> int:
+        """Of the shortest proof with these options."""
+        return min(self._flops(one, weights, question) for one in self._trials(weights))
+
+    def _trials(self, weights: Weights) -> list[Hints]:
+        """What is tried, short before long."""
         out = np.asarray(weights["W_out"], dtype=np.float64) @ np.asarray(weights["W_U"], dtype=np.float64)
         out = out - out.mean(1, keepdims=True)
         if self.form == "own-frequency":
@@ -74,15 +91,7 @@ class SparseOutput(AbstractStrategy):
             ranks = [self.rank] if self.rank else [r for r in RANKS if r < s.size] + [s.size]
             maps = [(u[:, :r] * s[:r], v[:r]) for r in ranks]
         bounds = [one for one in BOUNDS if self.rest in {None, one[0]} and self.box in {None, one[1]}]
-        trials = list(product(maps, bounds))
-        tried: list[tuple[float, Hints]] = []
-        for done, ((reads, writes), (rest, box)) in enumerate(trials):
-            one = _hints(reads, writes, rest, box)
-            tried.append((_wrong(weights, question, one) if len(trials) > 1 else 0.0, one))
-            progress(done + 1, len(trials))
-            if not tried[-1][0]:
-                break
-        return min(tried, key=lambda pair: pair[0])[1]
+        return [_hints(reads, writes, rest, box) for (reads, writes), (rest, box) in product(maps, bounds)]
 
     def _own_frequency(
         self, weights: Weights, out: Float[np.ndarray, "f p"]
@@ -103,8 +112,8 @@ class SparseOutput(AbstractStrategy):
         size = np.sqrt(energy[:, chosen]) * reach[:, np.newaxis]
         kept = np.zeros(size.shape, dtype=bool)
         kept[np.arange(len(size)), energy[:, chosen].argmax(1)] = True
-        others = np.argsort(np.where(kept, -1.0, size).ravel())[::-1][: self.extra]
-        kept.ravel()[others] = True
+        further = np.argsort(np.where(kept, -1.0, size).ravel())[::-1][: self.extra]
+        kept.ravel()[further] = True
         reads = np.concatenate([cos[:, chosen] * kept, sin[:, chosen] * kept], axis=1)
         return reads, np.concatenate([np.cos(angle[chosen]), np.sin(angle[chosen])])
 
@@ -117,6 +126,6 @@ def _hints(reads: Float[np.ndarray, "f r"], writes: Float[np.ndarray, "r p"], re
 
 def _wrong(weights: Weights, question: Question, hints: Hints) -> float:
     """Inputs the rule would not count, without rounding."""
-    arith = PlainArithmetic()
+    instance, arith = SparseOutputRule().read(hints, weights.architecture, question), PlainArithmetic()
     with arith.running():
-        return float(SparseOutputRule().bound(weights, question, hints, arith, no_progress).wrong_at_most)
+        return float(instance.bound(weights, arith).wrong_at_most)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, fields
 
 from pessimal.spec import TASKS, MaxOfK
-from pessimal.spec.architecture import SOFTMAX
+from pessimal.spec.architecture import LAYER_NORM, SITES, SOFTMAX
 from pessimal.spec.task import AbstractTask
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -134,4 +134,6 @@ class TrainConfig:
             said["ln_eps"] = LN_EPS
         if all(norms) or not any(norms):
             said["normalization_type"] = "LN" if all(norms) else "none"
+        else:
+            said |= {site: LAYER_NORM if has else "none" for site, has in zip(SITES, norms, strict=True)}
         return said

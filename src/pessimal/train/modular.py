@@ -7,6 +7,7 @@ a forward pass, sequence by sequence, at p = 59.
 Contents:
     ModularModel — tensors of many seeds, and their logits.
     train_modular — train seeds, hand models over at checkpoints and at the end.
+    initial_tensors — what a seed starts from, whatever is trained beside it.
 """
 
 import math

@@ -15,6 +15,7 @@ Contents:
     stack_one — one model as a stack.
     chosen_device, intra_op_threads — where and with how many threads torch works.
     sampled_accuracy — fraction of held-out sequences that one model gets right.
+    TrainingDivergedError — a parameter became NaN or infinite.
 
 References:
     Gross et al. 2024, Max-of-K: architecture and recipe.

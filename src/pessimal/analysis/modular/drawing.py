@@ -13,8 +13,8 @@ from jaxtyping import Float
 from pessimal.analysis.circuits import rounded
 from pessimal.analysis.modular.logits import Form, sums
 from pessimal.analysis.modular.quadrature import boxes
-from pessimal.circuits.fourier import ModularError, powers
-from pessimal.circuits.modular import Neurons, embedding
+from pessimal.circuits.modular.tables import Neurons, embedding
+from pessimal.circuits.modular.waves import ModularError, powers
 from pessimal.spec import Weights
 
 CURVE_POINTS = 181

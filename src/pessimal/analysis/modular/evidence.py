@@ -19,9 +19,9 @@ from pessimal.analysis.modular import quadrature
 from pessimal.analysis.modular.drawing import drawn
 from pessimal.analysis.modular.neurons import wave_numbers
 from pessimal.analysis.modular.symmetry import circle_scores, circularity, gradient_symmetricity, isolated_circle
-from pessimal.circuits.fourier import ModularError, clusters, key_frequencies, powers
-from pessimal.circuits.modular import Neurons, folded_tables, modulus, neurons_of, output_map
-from pessimal.circuits.modular_pass import Pass, forward
+from pessimal.circuits.modular.forward import Pass, forward
+from pessimal.circuits.modular.tables import Neurons, folded_tables, modulus, neurons_of, output_map
+from pessimal.circuits.modular.waves import ModularError, clusters, key_frequencies, powers
 from pessimal.spec import Weights
 from pessimal.spec.architecture import UNIFORM
 

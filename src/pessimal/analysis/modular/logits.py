@@ -13,6 +13,7 @@ Contents:
     Form, clock_form, pizza_form — coefficients and the share of the variance that they explain.
     behind, wrong_margins, Margins, margins_of — the margin of the clock form against what it leaves out.
     distance_irrelevance — how little the right logit depends on a - b.
+    sums — sums mod p of every pair.
 
 References:
     Nanda et al. 2023, arXiv 2301.05217 (logits as sums of cosines). Zhong et al. 2023, The clock and the pizza,
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.circuits.fourier import ModularError
+from pessimal.circuits.modular.waves import ModularError
 
 
 def centred(logits: Float[np.ndarray, "p p p"]) -> Float[np.ndarray, "p p p"]:

@@ -14,8 +14,8 @@ References:
 import numpy as np
 from jaxtyping import Float
 
-from pessimal.circuits.fourier import ModularError, folded_frequency
-from pessimal.circuits.modular import Neurons
+from pessimal.circuits.modular.tables import Neurons
+from pessimal.circuits.modular.waves import ModularError, folded_frequency
 
 
 def angle_between(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

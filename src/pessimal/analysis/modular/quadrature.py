@@ -7,7 +7,8 @@ u = \tfrac\theta2 k(a+b),\; v = \theta kc .$$
 
 $\mathrm{ReLU}(x) = x/2+|x|/2$: the x/2 half integrates to 0, the |x|/2 half is pi-periodic and carries the signal.
 All errors are sups over u and v, divided by the signal 2/3; 1 is vacuous. The bounds are those of
-`pessimal.kernel.rules.modular.quadrature`, rounded outward, of the waves with these float64 phases and weights.
+`pessimal.kernel.rules.modular.quadrature` and of `identity.py`, rounded outward, of the waves with these float64
+phases and weights.
 
 Contents:
     sup_error — the error itself.
@@ -25,15 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from pessimal.analysis.modular.identity import box_identity, moment_identity
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.rules.modular.quadrature import Boxes as Laid
+from pessimal.kernel.rules.modular.quadrature import Intervals as Laid
 from pessimal.kernel.rules.modular.quadrature import (
     Waves,
-    box_absolute,
-    box_identity,
+    interval_absolute,
     moment_absolute,
-    moment_identity,
     signal_of,
     weight_of,
 )
@@ -103,7 +103,7 @@ def boxes(phi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"], period:
 def box_bound_abs(phi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"]) -> float:
     """Bound of the |x|/2 half by boxes over the half circle, of neurons that write twice their phase."""
     waves, laid = _waves(phi, 2 * phi, weight), _laid(phi, weight, np.pi)
-    return _over_signal(waves, lambda arith: box_absolute(waves(arith), laid, arith))
+    return _over_signal(waves, lambda arith: interval_absolute(waves(arith), laid, arith))
 
 
 def box_bound_identity(phi: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"]) -> float:
@@ -133,7 +133,7 @@ def moment_bound(
     waves = _waves(phi, psi, weight)
 
     def error(arith: AbstractArithmetic) -> AbstractEnclosure:
-        return moment_absolute(waves(arith), order, arith) + moment_identity(waves(arith), arith)
+        return moment_absolute(waves(arith), order, arith) + moment_identity(waves(arith))
 
     return _over_signal(waves, error)
 

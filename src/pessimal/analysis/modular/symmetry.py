@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from pessimal.analysis.modular.logits import centred, sums
-from pessimal.circuits.fourier import fourier_basis, waves
-from pessimal.circuits.modular import embedding
-from pessimal.circuits.modular_pass import forward, input_gradients
+from pessimal.circuits.modular.forward import forward, input_gradients
+from pessimal.circuits.modular.tables import embedding
+from pessimal.circuits.modular.waves import fourier_basis, waves
 from pessimal.circuits.residual import tensor
 from pessimal.spec import Weights
 

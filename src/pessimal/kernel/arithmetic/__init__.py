@@ -4,6 +4,7 @@ Contents:
     interface.py — what a rule may ask of its numbers.
     dyadic.py — exact matrices of integers times a power of two.
     exponential.py — exp in float64 with a proved error.
+    trigonometry.py — pi, cosines and sines with proved errors.
     float64.py — NumPy float64 endpoints, rounded outward.
     arb.py — FLINT integers and Arb balls, an independent second opinion.
     counting.py — shapes only; counts the operations.

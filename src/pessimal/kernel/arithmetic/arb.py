@@ -7,7 +7,7 @@ Shares no rounding code with the float64 arithmetic; slower, so it re-checks rat
 Contents:
     FlintMatrix — exact matrices over FLINT integers.
     ArbEnclosure — an object array of balls.
-    ArbArithmetic — both together, at a stated precision.
+    ArbArithmetic — matrices and enclosures together, at a stated precision.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 
 import flint
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, object_array, split_floats
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, Shape
@@ -87,39 +87,33 @@ class ArbEnclosure(AbstractEnclosure):
         return type(self)(np.asarray(balls, dtype=object))
 
     def __getitem__(self: Some, key: Any) -> Some:
-        """NumPy indexing."""
         return self._like(self.balls[key])
 
     def reshape(self: Some, *shape: int) -> Some:
-        """The same entries in another shape."""
         return self._like(self.balls.reshape(shape))
 
     def transpose(self: Some, *axes: int) -> Some:
-        """Axes in another order."""
         return self._like(self.balls.transpose(axes))
 
-    def __add__(self: Some, other: Some) -> Some:
-        """Entrywise sum."""
+    def number(self: Some, value: Fraction) -> Some:
+        return self._like(flint.arb(flint.fmpq(value.numerator, value.denominator)))
+
+    def plus(self: Some, other: Some) -> Some:
         return self._like(self.balls + other.balls)
 
-    def __sub__(self: Some, other: Some) -> Some:
-        """Entrywise difference."""
+    def minus(self: Some, other: Some) -> Some:
         return self._like(self.balls - other.balls)
 
-    def __mul__(self: Some, other: Some) -> Some:
-        """Entrywise product."""
+    def times(self: Some, other: Some) -> Some:
         return self._like(self.balls * other.balls)
 
-    def __truediv__(self: Some, other: Some) -> Some:
-        """Entrywise quotient by a positive number."""
+    def over(self: Some, other: Some) -> Some:
         return self._like(_divide(self.balls, other.balls))
 
     def exp(self: Some) -> Some:
-        """Entrywise exponential."""
         return self._like(_exp(self.balls))
 
     def sqrt(self: Some) -> Some:
-        """Entrywise square root."""
         return self._like(_sqrt(self.balls))
 
     def absolute(self: Some) -> Some:
@@ -132,38 +126,30 @@ class ArbEnclosure(AbstractEnclosure):
         return self._like(_hull(self.balls - reach, self.balls + reach))
 
     def maximum(self: Some, other: Some) -> Some:
-        """Entrywise larger."""
         return self._like(_maximum(self.balls, other.balls))
 
     def minimum(self: Some, other: Some) -> Some:
-        """Entrywise smaller."""
         return self._like(_minimum(self.balls, other.balls))
 
     def sum(self: Some, axis: int) -> Some:
-        """Sum along an axis."""
         if self.shape[axis] == 0:
             zeros = np.full(np.delete(self.shape, axis), flint.arb(0), dtype=object)
             return self._like(zeros)
         return self._like(np.add.reduce(self.balls, axis))
 
     def max(self: Some, axis: int) -> Some:
-        """Largest along an axis."""
         return self._like(_maximum.reduce(self.balls, axis))
 
     def min(self: Some, axis: int) -> Some:
-        """Smallest along an axis."""
         return self._like(_minimum.reduce(self.balls, axis))
 
     def cumulative_max(self: Some, axis: int) -> Some:
-        """Running maximum."""
         return self._like(_maximum.accumulate(self.balls, axis))
 
     def cumulative_min(self: Some, axis: int) -> Some:
-        """Running minimum."""
         return self._like(_minimum.accumulate(self.balls, axis))
 
     def cumulative_sum(self: Some, axis: int) -> Some:
-        """Running sum."""
         return self._like(np.add.accumulate(self.balls, axis))
 
     def sort(self: Some) -> Some:
@@ -179,15 +165,14 @@ class ArbEnclosure(AbstractEnclosure):
         return self._like(out.reshape(self.shape))
 
     def where(self: Some, mask: Bool[np.ndarray, "..."], otherwise: int) -> Some:
-        """Entries where the mask holds, an integer elsewhere."""
         return self._like(np.where(mask, self.balls, np.array(flint.arb(otherwise), dtype=object)))
 
     def greater(self: Some, other: Some) -> Bool[np.ndarray, "..."]:
-        """Where Arb is certain."""
+        """Where Arb is certain of the sign or order."""
         return np.asarray(_greater(self.balls, other.balls)).astype(bool)
 
     def positive(self) -> Bool[np.ndarray, "..."]:
-        """Where Arb is certain."""
+        """Where Arb is certain of the sign or order."""
         return np.asarray(_greater(self.balls, flint.arb(0))).astype(bool)
 
     def bounds(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
@@ -223,25 +208,18 @@ class ArbArithmetic(AbstractArithmetic):
             yield
 
     def matrix(self, array: Float[np.ndarray, "..."]) -> FlintMatrix:
-        """Stored floats, exactly."""
         numbers, exponent = split_floats(array)
         return self._flint(numbers.ravel().tolist(), numbers.shape, exponent)
 
-    def integers(self, array: Int[np.ndarray, "..."]) -> FlintMatrix:
-        """Small integers, exactly."""
+    def integers(self, array: Shaped[np.ndarray, "..."]) -> FlintMatrix:
         return self._flint(array.ravel().tolist(), array.shape, 0)
 
     @staticmethod
     def _flint(flat: list[int], shape: Shape, exponent: int) -> FlintMatrix:
         return FlintMatrix(object_array((flint.fmpz(n) for n in flat), shape), exponent, _to_balls)
 
-    def fraction(self, value: Fraction) -> ArbEnclosure:
-        """One rational as a ball."""
-        ball = flint.arb(flint.fmpq(value.numerator, value.denominator))
-        return ArbEnclosure(np.array(ball, dtype=object))
-
     def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> ArbEnclosure:
-        """M * 2**e, exactly."""
+        """Hint numbers m * 2**e, exactly."""
         pairs = zip(mantissa.tolist(), exponent.tolist(), strict=True)
         return ArbEnclosure(object_array((flint.arb((flint.fmpz(m), e)) for m, e in pairs), mantissa.shape))
 
@@ -250,5 +228,4 @@ class ArbArithmetic(AbstractArithmetic):
         return ArbEnclosure(np.stack([p.balls for p in parts], axis))
 
     def concatenate(self, parts: Sequence[ArbEnclosure], axis: int) -> ArbEnclosure:
-        """Enclosures joined along an axis."""
         return ArbEnclosure(np.concatenate([p.balls for p in parts], axis))

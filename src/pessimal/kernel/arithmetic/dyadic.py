@@ -8,6 +8,7 @@ Contents:
     object_array — entries to an object array.
     split_floats — float array to integers and a common exponent.
     DyadicMatrix — the exact matrix over Python integers.
+    exact_matrix — a matrix that is only compared, never enclosed.
 """
 
 from collections.abc import Callable, Iterable
@@ -76,21 +77,21 @@ class DyadicMatrix(AbstractMatrix):
         return self.numbers * 2 ** (self.exponent - low), other.numbers * 2 ** (other.exponent - low), low
 
     def __getitem__(self: SomeDyadic, key: Any) -> SomeDyadic:
-        """NumPy indexing."""
+        """Entries by an index or a slice, as NumPy takes them."""
         return self._like(self.numbers[key], self.exponent)
 
     def __add__(self: SomeDyadic, other: SomeDyadic) -> SomeDyadic:
-        """Entrywise sum, exact."""
+        """Entrywise sum of two matrices, exact."""
         left, right, exponent = self._aligned(other)
         return self._like(left + right, exponent)
 
     def __sub__(self: SomeDyadic, other: SomeDyadic) -> SomeDyadic:
-        """Entrywise difference, exact."""
+        """Entrywise difference of two matrices, exact."""
         left, right, exponent = self._aligned(other)
         return self._like(left - right, exponent)
 
     def __matmul__(self: SomeDyadic, other: SomeDyadic) -> SomeDyadic:
-        """Matrix product, exact."""
+        """Product of two matrices, exact."""
         return self._like(self.multiply(self.numbers, other.numbers), self.exponent + other.exponent)
 
     @staticmethod
@@ -103,7 +104,7 @@ class DyadicMatrix(AbstractMatrix):
         return self._like(self.numbers * other.numbers[:, np.newaxis], self.exponent + other.exponent)
 
     def transpose(self: SomeDyadic) -> SomeDyadic:
-        """The transpose."""
+        """The transpose of the matrix."""
         return self._like(self.numbers.T, self.exponent)
 
     def below_maximum(self: SomeDyadic) -> SomeDyadic:
@@ -122,3 +123,12 @@ class DyadicMatrix(AbstractMatrix):
     def enclose(self) -> AbstractEnclosure:
         """The same numbers as enclosures."""
         return self.to_enclosure(self.numbers, self.exponent)
+
+
+def exact_matrix(array: Float[np.ndarray, "..."]) -> DyadicMatrix:
+    """Stored floats, exactly, for decisions in integers."""
+
+    def enclose(numbers: np.ndarray, exponent: int) -> AbstractEnclosure:
+        raise NotImplementedError(f"no arithmetic encloses {numbers.shape} numbers at exponent {exponent}")
+
+    return DyadicMatrix(*split_floats(array), enclose)

@@ -18,7 +18,8 @@ r"""exp in float64 with a proved error.
 5. Scaling by $2^k$ with $|k| \le 1010$ is exact: the result lies between $2^{-1011}$ and $2^{1011}$.
 
 Outside $[-700, 700]$: $e^x < 2^{-1009}$ for $x < -700$ (enclosed by $[0, 2^{-1009}]$) and $e^x > 2^{1009}$
-for $x > 700$ (enclosed by $[2^{1009}, \infty]$). NaN stays NaN.
+for $x > 700$ (enclosed by $[2^{1009}, \infty]$). NaN stays NaN. The same with all constants derived:
+`docs/rounding.md#the-exponential`.
 
 Contents:
     exp_enclosure — lower and upper bounds of exp, entrywise.

@@ -5,11 +5,14 @@ for the rounded value $x$ of an exact $t$, $|x - t| \le \tfrac12\mathrm{ulp}(x)$
 `x + (|x| * 2**-52 + 2**-1074)` is a float64 no smaller than $x + \mathrm{ulp}(x)$, subnormal numbers included (the
 product is at least one ulp for normal $x$; the constant is one ulp for subnormal $x$; rounding is monotone). An
 overflow gives an infinity or NaN at that end, which no decision accepts. Sums are trees of such additions, so no
-property of NumPy's summation order is used, and no BLAS routine is called.
+property of NumPy's summation order is used, and no BLAS routine is called. Proofs, operation by operation:
+`docs/rounding.md`.
 
 Contents:
     Float64Enclosure — arrays `lo`, `hi`.
     Float64Arithmetic — Python integers for exact products, `Float64Enclosure` for the rest.
+    up, down — one step outward.
+    enclose_integers — exact numbers to enclosures.
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,7 @@ from fractions import Fraction
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from pessimal.kernel.arithmetic.dyadic import DyadicMatrix, object_array, split_floats
 from pessimal.kernel.arithmetic.exponential import exp_enclosure
@@ -44,6 +47,9 @@ def down(x: Floats) -> Float[np.ndarray, "..."]:
 def enclose_integers(numbers: np.ndarray, exponent: int) -> "Float64Enclosure":
     """Bounds of `numbers * 2**exponent`: the leading 53 bits of each integer, then one step outward."""
     flat = numbers.ravel().tolist()
+    if max(map(abs, flat), default=0) >> 53 == 0:
+        whole = np.ldexp(np.array(flat, dtype=np.float64), min(max(exponent, -(10**6)), 10**6))
+        return Float64Enclosure(down(whole).reshape(numbers.shape), up(whole).reshape(numbers.shape))
     cut = [max(n.bit_length() - 53, 0) for n in flat]
     floor = np.array([n >> c for n, c in zip(flat, cut, strict=True)], dtype=np.float64)
     ceiling = np.array([-(-n >> c) for n, c in zip(flat, cut, strict=True)], dtype=np.float64)
@@ -68,26 +74,29 @@ class Float64Enclosure(AbstractEnclosure):
         return type(self)(np.asarray(lo), np.asarray(hi))
 
     def __getitem__(self: Some, key: Any) -> Some:
-        """NumPy indexing."""
         return self._both(self.lo[key], self.hi[key])
 
     def reshape(self: Some, *shape: int) -> Some:
-        """The same entries in another shape."""
         return self._both(self.lo.reshape(shape), self.hi.reshape(shape))
 
     def transpose(self: Some, *axes: int) -> Some:
-        """Axes in another order."""
         return self._both(self.lo.transpose(axes), self.hi.transpose(axes))
 
-    def __add__(self: Some, other: Some) -> Some:
-        """Entrywise sum."""
+    def number(self: Some, value: Fraction) -> Some:
+        """Between two neighbouring floats; Python's integer division is correctly rounded."""
+        try:
+            nearest = np.array(value.numerator / value.denominator)
+        except OverflowError:
+            return self._both(-np.inf, np.inf)
+        return self._both(down(nearest), up(nearest))
+
+    def plus(self: Some, other: Some) -> Some:
         return self._both(down(self.lo + other.lo), up(self.hi + other.hi))
 
-    def __sub__(self: Some, other: Some) -> Some:
-        """Entrywise difference."""
+    def minus(self: Some, other: Some) -> Some:
         return self._both(down(self.lo - other.hi), up(self.hi - other.lo))
 
-    def __mul__(self: Some, other: Some) -> Some:
+    def times(self: Some, other: Some) -> Some:
         """Entrywise product: the extremes over the four products of endpoints."""
         a, b = self.lo * other.lo, self.lo * other.hi
         c, d = self.hi * other.lo, self.hi * other.hi
@@ -95,8 +104,7 @@ class Float64Enclosure(AbstractEnclosure):
         hi = np.maximum(np.maximum(a, b), np.maximum(c, d))
         return self._both(down(lo), up(hi))
 
-    def __truediv__(self: Some, other: Some) -> Some:
-        """Entrywise quotient by a positive number."""
+    def over(self: Some, other: Some) -> Some:
         sure = other.lo > 0
         lo_divisor, hi_divisor = np.where(sure, other.lo, np.nan), np.where(sure, other.hi, np.nan)
         a, b = self.lo / lo_divisor, self.lo / hi_divisor
@@ -123,11 +131,9 @@ class Float64Enclosure(AbstractEnclosure):
         return self._both(down(self.lo - reach), up(self.hi + reach))
 
     def maximum(self: Some, other: Some) -> Some:
-        """Entrywise larger."""
         return self._both(np.maximum(self.lo, other.lo), np.maximum(self.hi, other.hi))
 
     def minimum(self: Some, other: Some) -> Some:
-        """Entrywise smaller."""
         return self._both(np.minimum(self.lo, other.lo), np.minimum(self.hi, other.hi))
 
     def sum(self: Some, axis: int) -> Some:
@@ -144,19 +150,15 @@ class Float64Enclosure(AbstractEnclosure):
         return self._both(lo[0], hi[0])
 
     def max(self: Some, axis: int) -> Some:
-        """Largest along an axis."""
         return self._both(self.lo.max(axis), self.hi.max(axis))
 
     def min(self: Some, axis: int) -> Some:
-        """Smallest along an axis."""
         return self._both(self.lo.min(axis), self.hi.min(axis))
 
     def cumulative_max(self: Some, axis: int) -> Some:
-        """Running maximum."""
         return self._both(np.maximum.accumulate(self.lo, axis), np.maximum.accumulate(self.hi, axis))
 
     def cumulative_min(self: Some, axis: int) -> Some:
-        """Running minimum."""
         return self._both(np.minimum.accumulate(self.lo, axis), np.minimum.accumulate(self.hi, axis))
 
     def cumulative_sum(self: Some, axis: int) -> Some:
@@ -173,7 +175,6 @@ class Float64Enclosure(AbstractEnclosure):
         return self._both(np.where(lost, np.nan, lo), np.where(lost, np.nan, hi))
 
     def where(self: Some, mask: Bool[np.ndarray, "..."], otherwise: int) -> Some:
-        """Entries where the mask holds, an integer elsewhere."""
         return self._both(np.where(mask, self.lo, float(otherwise)), np.where(mask, self.hi, float(otherwise)))
 
     def greater(self: Some, other: Some) -> Bool[np.ndarray, "..."]:
@@ -185,11 +186,9 @@ class Float64Enclosure(AbstractEnclosure):
         return np.asarray(np.isfinite(self.lo) & (self.lo > 0))
 
     def bounds(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-        """The two arrays."""
         return self.lo, self.hi
 
     def upper(self) -> list[Fraction | None]:
-        """Exact upper ends."""
         return [Fraction(x) if np.isfinite(x) else None for x in self.hi.tolist()]
 
 
@@ -199,20 +198,10 @@ class Float64Arithmetic(AbstractArithmetic):
     name: ClassVar[str] = "float64"
 
     def matrix(self, array: Float[np.ndarray, "..."]) -> DyadicMatrix:
-        """Stored floats, exactly."""
         return DyadicMatrix(*split_floats(array), enclose_integers)
 
-    def integers(self, array: Int[np.ndarray, "..."]) -> DyadicMatrix:
-        """Small integers, exactly."""
+    def integers(self, array: Shaped[np.ndarray, "..."]) -> DyadicMatrix:
         return DyadicMatrix(object_array(array.ravel().tolist(), array.shape), 0, enclose_integers)
-
-    def fraction(self, value: Fraction) -> Float64Enclosure:
-        """One rational between two neighbouring floats; Python's integer division is correctly rounded."""
-        try:
-            nearest = np.array(value.numerator / value.denominator)
-        except OverflowError:
-            return Float64Enclosure(np.array(-np.inf), np.array(np.inf))
-        return Float64Enclosure(down(nearest), up(nearest))
 
     def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> Float64Enclosure:
         """M * 2**e, widened by one step (ldexp may round to a subnormal)."""
@@ -224,7 +213,6 @@ class Float64Arithmetic(AbstractArithmetic):
         return Float64Enclosure(np.stack([p.lo for p in parts], axis), np.stack([p.hi for p in parts], axis))
 
     def concatenate(self, parts: Sequence[Float64Enclosure], axis: int) -> Float64Enclosure:
-        """Enclosures joined along an axis."""
         return Float64Enclosure(
             np.concatenate([p.lo for p in parts], axis), np.concatenate([p.hi for p in parts], axis)
         )

@@ -6,7 +6,7 @@ bounds are lost (NaN, infinity) stays lost: no later operation makes a decision 
 
 Contents:
     AbstractMatrix — exact arrays: + - @ and row shifts.
-    AbstractEnclosure — enclosed arrays: + - *, exp, sums, extremes, decisions.
+    AbstractEnclosure — enclosed arrays: + - * / @ with each other and with rationals, exp, sums, extremes, decisions.
     AbstractArithmetic — where both come from.
 """
 
@@ -17,11 +17,13 @@ from fractions import Fraction
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 SomeMatrix = TypeVar("SomeMatrix", bound="AbstractMatrix")
 SomeEnclosure = TypeVar("SomeEnclosure", bound="AbstractEnclosure")
 Shape = tuple[int, ...]
+# A constant of a formula.
+Rational = int | Fraction
 
 
 class AbstractMatrix(ABC):
@@ -31,15 +33,15 @@ class AbstractMatrix(ABC):
 
     @abstractmethod
     def __getitem__(self: SomeMatrix, key: Any) -> SomeMatrix:
-        """NumPy indexing."""
+        """Entries by an index or a slice, as NumPy takes them."""
 
     @abstractmethod
     def __add__(self: SomeMatrix, other: SomeMatrix) -> SomeMatrix:
-        """Entrywise sum, broadcasting."""
+        """Entrywise sum of two arrays, broadcasting."""
 
     @abstractmethod
     def __sub__(self: SomeMatrix, other: SomeMatrix) -> SomeMatrix:
-        """Entrywise difference, broadcasting."""
+        """Entrywise difference of two arrays, broadcasting."""
 
     @abstractmethod
     def __matmul__(self: SomeMatrix, other: SomeMatrix) -> SomeMatrix:
@@ -51,7 +53,7 @@ class AbstractMatrix(ABC):
 
     @abstractmethod
     def transpose(self: SomeMatrix) -> SomeMatrix:
-        """The transpose."""
+        """The transpose of a matrix of numbers."""
 
     @abstractmethod
     def below_maximum(self: SomeMatrix) -> SomeMatrix:
@@ -77,7 +79,7 @@ class AbstractEnclosure(ABC):
 
     @abstractmethod
     def __getitem__(self: SomeEnclosure, key: Any) -> SomeEnclosure:
-        """NumPy indexing."""
+        """Entries by an index or a slice, as NumPy takes them."""
 
     @abstractmethod
     def reshape(self: SomeEnclosure, *shape: int) -> SomeEnclosure:
@@ -87,25 +89,76 @@ class AbstractEnclosure(ABC):
     def transpose(self: SomeEnclosure, *axes: int) -> SomeEnclosure:
         """Axes in another order."""
 
-    @abstractmethod
-    def __add__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
-        """Entrywise sum, broadcasting."""
+    @property
+    def T(self: SomeEnclosure) -> SomeEnclosure:  # noqa: N802 - as NumPy writes it
+        """The transpose of a matrix."""
+        return self.transpose(1, 0)
 
     @abstractmethod
-    def __sub__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
-        """Entrywise difference, broadcasting."""
+    def number(self: SomeEnclosure, value: Fraction) -> SomeEnclosure:
+        """One rational in the same arithmetic, shape ()."""
+
+    def _operand(self: SomeEnclosure, other: SomeEnclosure | Rational) -> SomeEnclosure:
+        return self.number(Fraction(other)) if isinstance(other, int | Fraction) else other
 
     @abstractmethod
-    def __mul__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
-        """Entrywise product, broadcasting."""
+    def plus(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
+        """Entrywise sum of two arrays, broadcasting."""
 
     @abstractmethod
-    def __truediv__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
+    def minus(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
+        """Entrywise difference of two arrays, broadcasting."""
+
+    @abstractmethod
+    def times(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
+        """Entrywise product of two arrays, broadcasting."""
+
+    @abstractmethod
+    def over(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
         """Entrywise quotient by a positive number; lost where the divisor may be zero or negative."""
+
+    def __add__(self: SomeEnclosure, other: SomeEnclosure | Rational) -> SomeEnclosure:
+        """The sum, as `plus`, also with a rational."""
+        return self.plus(self._operand(other))
+
+    def __radd__(self: SomeEnclosure, other: Rational) -> SomeEnclosure:
+        """A rational plus this."""
+        return self.number(Fraction(other)).plus(self)
+
+    def __sub__(self: SomeEnclosure, other: SomeEnclosure | Rational) -> SomeEnclosure:
+        """The difference, as `minus`, also with a rational."""
+        return self.minus(self._operand(other))
+
+    def __rsub__(self: SomeEnclosure, other: Rational) -> SomeEnclosure:
+        """A rational minus this."""
+        return self.number(Fraction(other)).minus(self)
+
+    def __neg__(self: SomeEnclosure) -> SomeEnclosure:
+        """The entries with the opposite sign: zero minus this."""
+        return 0 - self
+
+    def __mul__(self: SomeEnclosure, other: SomeEnclosure | Rational) -> SomeEnclosure:
+        """The product, as `times`, also with a rational."""
+        return self.times(self._operand(other))
+
+    def __truediv__(self: SomeEnclosure, other: SomeEnclosure | Rational) -> SomeEnclosure:
+        """The quotient, as `over`, also with a rational."""
+        return self.over(self._operand(other))
+
+    def __rtruediv__(self: SomeEnclosure, other: Rational) -> SomeEnclosure:
+        """A rational over this."""
+        return self.number(Fraction(other)).over(self)
+
+    def __matmul__(self: SomeEnclosure, other: SomeEnclosure) -> SomeEnclosure:
+        """Product of two matrices (2-D), one column of the left times one row of the right at a time."""
+        total = self[:, :1] * other[:1]
+        for j in range(1, self.shape[1]):
+            total = total + self[:, j : j + 1] * other[j : j + 1]
+        return total
 
     @abstractmethod
     def exp(self: SomeEnclosure) -> SomeEnclosure:
-        """Entrywise exponential."""
+        """The exponential of every entry."""
 
     @abstractmethod
     def sqrt(self: SomeEnclosure) -> SomeEnclosure:
@@ -113,7 +166,7 @@ class AbstractEnclosure(ABC):
 
     @abstractmethod
     def absolute(self: SomeEnclosure) -> SomeEnclosure:
-        """Entrywise absolute value."""
+        """The absolute value of every entry."""
 
     @abstractmethod
     def widened(self: SomeEnclosure, radius: SomeEnclosure) -> SomeEnclosure:
@@ -198,22 +251,24 @@ class AbstractArithmetic(ABC):
     Attributes:
         name: how it is asked for.
         block: entries that a rule should work on at once; a matter of memory and speed.
+        cached: entries that stay in a cache; a matter of speed.
     """
 
     name: ClassVar[str]
     block: ClassVar[int] = 1 << 19
+    cached: ClassVar[int] = 1 << 15
 
     @abstractmethod
     def matrix(self, array: Float[np.ndarray, "..."]) -> AbstractMatrix:
-        """Stored floats, exactly."""
+        """A matrix of stored floats, exactly."""
 
     @abstractmethod
-    def integers(self, array: Int[np.ndarray, "..."]) -> AbstractMatrix:
-        """Small integers known from shapes alone, exactly."""
+    def integers(self, array: Shaped[np.ndarray, "..."]) -> AbstractMatrix:
+        """Integers known from shapes alone, exactly: int64, or objects that are integers of Python."""
 
-    @abstractmethod
     def fraction(self, value: Fraction) -> AbstractEnclosure:
         """One rational, as an array of shape ()."""
+        return self.integers(np.zeros((), dtype=np.int64)).enclose().number(value)
 
     @abstractmethod
     def dyadic(self, mantissa: Int[np.ndarray, " n"], exponent: Int[np.ndarray, " n"]) -> AbstractEnclosure:
@@ -243,3 +298,9 @@ class AbstractArithmetic(ABC):
         """Within this context the arithmetic works at its own precision and raises no floating-point warnings."""
         with np.errstate(all="ignore"):
             yield
+
+    @contextmanager
+    def repeated(self, times: int) -> Iterator[None]:
+        """What is done within this context stands for as many times the same; a matter of counting alone."""
+        del times
+        yield

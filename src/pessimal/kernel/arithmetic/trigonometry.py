@@ -6,12 +6,12 @@ is cut below one, so $\pi$ is known within $20\cdot 55 < 2^{11}$ units and every
 $2^{12} + 1$; sine and cosine change no faster. Taylor: a term is the one before times $x/j$, rounded by less than one
 unit; an error is carried into the later terms multiplied by no more than $e^{2\pi} < 2^{10}$ in all, and there are
 fewer than 70 terms before they fall below one unit. Together every result is within $2^{18}$ units, $2^{-102}$, of the
-true value, and its nearest multiple of $2^{-52}$ within one such multiple.
+true value, and its nearest multiple of $2^{-52}$ within one such multiple (`docs/rounding.md#the-circle`).
 
 Contents:
     circle — the table, as enclosures.
     pi — as an enclosure.
-    circle_integers — the same in units of 2**-52, within one unit.
+    circle_integers — cosines and sines in units of 2**-52, within one unit.
 """
 
 from fractions import Fraction
@@ -40,13 +40,13 @@ def _pi() -> int:
 
 
 def pi(arith: AbstractArithmetic) -> AbstractEnclosure:
-    """The number, shape ()."""
+    """The number pi, shape ()."""
     error = arith.fraction(Fraction(1, 1 << (BITS - 11)))
     return arith.fraction(Fraction(_pi(), 1 << BITS)).widened(error)
 
 
 def _cosine_and_sine(angle: int) -> tuple[int, int]:
-    """Of an angle from 0 to 2 pi."""
+    """Cosine and sine of an angle from 0 to 2 pi."""
     sums, term, j = [0, 0], 1 << BITS, 0
     while term:
         sums[j % 2] += term if j % 4 < 2 else -term
@@ -58,9 +58,9 @@ def _cosine_and_sine(angle: int) -> tuple[int, int]:
 @lru_cache(maxsize=8)
 def circle_integers(n: int) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Multiples of 2**-52 within one of cos(2 pi j / n) and of sin(2 pi j / n), j = 0 .. n - 1."""
-    both = [_cosine_and_sine(2 * _pi() * j // n) for j in range(n)]
+    cos_and_sin = [_cosine_and_sine(2 * _pi() * j // n) for j in range(n)]
     half = 1 << (BITS - UNIT_BITS - 1)
-    nearest = np.array([[(x + half) >> (BITS - UNIT_BITS) for x in pair] for pair in both], dtype=np.int64)
+    nearest = np.array([[(x + half) >> (BITS - UNIT_BITS) for x in pair] for pair in cos_and_sin], dtype=np.int64)
     return nearest[:, 0], nearest[:, 1]
 
 

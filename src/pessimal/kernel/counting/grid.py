@@ -1,18 +1,27 @@
-"""Counting on a grid: terms rounded to multiples of a step, sequences counted by polynomials in integers.
+r"""Counting on a grid: terms rounded to multiples of a step, sequences counted by polynomials in integers.
+
+Theorem. `GridTerms.count` is the weight of the sequences of a stratum with $\sum_{i<K-1} n_i(t_i) \le T$, or None.
+
+*Proof.* With $l_i = \min_t n_i(t)$ the condition is $\sum(n_i(t_i) - l_i) \le T - \sum l_i$, the budget; below zero
+there is none. Every sequence lies on one path of the program, and the product over its positions of the sums, over the
+tokens of a move, of their weights times $X^{n_i(t) - l_i}$ has for every sequence of the path its weight times
+$X^{\sum(n_i(t_i) - l_i)}$. No exponent is negative, so powers above the budget may be dropped at every step, and the
+coefficients left add up to the weight asked for. Equal positions allow repeated squaring. ∎
 
 Contents:
     Counts — what one stratum contributes.
-    GridProblem, grid_problem — the integer terms of one stratum.
+    GridTerms, grid_terms — the integer terms of one stratum and rival group.
 """
 
 from dataclasses import dataclass
-from functools import reduce
+from operator import add
 
 import flint
 import numpy as np
 
 from pessimal.kernel.counting.moments import IndependentMoments
-from pessimal.kernel.strata.program import Letters, Program
+from pessimal.kernel.strata.program import Letters, LetterSums, Program
+from pessimal.kernel.strata.unlayered import power
 from pessimal.kernel.terms.stratum import StratumTerms
 from pessimal.spec.machine import DEAD
 
@@ -39,8 +48,8 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class GridProblem:
-    """Integer terms of one stratum and problem.
+class GridTerms:
+    """Integer terms of one stratum and rival group.
 
     Attributes:
         program: which letters may stand where.
@@ -62,8 +71,8 @@ class GridProblem:
     weight: np.ndarray | None = None
     far_weight: tuple[int, ...] = ()
 
-    def count(self, cells: int) -> int | None:
-        """Weight of the sequences whose terms sum to at most the threshold; None if it takes `cells` or more cells."""
+    def count(self, grid_size: int) -> int | None:
+        """Weight of the sequences whose terms sum to at most the threshold; None if the grid is too small."""
         near = self.letter != DEAD
         least = self._least(near)
         shared = len(least) == 1
@@ -71,62 +80,59 @@ class GridProblem:
         budget = self.threshold - (n * least[0] if shared else sum(least))
         if budget < 0:
             return 0
-        if budget >= cells:
+        if budget >= grid_size:
             return None
         places = {letter: np.flatnonzero(self.letter == letter) for letter in set(self.letter[near].tolist())}
-        known: dict[tuple[int, Letters], Counts] = {}
+
+        def at(i: int) -> LetterSums[Counts]:
+            """The sums of X**(n - least) over tokens at position i, up to the budget."""
+            lowest = least[min(i, len(least) - 1)]
+            return LetterSums(lambda kind: self._letter(i, places.get(kind), kind, lowest, budget), add)
+
+        held: dict[int, LetterSums[Counts]] = {}
 
         def polynomial(i: int, letters: Letters) -> Counts:
-            """The sum of X**(n - least) over the tokens with some letters, up to the budget."""
-            if (i, letters) not in known:
-                lowest = least[min(i, len(least) - 1)]
-                parts = [self._letter(i, places.get(one), one, lowest, budget) for one in sorted(letters)]
-                known[i, letters] = parts[0] if len(parts) == 1 else reduce(Counts.__add__, parts)
-            return known[i, letters]
-
-        def plus(a: Counts, b: Counts) -> Counts:
-            return a + b
+            """Those of one position at a time are held."""
+            if i not in held:
+                held.clear()
+                held[i] = at(i)
+            return held[i](letters)
 
         def times(a: Counts, b: Counts) -> Counts:
             return a.times(b, budget + 1)
 
         if shared and n > 1 and (self.weight is None or len(self.weight) == 1):
-            total = self.program.power(lambda letters: polynomial(0, letters), plus, times)
+            total = power(self.program, lambda letters: polynomial(0, letters), add, times)
         else:
-            total = self.program.run(polynomial, plus, times)
+            total = self.program.run(polynomial, add, times)
         return int(total.coefficients(1))
 
     def _least(self, near: np.ndarray) -> list[int]:
         """Smallest term of every position."""
         least = [int(row[near].min()) for row in self.terms]
-        return [min(one, self.far) for one in least] if self.n_far else least
+        return [min(term, self.far) for term in least] if self.n_far else least
 
     def _letter(self, i: int, places: np.ndarray | None, letter: int, least: int, budget: int) -> Counts:
         """The polynomial of one letter."""
         far = letter == 0 and self.n_far and self.far - least <= budget
         places = np.zeros(0, dtype=np.int64) if places is None else places
         chosen = self.terms[min(i, len(self.terms) - 1), places] - least
-        places, chosen = places[chosen <= budget], chosen[chosen <= budget]
+        places, powers = places[chosen <= budget], chosen[chosen <= budget].tolist()
+        if self.weight is None and len(powers) == 1 and not far:
+            return Counts(flint.fmpz_poly([1]).left_shift(powers[0]), powers[0])
+        coefficients = [0] * (max([0, *powers, *([self.far - least] if far else [])]) + 1)
+        weights, far_weight = [1] * len(powers), self.n_far
         if self.weight is not None:
-            return self._weighed(min(i, len(self.weight) - 1), places, chosen, (self.far - least) if far else None)
-        if chosen.size == 1 and not far:
-            power = int(chosen[0])
-            return Counts(flint.fmpz_poly([1]).left_shift(power), power)
-        total = flint.fmpz_poly(np.bincount(chosen, minlength=1).tolist())
-        return Counts(total + flint.fmpz_poly([self.n_far]).left_shift(self.far - least) if far else total)
-
-    def _weighed(self, i: int, places: np.ndarray, chosen: np.ndarray, far: int | None) -> Counts:
-        """The polynomial of one letter with weights; `far` is the power of the far tokens, if they count."""
-        found = [0] * (max([0, *chosen.tolist(), *([] if far is None else [far])]) + 1)
-        if self.weight is not None:
-            for power, weight in zip(chosen.tolist(), self.weight[i, places].tolist(), strict=True):
-                found[power] += weight
-        if far is not None:
-            found[far] += self.far_weight[i]
-        return Counts(flint.fmpz_poly(found))
+            row = min(i, len(self.weight) - 1)
+            weights, far_weight = self.weight[row, places].tolist(), self.far_weight[row]
+        for degree, weight in zip(powers, weights, strict=True):
+            coefficients[degree] += weight
+        if far:
+            coefficients[self.far - least] += far_weight
+        return Counts(flint.fmpz_poly(coefficients))
 
 
-def grid_problem(
+def grid_terms(
     terms: StratumTerms,
     ends: np.ndarray,
     far: np.ndarray,
@@ -134,8 +140,8 @@ def grid_problem(
     row: int,
     rounding: np.ufunc,
     moments: IndependentMoments,
-) -> GridProblem | None:
-    """Integer terms from bounds of g / h on one side; None where they are lost.
+) -> GridTerms | None:
+    """Integer terms of one stratum and rival group from bounds of g / h on one side; None where they are lost.
 
     Args:
         terms: the stratum's group.
@@ -152,7 +158,7 @@ def grid_problem(
     numbers = np.concatenate([near[:, alive].ravel(), [last[row]], [far[row]] * (n_far > 0)])
     if not (np.abs(numbers) < LARGEST).all():  # NaN included
         return None
-    return GridProblem(
+    return GridTerms(
         program=terms.program,
         terms=np.where(alive, near, 0.0).astype(np.int64),
         letter=terms.letter[row],

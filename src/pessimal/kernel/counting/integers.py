@@ -1,16 +1,24 @@
-r"""One stratum in integers: rival differences rounded outward at a common scale, so that their sums are exact.
+r"""One stratum in integers: rival differences rounded outward to a common exponent, so that their sums are exact.
 
-$G_i(t)_o = w_i(q,t)(V_i(t)_o + D(q)_o)$; a sequence is wrong against o exactly if
-$\sum_i (G_i(t_i)_o - G_i(t_i)_y) \ge 0$.
+Theorem. With $G_i(t)_o = w_i(q,t)(V_i(t)_o + D(q)_o)$ a sequence is wrong against o exactly if
+$\sum_i (G_i(t_i)_o - G_i(t_i)_y) \ge 0$. If its sum of `high` is negative for every rival it is right; if its sum of
+`low` is not negative for some rival it is wrong.
+
+*Proof.* $\sum_i G_i(t_i)_o$ is the logit of o times the denominator of the softmax
+(`docs/separable-margin.md#the-margin`). Multiplied by a power of two, the ends of G are moved outward to integers, so
+`high` is at least, `low` at most a difference times that power; the integers are small enough for sums without
+overflow. ∎
 
 Contents:
     RivalBounds — bounds of G of one query.
     IntegerStratum — the tables of one query and output.
-    boxes — the stratum as disjoint products of token sets.
+    token_products — the stratum as disjoint products of token sets.
     token_sets — tokens by set of letters.
+    longer_prefixes — prefixes with one more token.
 """
 
 from collections.abc import Iterator
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -39,8 +47,8 @@ class RivalBounds:
         """Lower and upper bounds for target y."""
         if self._shared is not None:
             return self._shared
-        others = np.arange(self._logits.shape[2]) != y
-        margin = (self._logits - self._logits[:, :, y : y + 1]).where(others, 0)
+        is_rival = np.arange(self._logits.shape[2]) != y
+        margin = (self._logits - self._logits[:, :, y : y + 1]).where(is_rival, 0)
         return (margin * self._weight).bounds()
 
 
@@ -53,19 +61,21 @@ class IntegerStratum:
         high_last, low_last: of the query token, `[rivals]`.
     """
 
-    def __init__(self, lo: np.ndarray, hi: np.ndarray, q: int, y: int, letter: Int[np.ndarray, " d_vocab"]) -> None:
-        """`lo`, `hi` bound G: `[k, d_vocab, d_vocab_out]`; `letter` is the output's."""
+    def __init__(
+        self, lo: np.ndarray, hi: np.ndarray, q: int, y: int, letter: Int[np.ndarray, " d_vocab"], bits: int = BITS
+    ) -> None:
+        """`lo`, `hi` bound G: `[k, d_vocab, d_vocab_out]`; `letter` is the output's; sums stay below 2**bits."""
         k = lo.shape[0]
         alive = np.flatnonzero(letter != DEAD)
         used_lo, used_hi = lo[:, alive], hi[:, alive]
         self.lost = not (np.isfinite(used_lo).all() and np.isfinite(used_hi).all())
         if self.lost:
             return
-        largest = max(float(np.abs(used_lo).max()), float(np.abs(used_hi).max()))
-        # |G| * 2**scale <= 2**BITS / 2k, so k differences stay below 2**BITS plus k units of rounding.
-        scale = BITS - 1 - k.bit_length() - int(np.frexp(largest)[1])
-        floor = np.floor(np.nextafter(np.ldexp(used_lo, scale), -np.inf)).astype(np.int64)  # ROUND: downwards
-        ceiling = np.ceil(np.nextafter(np.ldexp(used_hi, scale), np.inf)).astype(np.int64)  # ROUND: upwards
+        greatest = max(float(np.abs(used_lo).max()), float(np.abs(used_hi).max()))
+        # |G| * 2**exponent <= 2**bits / 2k, so k differences stay below 2**bits plus k units of rounding.
+        exponent = bits - 1 - k.bit_length() - int(np.frexp(greatest)[1])
+        floor = np.floor(np.nextafter(np.ldexp(used_lo, exponent), -np.inf)).astype(np.int64)  # ROUND: downwards
+        ceiling = np.ceil(np.nextafter(np.ldexp(used_hi, exponent), np.inf)).astype(np.int64)  # ROUND: upwards
         rivals = np.delete(np.arange(lo.shape[2]), y)
         high = np.zeros((k, lo.shape[1], rivals.size), dtype=np.int64)
         low = high.copy()
@@ -74,21 +84,22 @@ class IntegerStratum:
         self.high, self.low = high[:-1], low[:-1]
         self.high_last, self.low_last = high[-1, q], low[-1, q]
 
-    def certainly_wrong(self, others: Int[np.ndarray, "n k_1"]) -> Bool[np.ndarray, " n"]:
+    def certainly_wrong(self, earlier: Int[np.ndarray, "n k_1"]) -> Bool[np.ndarray, " n"]:
         """Whether some rival certainly reaches the target."""
-        total = np.broadcast_to(self.low_last, (others.shape[0], self.low_last.size)).copy()
-        for i in range(others.shape[1]):
-            total += self.low[i, others[:, i]]
+        total = np.broadcast_to(self.low_last, (earlier.shape[0], self.low_last.size)).copy()
+        for i in range(earlier.shape[1]):
+            total += self.low[i, earlier[:, i]]
         return np.asarray((total >= 0).any(1))
 
 
 def token_sets(program: Program, letter: Int[np.ndarray, " d_vocab"]) -> dict[Letters, Int[np.ndarray, " n"]]:
     """Tokens of every set of letters that the program reads."""
     sets = {letters for layer in program.layers for _, letters in layer}
-    return {letters: np.flatnonzero(np.isin(letter, sorted(letters))) for letters in sets}
+    of_letter = {kind: letter == kind for kind in frozenset().union(*sets)}
+    return {letters: np.flatnonzero(reduce(np.logical_or, map(of_letter.__getitem__, letters))) for letters in sets}
 
 
-def boxes(program: Program, letter: Int[np.ndarray, " d_vocab"]) -> Iterator[list[Int[np.ndarray, " n"]]]:
+def token_products(program: Program, letter: Int[np.ndarray, " d_vocab"]) -> Iterator[list[Int[np.ndarray, " n"]]]:
     """The paths of a stratum's program: for every position before the last, the tokens it may hold."""
     tokens = token_sets(program, letter)
     n = len(program.layers)
@@ -105,3 +116,10 @@ def boxes(program: Program, letter: Int[np.ndarray, " d_vocab"]) -> Iterator[lis
                     yield [tokens[letters], *rest]
 
     yield from walk(0, 0)
+
+
+def longer_prefixes(
+    prefix: Int[np.ndarray, "n i"], tokens: Int[np.ndarray, " T"], chosen: Int[np.ndarray, " m"]
+) -> Int[np.ndarray, "m i_1"]:
+    """Some of the prefixes with one more token, numbered prefix by prefix."""
+    return np.column_stack([prefix[chosen // len(tokens)], tokens[chosen % len(tokens)]])

@@ -1,88 +1,66 @@
-"""Sums of smallest terms: what is certainly right, move by move.
+r"""Sums of smallest terms: what is certainly right, move by move.
+
+Theorem. A sequence that takes a move which `open_moves` calls closed has a positive sum of terms against every rival.
+
+*Proof.* Each term is at least its minimum over the letters of its move, so the sum is at least the least, over the
+paths through the move, of the sums of such minima and the tail: the least sum up to the move's source, the move, the
+least sum from its target on (`Program.prefixes` and `Program.completions` with minimum for sum and sum for product). A
+move is closed where that is certainly positive for all rivals. ∎
 
 Contents:
-    LetterMinima — smallest margins of the tokens with each letter.
-    uncertified — the moves of a program that some path leaves open.
+    smaller — the smaller of two enclosures.
+    letter_minima — smallest margins of the tokens with each letter.
+    open_moves — the moves of a program that may be part of a wrong sequence, query by query.
 """
 
+from operator import add
+
 import numpy as np
+from jaxtyping import Bool
 
 from pessimal.kernel.arithmetic.interface import AbstractEnclosure
-from pessimal.kernel.strata.program import Letters, Moves, Program
-from pessimal.kernel.strata.weighing import AbstractWeighing
+from pessimal.kernel.strata.program import Letters, LetterSums, Move, Program
 
 
-class LetterMinima:
-    """Minima over the tokens of a set of letters, `[K-1, rivals]`, each computed once."""
-
-    def __init__(self, terms: AbstractEnclosure, letter: np.ndarray) -> None:
-        """`terms` are g, `[K-1, tokens, rivals]`; `letter` those of the same tokens."""
-        self._terms = terms
-        self._letter = letter
-        self._known: dict[Letters, AbstractEnclosure] = {}
-
-    def __call__(self, letters: Letters) -> AbstractEnclosure:
-        """Minimum over all tokens with one of the letters."""
-        if letters not in self._known:
-            first, *rest = sorted(letters)
-            if rest:
-                least = self(frozenset({first}))
-                for letter in rest:
-                    least = least.minimum(self(frozenset({letter})))
-            else:
-                least = self._terms[:, np.flatnonzero(self._letter == first)].min(1)
-            self._known[letters] = least
-        return self._known[letters]
+def smaller(a: AbstractEnclosure, b: AbstractEnclosure) -> AbstractEnclosure:
+    """The entrywise smaller of two enclosures."""
+    return a.minimum(b)
 
 
-def uncertified(weighing: AbstractWeighing, q: int, y: int, least: LetterMinima, tail: AbstractEnclosure) -> int:
-    """Weight of the sequences of stratum (q, y) none of whose moves is certified.
+def letter_minima(terms: AbstractEnclosure, letter: np.ndarray) -> LetterSums[AbstractEnclosure]:
+    """Minima over the tokens of a set of letters, `[K-1, Q, rivals]`.
 
     Args:
-        weighing: the question's.
-        q: last token.
-        y: right output.
-        least: minima of the terms of the tokens before the last.
-        tail: g_{K-1}(q), `[rivals]`.
+        terms: g of Q queries, `[K-1, Q, tokens, rivals]`.
+        letter: those of the same tokens.
     """
-    program = weighing.strata.program(q, y)
+    return LetterSums(lambda kind: terms[:, :, np.flatnonzero(letter == kind)].min(2), smaller)
+
+
+def open_moves(
+    program: Program, least: LetterSums[AbstractEnclosure], tail: AbstractEnclosure
+) -> list[list[tuple[Bool[np.ndarray, " Q"], Move]]]:
+    """By layer, the moves of a program, and for which queries a sequence that takes them may be wrong.
+
+    Args:
+        program: that of all the strata.
+        least: minima of the terms of the tokens before the last.
+        tail: g_{K-1}(q), `[Q, rivals]`.
+    """
     n = len(program.layers)
 
     def forward_factor(i: int, letters: Letters) -> AbstractEnclosure:
         return least(letters)[0] + tail if i == 0 else least(letters)[i]
 
-    def plus(a: AbstractEnclosure, b: AbstractEnclosure) -> AbstractEnclosure:
-        return a + b
-
-    def smaller(a: AbstractEnclosure, b: AbstractEnclosure) -> AbstractEnclosure:
-        return a.minimum(b)
-
-    forward = program.prefixes(forward_factor, smaller, plus)
-    backward = program.reversed().prefixes(lambda i, letters: least(letters)[n - 1 - i], smaller, plus)
-    left: list[Moves] = []
+    forward = program.prefixes(forward_factor, smaller, add)
+    backward = program.completions(lambda i, letters: least(letters)[i], smaller, add)
+    layers = []
     for i, layer in enumerate(program.layers):
-        open_moves = []
+        moves = []
         for (source, target), letters in layer:
             through = forward_factor(0, letters) if i == 0 else forward[i - 1][source] + least(letters)[i]
             if i < n - 1:
-                through = through + backward[n - 2 - i][target]
-            if not through.positive().all():
-                open_moves.append(((source, target), letters))
-        left.append(tuple(open_moves))
-    return weighing.paths(left, q, y)
-
-
-def program_flops(program: Program) -> int:
-    """Operations per rival of `uncertified`, the minima over single letters apart."""
-    sets = {letters for layer in program.layers for _, letters in layer}
-    n = len(program.layers)
-    flops = sum(n * (len(letters) - 1) for letters in sets)
-
-    def passes(one: Program, extra: int) -> int:
-        moves = [len(layer) for layer in one.layers]
-        states = [len({target for (_, target), _ in layer}) for layer in one.layers]
-        return sum(m - s for m, s in zip(moves, states, strict=True)) + sum(moves[1:]) + extra * moves[0]
-
-    moves = [len(layer) for layer in program.layers]
-    flops += passes(program, 1) + passes(program.reversed(), 0)
-    return flops + sum(moves) + sum(moves[:-1]) + sum(moves)
+                through = through + backward[i][target]
+            moves.append((np.asarray(~through.positive().all(1)), ((source, target), letters)))
+        layers.append(moves)
+    return layers

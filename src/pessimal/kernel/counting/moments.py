@@ -1,8 +1,6 @@
 r"""Exponential moments of a stratum: $\sum_t w(t)\, e^{-\lambda \sum_i g_i(t_i)}$ over its sequences, by one pass.
 
-Independent positions (`spec.distribution.Product`; one for all tokens under `Uniform`). Every sequence of the stratum
-lies on exactly one path $e_0 .. e_{K-2}$ of its program, and the sum over the sequences of a path of a product of one
-factor per position is the product of the sums:
+Independent positions (`spec.distribution.Product`; one for all tokens under `Uniform`), paths $e_0 .. e_{K-2}$:
 
 $$ w_{K-1}(q)\, e^{-\lambda g_{K-1}(q)} \sum_{\text{paths}} \prod_{i<K-1} \sum_{t \in \ell(e_i)}
    w_i(t)\, e^{-\lambda g_i(t)} . $$
@@ -12,6 +10,11 @@ probabilities p, $h_0(s, t) = p_0(t) f_0(t)$, $h_{i+1}(s', t') = f_{i+1}(t') \su
 moves $s \to s'$ by a letter of $t'$, and the moment is $e^{-\lambda g_{K-1}(q)} \sum_t h_{K-2}(s, t)\, p(t, q)$ at the
 end.
 
+*Proof.* Every sequence of the stratum lies on exactly one path of its program, and the sum over the sequences of a path
+of a product of one factor per position is the product of the sums. For chains, by induction $h_i(s, t)$ is the sum over
+the prefixes that end in t and lead to s of their probabilities times their factors; the next token adds a transition, a
+factor and a move. ∎
+
 All terms are positive, nothing is subtracted. Factors of independent positions are divided by the weight n_i of the
 tokens that the output allows, so a moment is a fraction of $w_{K-1}(q) \prod n_i$; that of a chain is a probability.
 Neither overflows nor underflows with K.
@@ -19,85 +22,95 @@ Neither overflows nor underflows with K.
 Contents:
     AbstractMoments — moments of strata, and what they are fractions of.
     IndependentMoments, ChainMoments — the two passes.
-    moments_of — by question.
+    moments_of — the pass for a question.
+    added_moments — bounds of all strata, added up over heads and groups of rivals.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import reduce
 from math import prod
+from operator import add, mul
 from typing import Any
 
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.strata.program import Letters, Program
-from pessimal.kernel.strata.weighing import AbstractWeighing, Independent, weighing_of
+from pessimal.kernel.hints import Dyadics
+from pessimal.kernel.strata.program import LetterSums, Program
+from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.strata.unlayered import power
+from pessimal.kernel.strata.weighing import as_product
 from pessimal.kernel.terms.stratum import StratumTerms
-from pessimal.spec.distribution import Markov
+from pessimal.spec.distribution import Markov, Uniform
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
 
 
 class AbstractMoments(ABC):
-    """Moments under one distribution."""
+    """Moments under one distribution.
+
+    Attributes:
+        arith: the arithmetic.
+    """
+
+    arith: AbstractArithmetic
 
     @abstractmethod
     def moment(self, terms: StratumTerms, tilt: AbstractEnclosure) -> AbstractEnclosure:
-        """Of every problem and stratum, as a fraction of `scale`; `tilt` is -lambda; both `[R, Y]`."""
+        """Moments of every rival group and stratum, as fractions of `whole`; `tilt` is -lambda; both `[R, Y]`."""
 
     @abstractmethod
-    def scale(self, terms: StratumTerms) -> list[int]:
+    def whole(self, terms: StratumTerms) -> list[int]:
         """What the moments of every stratum are fractions of, exact, `[Y]`."""
 
 
 class IndependentMoments(AbstractMoments):
     """Independent positions; without weights where every token weighs one."""
 
-    def __init__(self, weighing: AbstractWeighing, arith: AbstractArithmetic) -> None:
-        self.weighing, self.arith = weighing, arith
-        strata, n = weighing.strata, weighing.question.task.k - 1
-        self._weights: np.ndarray | None = None
-        self._table: AbstractEnclosure | None = None
-        # Weight of the tokens that each output allows, `[n_outputs]`, or `[I', n_outputs]` with weights.
-        self._allowed = np.array([sum(counts) for counts in strata.letter_counts])
-        if isinstance(weighing, Independent):
-            # [I', d_vocab]: one row if all positions share it, else one for each position before the last.
-            rows = weighing.distribution.weights
-            self._weights = rows if len(rows) == 1 else rows[:-1]
-            self._table = arith.integers(self._weights).enclose()
-            # SOUND: at most 4,096 weights of at most 2**48, so int64 holds the sums.
-            self._allowed = np.stack([np.where(strata.letter != DEAD, row, 0).sum(1) for row in self._weights])
-        columns = self._allowed.reshape(-1, strata.letter.shape[0]).T.tolist()
+    def __init__(self, question: Question, arith: AbstractArithmetic) -> None:
+        self.arith = arith
+        strata, n, distribution = strata_of(question.task), question.task.k - 1, as_product(question)
+        self._query: list[int] = distribution.position(n).tolist()
+        # [I', d_vocab]: one row if all positions share it, else one for each position before the last.
+        rows = distribution.weights
+        self._weights = rows if len(rows) == 1 else rows[:-1]
+        uniform = isinstance(question.distribution, Uniform)
+        self._table = None if uniform else arith.integers(self._weights).enclose()
+        # Weight of the tokens that each output allows, `[I', n_outputs]`.
+        # SOUND: at most 4,096 weights of at most 2**48, so int64 holds the sums.
+        self._allowed = np.stack([np.where(strata.letter != DEAD, row, 0).sum(1) for row in self._weights])
+        columns = self._allowed.T.tolist()
         self._before = [column[0] ** n if len(column) == 1 else prod(column) for column in columns]
 
-    def scale(self, terms: StratumTerms) -> list[int]:
+    def whole(self, terms: StratumTerms) -> list[int]:
         """The weight of the tokens allowed, over all positions, times that of the query."""
-        places = zip(terms.query.tolist(), terms.outputs.tolist(), strict=True)
-        return [self.last(q) * self._before[y] for q, y in places]
+        strata = zip(terms.query.tolist(), terms.outputs.tolist(), strict=True)
+        return [self._query[q] * self._before[y] for q, y in strata]
 
     def last(self, q: int) -> int:
         """Weight of the query token."""
-        return self.weighing.last(q) if isinstance(self.weighing, Independent) else 1
+        return self._query[q]
 
     def token_weights(self, terms: StratumTerms, row: int) -> dict[str, Any]:
         """Weights of the near tokens of a stratum, `[I', G]`, and of its far tokens; nothing without weights."""
-        if self._weights is None:
+        if self._table is None:
             return {}
         far = self._far(terms)[:, row].tolist()
         return {"weight": self._weights[:, terms.token[terms.pair[row]]], "far_weight": tuple(far)}
 
     def _far(self, terms: StratumTerms) -> np.ndarray:
-        """Weight of the far tokens, `[Y]`, or `[I', Y]` with weights."""
-        if self._weights is None:
-            return terms.n_far
+        """Weight of the far tokens, `[I', Y]`."""
         near = np.where(terms.letter != DEAD, self._weights[:, terms.token[terms.pair]], 0).sum(-1)
         return np.asarray(np.where(terms.n_far > 0, self._allowed[:, terms.outputs] - near, 0))
 
     def moment(self, terms: StratumTerms, tilt: AbstractEnclosure) -> AbstractEnclosure:
         """One pass over the program, or a matrix power where all positions share term and weights."""
         arith = self.arith
-        problems, n_y = terms.last.shape
+        n_groups, n_y = terms.last.shape
         rows = np.nonzero(terms.letter != DEAD)[0]
-        factor = (terms.near * tilt[:, rows].reshape(problems, 1, rows.size)).exp()
+        factor = (terms.near * tilt[:, rows].reshape(n_groups, 1, rows.size)).exp()
         if self._table is not None:
             factor = factor * self._table[:, terms.token]
         factor = factor[:, :, terms.pair]  # [R, I, Y, G]
@@ -106,28 +119,21 @@ class IndependentMoments(AbstractMoments):
         far = None
         if terms.n_far.any():
             count = arith.integers(self._far(terms)).enclose()
-            far = (terms.far * tilt).exp().where(terms.n_far > 0, 0).reshape(problems, 1, n_y) * count
-        known: dict[Letters, AbstractEnclosure] = {}
+            far = (terms.far * tilt).exp().where(terms.n_far > 0, 0).reshape(n_groups, 1, n_y) * count
 
-        def summed(letters: Letters) -> AbstractEnclosure:
-            """Sum over the tokens with some letters, over what is allowed, `[R, I, Y]`."""
-            if letters not in known:
-                first, *rest = sorted(letters)
-                if rest:
-                    total = summed(frozenset({first}))
-                    for letter in rest:
-                        total = total + summed(frozenset({letter}))
-                else:
-                    total = factor.sum_where(terms.letter == first)
-                    total = (total if far is None or first != 0 else total + far) * inverse
-                known[letters] = total
-            return known[letters]
+        def of_letter(letter: int) -> AbstractEnclosure:
+            """Sum over the tokens with a letter, over what is allowed, `[R, I, Y]`."""
+            total = factor.sum_where(terms.letter == letter)
+            total = total if far is None or letter != 0 else total + far
+            return total * inverse
 
+        summed = LetterSums(of_letter, add)
         if factor.shape[1] == 1:
-            paths = terms.program.power(lambda letters: summed(letters)[:, 0], _plus, _times)
+            paths = power(terms.program, lambda letters: summed(letters)[:, 0], add, mul)
         else:
-            paths = terms.program.run(lambda i, letters: summed(letters)[:, i], _plus, _times)
-        return paths * (terms.last * tilt).exp()
+            paths = terms.program.run(lambda i, letters: summed(letters)[:, i], add, mul)
+        moments: AbstractEnclosure = paths * (terms.last * tilt).exp()
+        return moments
 
 
 Part = tuple[np.ndarray, AbstractEnclosure]
@@ -143,22 +149,22 @@ class ChainMoments(AbstractMoments):
         rows = transition.sum(1, keepdims=True)
         self._step = arith.integers(transition).enclose() / arith.integers(rows).enclose()
 
-    def scale(self, terms: StratumTerms) -> list[int]:
-        """W: moments are probabilities."""
+    def whole(self, terms: StratumTerms) -> list[int]:
+        """W for every stratum, because moments are probabilities here."""
         return [self._total] * len(terms.outputs)
 
     def moment(self, terms: StratumTerms, tilt: AbstractEnclosure) -> AbstractEnclosure:
-        """Stratum by stratum."""
-        problems, _ = terms.last.shape
+        """The passes of the strata, one after another."""
+        n_groups, _ = terms.last.shape
         rows = np.nonzero(terms.letter != DEAD)[0]
-        factor = (terms.near * tilt[:, rows].reshape(problems, 1, rows.size)).exp()
-        found = []
+        factor = (terms.near * tilt[:, rows].reshape(n_groups, 1, rows.size)).exp()
+        by_stratum = []
         for row in range(len(terms.outputs)):
             alive = np.flatnonzero(terms.letter[row] != DEAD)
             pair = terms.pair[row, alive]
             paths = self._paths(terms.program, factor[:, :, pair], terms.token[pair], terms.letter[row, alive])
-            found.append(self._flow(paths, terms.query[row : row + 1])[:, 0])
-        return self.arith.stack(found, axis=1) * (terms.last * tilt).exp()
+            by_stratum.append(self._flow(paths, terms.query[row : row + 1])[:, 0])
+        return self.arith.stack(by_stratum, axis=1) * (terms.last * tilt).exp()
 
     def _paths(self, program: Program, factor: AbstractEnclosure, token: np.ndarray, letter: np.ndarray) -> list[Part]:
         """The pass of one stratum, before the query; `factor` is f, `[R, I, n]`, of the tokens the output allows."""
@@ -178,26 +184,44 @@ class ChainMoments(AbstractMoments):
 
     def _flow(self, parts: list[Part], to: np.ndarray) -> AbstractEnclosure:
         """Sum over the last tokens t of h(t) p(t, t'), `[R, to]`."""
-        total = None
-        for tokens, h in parts:
-            step = self._step[tokens][:, to]
-            one = (h.reshape(*h.shape, 1) * step).sum(1)
-            total = one if total is None else total + one
-        if total is None:
-            raise ValueError("a state of a program is reached by some move")
-        return total
-
-
-def _plus(a: AbstractEnclosure, b: AbstractEnclosure) -> AbstractEnclosure:
-    return a + b
-
-
-def _times(a: AbstractEnclosure, b: AbstractEnclosure) -> AbstractEnclosure:
-    return a * b
+        arrived = ((h.reshape(*h.shape, 1) * self._step[tokens][:, to]).sum(1) for tokens, h in parts)
+        return reduce(add, arrived)
 
 
 def moments_of(question: Question, arith: AbstractArithmetic) -> AbstractMoments:
     """The pass for a question's distribution."""
     if isinstance(question.distribution, Markov):
         return ChainMoments(question, question.distribution, arith)
-    return IndependentMoments(weighing_of(question), arith)
+    return IndependentMoments(question, arith)
+
+
+def added_moments(
+    terms_by_head: Iterable[tuple[int, StratumTerms]],
+    moments: AbstractMoments,
+    tilts: Dyadics,
+    progress: Callable[[int, int], None],
+) -> list[Fraction | None]:
+    """By stratum, W times the moments of all heads and groups of rivals; None where one of them is lost or missing.
+
+    Args:
+        terms_by_head: heads and terms, in any order.
+        moments: the pass.
+        tilts: lambda, `[heads * R, strata]`, R groups.
+        progress: told how many strata of how many are done, head by head.
+    """
+    n_tilts, n_strata = tilts.mantissa.shape
+    total: list[Fraction | None] = [Fraction(0)] * n_strata
+    added, done = np.zeros(n_strata, dtype=np.int64), 0
+    for head, terms in terms_by_head:
+        groups = terms.last.shape[0]
+        tilt = (-tilts[head * groups : (head + 1) * groups, terms.stratum_index]).enclosed(moments.arith)
+        bound = moments.moment(terms, tilt).sum(0).upper()
+        for index, whole, value in zip(terms.stratum_index.tolist(), moments.whole(terms), bound, strict=True):
+            so_far = total[index]
+            # SOUND: one lost bound loses the stratum.
+            total[index] = None if value is None or so_far is None else so_far + value * whole
+        added[terms.stratum_index] += groups
+        done += terms.stratum_index.size
+        progress(done, tilts.mantissa.size // groups)
+    # SOUND: a stratum some of whose terms were not given is lost.
+    return [value if groups == n_tilts else None for value, groups in zip(total, added.tolist(), strict=True)]

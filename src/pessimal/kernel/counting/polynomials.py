@@ -2,6 +2,13 @@
 
 A polynomial is the last axis of an enclosure `[S, B]`: coefficients of X**0 .. X**(B-1). Higher powers are dropped.
 
+Theorem. The results enclose the coefficients below X**B of products of the enclosed polynomials, and their sums up to a
+degree below B.
+
+*Proof.* Coefficient i of a product is the sum of a_j b_(i-j), j = 0 .. i, and needs none beyond i of either factor, so
+products of cut polynomials are right below the cut. In a square the summands j and i - j are equal. The coefficients
+0 .. n of a product add up to the sum of a_j times the sum of b_0 .. b_(n-j), j = 0 .. n. ∎
+
 Contents:
     times — product.
     square — product with itself; half the operations.

@@ -1,52 +1,38 @@
-"""The tilts of a certificate, in either encoding, and what a distribution asks of them.
+"""The tilts of a certificate, in either encoding.
 
 Contents:
-    tilts — mantissas and exponents by rival group and stratum.
-    require_no_far, positions_apart — conditions of moments under a distribution.
+    TILTS, SHORT_TILT, SHORT_BIAS — the arrays that hold them.
+    tilts — by rival group and stratum.
+    positions_apart — how many positions moments keep apart under a distribution.
 """
 
 import numpy as np
 
-from pessimal.kernel.hints import Hints, dyadics
-from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.hints import Dyadics, Hints
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.terms.options import TermOptions
-from pessimal.spec.distribution import Markov
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 
 TILTS = ("tilt_mantissa", "tilt_exponent")
-
-
 SHORT_TILT = "tilt"
-
-
 # Exponents of short tilts: 1 .. 2**13 - 1, less this.
 SHORT_BIAS = 1001
 
 
-def tilts(hints: Hints, task: AbstractTask, options: TermOptions, n_heads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mantissas and exponents of lambda, `[heads * R, strata]`, checked: 0 <= m <= 2**53, |e| <= 1000.
+def tilts(hints: Hints, task: AbstractTask, options: TermOptions, n_heads: int) -> Dyadics:
+    """lambda, `[heads * R, strata]`, checked not to be negative.
 
     Two encodings: the arrays of `TILTS`, or `SHORT_TILT`, 16 bits each: the lower three are m - 8, the upper thirteen
     e + 1001, and 0 there makes the tilt zero.
     """
-    shape = (n_heads * options.problems, strata_of(task).number)
+    shape = (n_heads * options.n_groups, strata_of(task).stratum_count)
     if SHORT_TILT in hints.arrays:
         numbers = hints.halfwords(SHORT_TILT, shape)
         zero = numbers < 8
         pair = np.where(zero, 0, 8 + numbers % 8), np.where(zero, 0, numbers // 8 - SHORT_BIAS)
         hints = Hints(arrays=dict(zip(TILTS, pair, strict=True)))
-    mantissa, exponent = dyadics(hints, TILTS, shape)
-    if mantissa.min() < 0:
-        raise Rejected(Reason.BAD_HINT, "a tilt is negative")
-    return mantissa, exponent
-
-
-def require_no_far(question: Question, options: TermOptions) -> None:
-    """Raise `Rejected(bad-hint)` for far tokens under a chain, whose transitions differ."""
-    if isinstance(question.distribution, Markov) and options.near < question.task.d_vocab:
-        raise Rejected(Reason.BAD_HINT, f"near={options.near} lumps far tokens, which have no common transition")
+    return hints.dyadics("tilt", shape).require_not_negative("tilt")
 
 
 def positions_apart(question: Question, options: TermOptions) -> int:

@@ -4,6 +4,7 @@ Contents:
     tensors.py — tensors as exact matrices, products, the read-out.
     tables.py — token and position parts, weights and values by path.
     heads.py — a head as weights and values; widened for float32 executions.
+    source.py — where tables come from.
     rounding.py — radii of float32 executions.
     folded.py, attended.py — models with an MLP: uniform attention, softmax attention.
     requirements.py — every refusal of a model.

@@ -9,9 +9,10 @@ $$ w_{hi}(q, t) = e^{c_{attn}(x_L(q)W_Q^h + b_Q^h)\cdot x_i(t)W_K^h - c(q)},\qqu
    D(q) = \bigl(x_L(q) + b_O + \textstyle\sum_h b_V^hW_O^h\bigr)C + [b_{in}\,|\,b_{out}W_U + b_U]. $$
 
 $b_K$ is constant over $(i, t)$ and dropped, $b_V$ is a constant because attention sums to one; $c(q)$ is a row maximum,
-taken exactly. Adding up the tables T costs $2hK(m + o)$ operations per sequence, m neurons and o outputs; adding up
-values of width $d_{head}$ and multiplying by $W_O^hC$ afterwards would cost $2hd_{head}(K + m + o)$, and adding up in
-the residual stream $2hKd + 2d(m + o)$, width d. (p = 113, K = 3: 15,000 against 161,000 and 163,000.)
+taken exactly. (Proof: `docs/modular-addition.md#softmax-attention-before-an-mlp`.) Adding up the tables T costs
+$2hK(m + o)$ operations per sequence, m neurons and o outputs; adding up values of width $d_{head}$ and multiplying by
+$W_O^hC$ afterwards would cost $2hd_{head}(K + m + o)$, and adding up in the residual stream $2hKd + 2d(m + o)$, width
+d. (p = 113, K = 3: 15,000 against 161,000 and 163,000.)
 
 Tables hold the tokens that may stand at a position (`spec.distribution`) and no others.
 
@@ -23,17 +24,18 @@ Contents:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise
+from operator import add
 
 import numpy as np
 from jaxtyping import Int
 
-from pessimal.kernel.arithmetic.float64 import Float64Arithmetic, Float64Enclosure
+from pessimal.kernel.arithmetic.float64 import Float64Enclosure
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
 from pessimal.kernel.model.folded import output_bias, output_map
 from pessimal.kernel.model.logits import AbstractSums, ends
-from pessimal.kernel.model.tensors import attention_scale, exp_scaled, optional, present
+from pessimal.kernel.model.tensors import attention_scale, exp_scaled, optional, plus, present, side_by_side
 from pessimal.spec.architecture import ModelShape
 from pessimal.spec.weights import Weights
 
@@ -58,28 +60,26 @@ class Attended(AbstractSums):
 
     @cached_property
     def _ends(self) -> tuple[list[list[Float64Enclosure]], list[list[Float64Enclosure]], Float64Enclosure]:
-        weight, value = ([[ends(one) for one in head] for head in table] for table in (self.weight, self.value))
+        weight, value = ([[ends(entries) for entries in head] for head in table] for table in (self.weight, self.value))
         return weight, value, ends(self.direct)
 
     def reaches(self) -> tuple[float, float]:
         """Every attention weight as if it were one."""
         _, value, direct = self._ends
-        columns = sum(one.absolute().hi.max(0) for one in (direct, *(one for head in value for one in head)))
+        columns = sum(table.absolute().hi.max(0) for table in (direct, *(table for head in value for table in head)))
         return float(columns[: self.out.shape[0]].max()), float(columns[self.out.shape[0] :].max())
 
     def sums(self, tokens: Int[np.ndarray, "n k"]) -> tuple[Float64Enclosure | None, Float64Enclosure]:
         """Tables times attention; lost where a softmax is."""
         weight, value, direct = self._ends
         rows = [np.searchsorted(here, tokens[:, i]) for i, here in enumerate(self.allowed)]
-        one = Float64Arithmetic().fraction(Fraction(1))
         total = direct[rows[-1]]
         for weights, values in zip(weight, value, strict=True):
             w = [table[rows[-1], row] for table, row in zip(weights, rows, strict=True)]
-            whole = w[0]
-            for part in w[1:]:
-                whole = whole + part
+            whole = reduce(add, w)
             for part, table, row in zip(w, values, rows, strict=True):
-                share = (part / whole).minimum(one).reshape(-1, 1)
+                share = part / whole
+                share = share.minimum(share.number(Fraction(1))).reshape(-1, 1)
                 total = total + table[row] * share
         neurons = self.out.shape[0]
         return total[:, :neurons], total[:, neurons:]
@@ -102,8 +102,7 @@ def attended_tables(weights: Weights, arith: AbstractArithmetic, allowed: Sequen
     embed, position = arith.matrix(weights["W_E"]), arith.matrix(weights["W_pos"][: s.k])
     last = embed[allowed[-1]] + position[s.k - 1 :]
     columns = arith.matrix(weights["W_in"]).beside(arith.matrix(weights["W_U"]))
-    b_o = optional(weights, "b_O", arith)
-    direct = (last if b_o is None else last + b_o) @ columns
+    direct = plus(last, optional(weights, "b_O", arith)) @ columns
     weight, value = [], []
     for head in range(s.n_heads):
         into = arith.matrix(present(weights, "W_O", head)) @ columns
@@ -113,8 +112,7 @@ def attended_tables(weights: Weights, arith: AbstractArithmetic, allowed: Sequen
         token, place = embed @ w_v @ into, position @ w_v @ into
         value.append([(token[here] + place[i : i + 1]).enclose() for i, here in enumerate(allowed)])
         weight.append(_attention(weights, arith, head, (embed, position, last), allowed))
-    bias = _bias(weights, arith)
-    direct = direct if bias is None else direct + bias
+    direct = plus(direct, _bias(weights, arith))
     return Attended(allowed, weight, value, direct.enclose(), output_map(weights, arith).enclose())
 
 
@@ -127,15 +125,11 @@ def _attention(
 ) -> list[AbstractEnclosure]:
     """The tables w of one head from token, position and query rows; one shift per query, over all positions."""
     embed, position, last = rows
-    query, b_q = last @ arith.matrix(present(weights, "W_Q", head)), optional(weights, "b_Q", arith, head)
-    query = query if b_q is None else query + b_q
+    query = plus(last @ arith.matrix(present(weights, "W_Q", head)), optional(weights, "b_Q", arith, head))
     w_k = arith.matrix(present(weights, "W_K", head))
     token, place = embed @ w_k, position @ w_k
     by_position = [query @ (token[here] + place[i : i + 1]).transpose() for i, here in enumerate(allowed)]
-    scores = by_position[0]
-    for more in by_position[1:]:
-        scores = scores.beside(more)
-    table = exp_scaled(scores.below_maximum().enclose(), attention_scale(weights, arith))
+    table = exp_scaled(side_by_side(by_position).below_maximum().enclose(), attention_scale(weights, arith))
     starts = np.cumsum([0, *(here.size for here in allowed)]).tolist()
     return [table[:, begin:end] for begin, end in pairwise(starts)]
 

@@ -73,12 +73,12 @@ class Logits:
         pre, skip = source.reaches()
         out = None if source.out is None else source.out.bounds()
         # SOUND: a lost number decides nothing.
-        self.lost = not np.isfinite([2 * pre, 2 * skip, *(np.abs(one).max() for one in out or ())]).all()
+        self.lost = not np.isfinite([2 * pre, 2 * skip, *(np.abs(bound).max() for bound in out or ())]).all()
         if self.lost:
             return
         self._widths = _exponent(2 * pre), _exponent(2 * skip)
         self._hidden = self._widths[0] - BITS
-        scale = _exponent(*(np.abs(one).max() for one in out)) - BITS if out else 0
+        scale = _exponent(*(np.abs(bound).max() for bound in out)) - BITS if out else 0
         # The skip may be larger than what the MLP writes.
         self.exponent = max(self._hidden + scale, self._widths[1] - 60) if out else self._widths[1] - 60
         self._shift = self.exponent - self._hidden - scale
@@ -106,9 +106,9 @@ class Logits:
     def _within(self, pre: Float64Enclosure | None, skip: Float64Enclosure) -> Bool[np.ndarray, " n"]:
         """Which sequences have numbers that are not lost, and small enough for the integers."""
         fits = np.ones(skip.shape[0], dtype=bool)
-        for one, width in zip((pre, skip), self._widths, strict=True):
-            if one is not None:
-                size = one.absolute().hi
+        for numbers, width in zip((pre, skip), self._widths, strict=True):
+            if numbers is not None:
+                size = numbers.absolute().hi
                 fits &= (np.isfinite(size) & (size <= np.ldexp(1.0, width))).all(1)
         return fits
 
@@ -118,8 +118,8 @@ class Logits:
         """Which sequences are certainly right, and which certainly wrong or tied."""
         right, wrong = np.zeros(len(tokens), dtype=bool), np.zeros(len(tokens), dtype=bool)
         for begin in range(0, 0 if self.lost else len(tokens), BLOCK):
-            some = slice(begin, begin + BLOCK)
-            right[some], wrong[some] = self._decided(tokens[some], target[some])
+            block = slice(begin, begin + BLOCK)
+            right[block], wrong[block] = self._decided(tokens[block], target[block])
         return right, wrong
 
     def _decided(
@@ -131,9 +131,9 @@ class Logits:
         mask = fits[:, np.newaxis]
         lo, hi = self._integers(None if pre is None else pre.where(mask, 0), skip.where(mask, 0))
         rows = np.arange(len(tokens))
-        mine = target[:, np.newaxis] == np.arange(lo.shape[1])
-        right = (mine | (lo[rows, target][:, np.newaxis] > hi)).all(1)
-        wrong = (~mine & (lo >= hi[rows, target][:, np.newaxis])).any(1)
+        is_target = target[:, np.newaxis] == np.arange(lo.shape[1])
+        right = (is_target | (lo[rows, target][:, np.newaxis] > hi)).all(1)
+        wrong = (~is_target & (lo >= hi[rows, target][:, np.newaxis])).any(1)
         return right & fits, wrong & fits
 
 

@@ -1,6 +1,6 @@
 r"""Float32 rounding: how far the tables of any execution can be from the real ones.
 
-Theorem (derivation: `docs/float32.md`). Take any execution that `spec.semantics.assumptions` allows, any sequence with
+Theorem. Take any execution that `spec.semantics.assumptions` allows, any sequence with
 query q, and the tables $w, V, D$ of `tables.py` in real arithmetic. There are numbers, which may depend on execution
 and sequence,
 
@@ -23,21 +23,24 @@ With $u = 2^{-24}$, $\gamma_n = nu/(1-nu)$, m = d_model, d = d_head, H heads, an
 
 A query for which some intermediate number may reach $2^{127}$ is lost.
 
+*Proof.* of `docs/float32.md#3-derivation`
+
 Contents:
     gamma, attention_error — constants of the derivation, as fractions.
-    float32_complaints — refusals.
     HeadRounding, Rounding — the radii.
     rounding — weights to radii.
+    executed — the tables that some execution may have.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
-
-import numpy as np
+from functools import reduce
+from operator import add
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure, AbstractMatrix
-from pessimal.kernel.model.tensors import attention_scale, optional, product
-from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.model.heads import Head, factors_of
+from pessimal.kernel.model.requirements import float32_complaints, require_none
+from pessimal.kernel.model.tensors import attention_scale, optional, present
 from pessimal.spec.semantics import EXP_ULPS, SHIFT
 from pessimal.spec.weights import Weights
 
@@ -45,9 +48,8 @@ UNIT = Fraction(1, 2**24)
 # Above everything that gradual underflow can add to one quantity: at most 2**15 terms of 2**-150, doubled on the way.
 UNDERFLOW = Fraction(1, 2**120)
 LIMIT = Fraction(2**127)
-LONGEST = 2**15
 EXP_ERROR = Fraction(EXP_ULPS, 2**23)
-# A flushed exp is at most 2**-126, the sum of a row at least 2**-94 (docs/float32.md, section 4).
+# A flushed exp is at most 2**-126, the sum of a row at least 2**-94 (docs/float32.md, section 3).
 FLUSHED = Fraction(1, 2**31)
 
 
@@ -58,27 +60,14 @@ def gamma(n: int) -> Fraction:
 
 def attention_error(k: int) -> tuple[Fraction, Fraction]:
     """Kappa, the error of exp and division as a logarithm; tau, how far attention sums from one."""
-    own = EXP_ERROR + 3 * UNIT
+    one_weight = EXP_ERROR + 3 * UNIT
     total = EXP_ERROR + gamma(k) + Fraction(k, 2**32)
-    return own * Fraction(17, 16), (own + total) * Fraction(17, 16)
-
-
-def float32_complaints(weights: Weights) -> list[str]:
-    """Why the theorem does not cover a model; empty if it does."""
-    arch = weights.architecture
-    reasons = []
-    if any(array.dtype != np.float32 for array in weights.tensors.values()):
-        reasons.append("semantics float32 needs float32 tensors; the file holds float64")
-    if arch.ln1 or arch.ln_final:
-        reasons.append("semantics float32 does not cover LayerNorm (ln1_w, ln_final_w)")
-    if max(arch.shape.d_model, arch.shape.n_heads * arch.shape.d_head, arch.shape.k) > LONGEST:
-        reasons.append(f"semantics float32 covers sums of at most {LONGEST} terms")
-    return reasons
+    return one_weight * Fraction(17, 16), (one_weight + total) * Fraction(17, 16)
 
 
 @dataclass(frozen=True)
 class HeadRounding:
-    """Radii of one head.
+    """Rounding radii of one head.
 
     Attributes:
         token_log: A, `[d_vocab, d_vocab]`, a relative radius of weights as a logarithm.
@@ -95,7 +84,7 @@ class HeadRounding:
 
 @dataclass(frozen=True)
 class Rounding:
-    """Radii of a model.
+    """Rounding radii of a model.
 
     Attributes:
         heads: one per head.
@@ -145,15 +134,12 @@ class _Bounds:
         return self.arith.fraction(gamma(n))
 
     def tensor(self, name: str, head: int) -> AbstractMatrix:
-        array = self.weights.get(name, head)
-        if array is None:
-            raise Rejected(Reason.UNSUPPORTED_MODEL, "a required tensor is missing")
-        return self.arith.matrix(array)
+        return self.arith.matrix(present(self.weights, name, head))
 
     def project(self, name: str, x: AbstractMatrix, abs_x: AbstractEnclosure, head: int, *, bias: bool) -> _Projected:
         """|xW + b| of the rows of x, with its error; b and underflow only if `bias`."""
         w = self.tensor(f"W_{name}", head)
-        exact, summed = x @ w, product(abs_x, _absolute(w))
+        exact, summed = x @ w, abs_x @ _absolute(w)
         b = optional(self.weights, f"b_{name}", self.arith, head) if bias else None
         if b is not None:
             exact, summed = exact + b, summed + _absolute(b)
@@ -166,16 +152,14 @@ class _Bounds:
         query = self.project("Q", self.last, self.abs_last, head, bias=True)
         keys = [self.project("K", *x, head, bias=b) for x, b in self._sides()]
         values = [self.project("V", *x, head, bias=b) for x, b in self._sides()]
-        dots = product(query.size, _greatest(keys[0].size, keys[1].size).transpose(1, 0))
+        dots = query.size @ _greatest(keys[0].size, keys[1].size).T
         token_log, position_log = (self._score(query, key) for key in keys)
         token_value, position_value = (self._value(value, head) for value in values)
         kappa, _ = attention_error(self.shape.k)
         # |s| <= 2 c |q||k|: what the shift's own rounding can be of; SHIFT + 1 covers its second order.
-        shift = (dots * self.scale * self.arith.fraction(2 * UNIT)) + self.arith.fraction(
-            kappa + UNIT * (SHIFT + 1) + UNDERFLOW
-        )
-        largest = _greatest(values[0].size, values[1].size) * self.arith.fraction(Fraction(2))
-        residual = product(largest, _absolute(self.tensor("W_O", head)))
+        shift = (dots * self.scale * (2 * UNIT)) + (kappa + UNIT * (SHIFT + 1) + UNDERFLOW)
+        largest = _greatest(values[0].size, values[1].size) * 2
+        residual = largest @ _absolute(self.tensor("W_O", head))
         met = dots + query.summed.max(1).reshape(-1, 1)
         for side in (keys, values):
             met = met + _greatest(side[0].summed, side[1].summed).max(1).reshape(1, 1)
@@ -188,8 +172,8 @@ class _Bounds:
 
     def _score(self, query: _Projected, key: _Projected) -> AbstractEnclosure:
         """Error of the scaled scores of every query, `[d_vocab, rows]`."""
-        own = key.error + key.size * self.gamma(self.shape.d_head + 9)
-        error = product(query.error, key.size.transpose(1, 0)) + product(query.size, own.transpose(1, 0))
+        key_error = key.error + key.size * self.gamma(self.shape.d_head + 9)
+        error = query.error @ key.size.T + query.size @ key_error.T
         return error * self.scale
 
     def _value(self, value: _Projected, head: int) -> AbstractEnclosure:
@@ -197,10 +181,10 @@ class _Bounds:
         s = self.shape
         w_o = self.tensor("W_O", head)
         _, tau = attention_error(s.k)
-        mixed = value.error + value.size * self.arith.fraction(gamma(s.k) + tau)
-        late = product(value.size, _absolute(w_o)) * self.gamma(s.n_heads * s.d_head + s.k + s.d_model + 3)
-        error = product(mixed, _absolute(w_o @ self.unembed)) + product(late, self.abs_unembed)
-        return error * self.arith.fraction(1 + tau)
+        mixed = value.error + value.size * (gamma(s.k) + tau)
+        late = (value.size @ _absolute(w_o)) * self.gamma(s.n_heads * s.d_head + s.k + s.d_model + 3)
+        error = mixed @ _absolute(w_o @ self.unembed) + late @ self.abs_unembed
+        return error * (1 + tau)
 
     def direct(
         self, heads: list[HeadRounding], met: AbstractEnclosure, residual: AbstractEnclosure
@@ -209,42 +193,58 @@ class _Bounds:
         s = self.shape
         b_o, b_u = optional(self.weights, "b_O", self.arith), optional(self.weights, "b_U", self.arith)
         skipped = self.abs_last if b_o is None else self.abs_last + _absolute(b_o)
-        logits = product(skipped, self.abs_unembed)
+        logits = skipped @ self.abs_unembed
         tiny = self.abs_unembed.sum(0).reshape(1, -1) * self.eta + self.eta
         radius = logits * self.gamma(s.n_heads * s.d_head + s.d_model + 5) + tiny
-        summed = logits + product(residual, self.abs_unembed)
+        summed = logits + residual @ self.abs_unembed
         if b_u is not None:
             radius, summed = radius + _absolute(b_u) * self.gamma(s.d_model + 1), summed + _absolute(b_u)
         _, tau = attention_error(s.k)
         for head in heads:
             most = _greatest(head.token_value, head.position_value)
-            radius = radius + most * self.arith.fraction(s.k * FLUSHED / tau)
+            radius = radius + most * (s.k * FLUSHED / tau)
         met = met + summed.max(1).reshape(-1, 1) + (skipped + residual).max(1).reshape(-1, 1)
         met = met + _greatest(self.abs_embed, self.abs_position).max(1).reshape(1, 1)
         limit = self.arith.fraction(LIMIT)
         # SOUND: the quotient is at least one, and lost unless four times the sum of all sizes is below the limit.
-        return radius * (limit / (limit - met * self.arith.fraction(Fraction(4))))
+        return radius * (limit / (limit - met * 4))
 
 
 def rounding(weights: Weights, arith: AbstractArithmetic) -> Rounding:
-    """Radii of a model.
+    """Rounding radii of a model.
 
     Raises:
         Rejected: unsupported-model, with the `float32_complaints`.
 
     Soundness: every factor is an upper bound of magnitudes; `arith` rounds outward.
-    Cost: about 2v(m + d)(3d + o) + 4v^2 d per head, counted by running it over shapes (`heads.separable_heads_flops`).
+    Cost: about 2v(m + d)(3d + o) + 4v^2 d per head.
     """
-    complaints = float32_complaints(weights)
-    if complaints:
-        raise Rejected(Reason.UNSUPPORTED_MODEL, "; ".join(complaints))
+    require_none(float32_complaints(weights))
     bounds = _Bounds(weights, arith)
-    heads, met, residual = [], None, None
-    for h in range(weights.architecture.shape.n_heads):
-        radii, own, added = bounds.head(h)
-        heads.append(radii)
-        met = own if met is None else met + own
-        residual = added if residual is None else residual + added
-    if met is None or residual is None:
-        raise Rejected(Reason.UNSUPPORTED_MODEL, "a model without heads")
+    by_head = [bounds.head(h) for h in range(weights.architecture.shape.n_heads)]
+    heads = [radii for radii, _, _ in by_head]
+    met, residual = (
+        reduce(add, parts) for parts in ([largest for _, largest, _ in by_head], [added for _, _, added in by_head])
+    )
     return Rounding(heads, bounds.direct(heads, met, residual))
+
+
+def executed(
+    weights: Weights, heads: list[Head], direct: AbstractEnclosure, arith: AbstractArithmetic
+) -> tuple[list[Head], AbstractEnclosure]:
+    """Heads and direct path that contain those of every execution."""
+    radii = rounding(weights, arith)
+    widened = [_executed(*pair, arith) for pair in zip(heads, radii.heads, strict=True)]
+    return widened, direct.widened(radii.direct)
+
+
+def _executed(head: Head, radii: HeadRounding, arith: AbstractArithmetic) -> Head:
+    """The tables that some execution may have."""
+    zero = arith.fraction(Fraction(0))
+    token, position = zero.widened(radii.token_log).exp(), zero.widened(radii.position_log).exp()
+    (k, n_out), v = radii.position_value.shape, radii.token_value.shape[0]
+    value = head.value.widened(radii.token_value + radii.position_value.reshape(k, 1, n_out))
+    if head.table is None:
+        own_token, own_position = factors_of(head.factors)
+        return Head(value, (own_token * token, own_position * position), None)
+    return Head(value, None, head.table * (token.reshape(v, 1, v) * position.reshape(v, k, 1)))

@@ -1,63 +1,61 @@
-"""The rules: one soundness theorem per file.
+"""The rules: one soundness theorem per file, loaded when a certificate names it.
 
 Contents:
+    RULES — by the name that stands in a certificate.
     interface.py — what a rule takes and gives.
     brute_force.py — every sequence.
     position_minima.py — the worst token at every position.
     exponential_moment.py — Chernoff with hinted tilts.
     grid_count.py — exact polynomial counting on a grid, both sides.
+    comparisons/ — rivals pruned by a tree, the live ones searched, or counted in an order.
     exact.py — position minima as a search: the exact count.
     layer_cake.py — mean probability and cross-entropy from moments at several margins.
+    layer_count.py — the same from counts on a grid, rival by rival.
     band/ — counting on a coarse grid in a band of tokens below each target.
     modular/ — addition modulo p: waves at the key frequencies, or a sparse output map of the MLP.
     published/ — the cubic proof and the hundred sub-cubic ones, made sound.
 """
 
-from pessimal.kernel.hints import Hints
-from pessimal.kernel.rules.band import BandRule
-from pessimal.kernel.rules.brute_force import BruteForceRule
-from pessimal.kernel.rules.exact import ExactRule
-from pessimal.kernel.rules.exponential_moment import ExponentialMomentRule
-from pessimal.kernel.rules.grid_count import GridCountRule
-from pessimal.kernel.rules.interface import AbstractRule, CountBound
-from pessimal.kernel.rules.layer_cake import LayerCakeRule
-from pessimal.kernel.rules.modular.key_frequency import KeyFrequencyRule
-from pessimal.kernel.rules.modular.sparse_output import SparseOutputRule
-from pessimal.kernel.rules.position_minima import PositionMinimaRule
-from pessimal.kernel.rules.published.cubic import CubicRule
-from pessimal.kernel.rules.published.sub_cubic import SubCubicRule
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 
-RULES: dict[str, AbstractRule] = {
-    rule.name: rule
-    for rule in (
-        BruteForceRule(),
-        CubicRule(),
-        SubCubicRule(),
-        PositionMinimaRule(),
-        ExponentialMomentRule(),
-        GridCountRule(),
-        BandRule(),
-        ExactRule(),
-        LayerCakeRule(),
-        SparseOutputRule(),
-        KeyFrequencyRule(),
-    )
+from pessimal.kernel.rules.interface import AbstractRule
+
+HOMES = {
+    "band": ("band.rule", "BandRule"),
+    "brute-force": ("brute_force", "BruteForceRule"),
+    "comparisons": ("comparisons.rule", "ComparisonsRule"),
+    "cubic": ("published.cubic", "CubicRule"),
+    "exact": ("exact", "ExactRule"),
+    "exponential-moment": ("exponential_moment", "ExponentialMomentRule"),
+    "grid-count": ("grid_count", "GridCountRule"),
+    "key-frequency": ("modular.key_frequency.rule", "KeyFrequencyRule"),
+    "layer-cake": ("layer_cake", "LayerCakeRule"),
+    "layer-count": ("layer_count", "LayerCountRule"),
+    "position-minima": ("position_minima", "PositionMinimaRule"),
+    "sparse-output": ("modular.sparse_output", "SparseOutputRule"),
+    "sub-cubic": ("published.sub_cubic.rule", "SubCubicRule"),
 }
 
-__all__ = [
-    "RULES",
-    "AbstractRule",
-    "BandRule",
-    "BruteForceRule",
-    "CountBound",
-    "CubicRule",
-    "ExactRule",
-    "ExponentialMomentRule",
-    "GridCountRule",
-    "Hints",
-    "KeyFrequencyRule",
-    "LayerCakeRule",
-    "PositionMinimaRule",
-    "SparseOutputRule",
-    "SubCubicRule",
-]
+
+class _Rules(Mapping[str, AbstractRule]):
+    """Rules by name; a rule's files are read the first time that it is asked for."""
+
+    def __getitem__(self, name: str) -> AbstractRule:
+        """The rule of that name."""
+        module, rule = HOMES[name]
+        loaded: AbstractRule = getattr(import_module(f"{__name__}.{module}"), rule)()
+        return loaded
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all rules."""
+        return iter(HOMES)
+
+    def __len__(self) -> int:
+        """How many rules there are."""
+        return len(HOMES)
+
+
+RULES = _Rules()
+
+__all__ = ["HOMES", "RULES", "AbstractRule"]

@@ -1,26 +1,28 @@
 """What a rule takes and gives.
 
-A rule is a theorem: for all weights and all hints, the bound it returns is at least the number of wrong sequences. A
-hint it cannot use makes it raise `Rejected(bad-hint)`; a model it does not cover, `Rejected(unsupported-model)`.
+A rule is a theorem: for all weights and all hints, the bound it returns is at least the number of wrong sequences. It
+reads hints once, into an instance of the theorem, which knows its length and computes its bound. A hint it cannot use
+makes `read` raise `Rejected(bad-hint)`; a model it does not cover, `require_covers` `Rejected(unsupported-model)`.
 
 Contents:
-    CountBound — what a rule returns.
-    AbstractRule — the interface.
+    CountBound — what an instance returns.
+    AbstractRule — a theorem: what it covers, and how its hints are read.
+    AbstractInstance — a theorem about one question with one set of hints.
     SOFTMAX_MLP, kind_of_attention — what a rule must cover.
-    no_progress — for callers who do not watch.
-    require_weighs — for rules that do not cover a distribution.
+    Progress, no_progress — who watches, and nobody.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
-from pessimal.kernel.cost import Cost
+from pessimal.kernel.cost import Cost, Uncounted, counted_cost
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
+from pessimal.kernel.strata.weighing import weighed
 from pessimal.spec.architecture import SOFTMAX, Architecture
 from pessimal.spec.claim import ACCURACY
 from pessimal.spec.distribution import Uniform
@@ -29,10 +31,13 @@ from pessimal.spec.weights import Weights
 
 Progress = Callable[[int, int], None]
 SOFTMAX_MLP = f"{SOFTMAX}-before-MLP"
+# Costs of instances seen before: the same shapes and options come again and again, in sweeps and in searches.
+MAX_KNOWN = 1 << 10
+_KNOWN: dict[Hashable, Cost] = {}
 
 
 def no_progress(done: int, total: int) -> None:
-    """Ignore progress."""
+    """A listener that ignores progress."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,13 @@ class CountBound:
     decided: bool
     strata: Mapping[tuple[int, int], Fraction | int] = field(default_factory=dict)
 
+    @staticmethod
+    def of(
+        strata: Mapping[tuple[int, int], Fraction | int], *, decided: bool, at_least: int | None = None
+    ) -> "CountBound":
+        """A bound that is the sum of those of the strata."""
+        return CountBound(Fraction(sum(strata.values())), at_least, decided, strata)
+
     def parts(self) -> list[Fraction | int]:
         """Bounds for disjoint sets of sequences that cover all of them: the strata, or everything at once.
 
@@ -66,22 +78,58 @@ class CountBound:
         return parts
 
 
-def require_weighs(rule: "AbstractRule", question: Question) -> None:
-    """Raise `Rejected(unsupported-model)` for a distribution the rule does not weigh, or what it does not bound."""
-    name = question.distribution.name
-    if name not in rule.distributions:
-        covered = " and ".join(rule.distributions)
-        raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} covers the distributions {covered}, not {name}")
-    if question.quantity not in rule.quantities:
-        covered = " and ".join(rule.quantities)
-        raise Rejected(Reason.UNSUPPORTED_MODEL, f"{rule.name} bounds {covered}, not {question.quantity}")
-
-
 def kind_of_attention(architecture: Architecture) -> str:
     """Softmax, uniform, or softmax followed by an MLP."""
     if architecture.attention == SOFTMAX and architecture.shape.d_mlp:
         return SOFTMAX_MLP
     return architecture.attention
+
+
+@dataclass(frozen=True, eq=False)
+class AbstractInstance(ABC):
+    """A theorem about one question, its hints read and checked.
+
+    Attributes:
+        architecture: of the model.
+        question: task, distribution, semantics and quantity.
+    """
+
+    architecture: Architecture
+    question: Question
+
+    @property
+    @abstractmethod
+    def length(self) -> Hashable:
+        """What the cost depends on beside architecture and question."""
+
+    @abstractmethod
+    def uncounted(self) -> Uncounted:
+        """What a run over shapes does not show of the cost."""
+
+    @abstractmethod
+    def bound(self, weights: Weights, arith: AbstractArithmetic, progress: Progress = no_progress) -> CountBound:
+        """The bound, in sequences. Must run inside `arith.running()`."""
+
+    def run(self, weights: Weights, arith: AbstractArithmetic) -> object:
+        """What is counted over shapes: the bound, unless a rule enumerates."""
+        return self.bound(weights, arith)
+
+    def cost(self) -> Cost:
+        """Proof length from shapes alone, counted the first time and then known.
+
+        Raises:
+            Rejected: resources, if it is too long even to count.
+        """
+        key = (type(self), self.architecture, self.question.sha256, self.length)
+        cost = _KNOWN.get(key)
+        if cost is None:
+            uncounted = self.uncounted()
+            cost = counted_cost(self.architecture, self.run, uncounted)
+            cost = weighed(cost, self.question, decisions=uncounted.decisions, passes=uncounted.passes)
+            if len(_KNOWN) >= MAX_KNOWN:
+                _KNOWN.clear()
+            _KNOWN[key] = cost
+        return cost
 
 
 class AbstractRule(ABC):
@@ -99,18 +147,19 @@ class AbstractRule(ABC):
     quantities: ClassVar[tuple[str, ...]] = (ACCURACY,)
     attention: ClassVar[tuple[str, ...]] = (SOFTMAX,)
 
-    @abstractmethod
-    def cost(self, architecture: Architecture, question: Question, hints: Hints) -> Cost:
-        """Proof length from shapes and hint sizes alone; also checks the form of the hints."""
-
     def require_covers(self, weights: Weights, question: Question) -> None:
         """Raise `Rejected(unsupported-model)` with the reason for questions and models outside the theorem."""
-        require_weighs(self, question)
-        arch = weights.architecture
-        kind = kind_of_attention(arch)
+        pairs = (
+            (question.distribution.name, self.distributions, "covers the distributions"),
+            (question.quantity, self.quantities, "bounds"),
+        )
+        for asked, covered, does in pairs:
+            if asked not in covered:
+                raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} {does} {' and '.join(covered)}, not {asked}")
+        kind = kind_of_attention(weights.architecture)
         if kind not in self.attention:
-            covered = " and ".join(self.attention)
-            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {covered} attention, not {kind}")
+            kinds = " and ".join(self.attention)
+            raise Rejected(Reason.UNSUPPORTED_MODEL, f"{self.name} covers {kinds} attention, not {kind}")
         self.require_conditions(weights, question)
 
     @abstractmethod
@@ -118,12 +167,5 @@ class AbstractRule(ABC):
         """What the theorem needs beyond a distribution and a quantity it knows; raises like `require_covers`."""
 
     @abstractmethod
-    def bound(
-        self,
-        weights: Weights,
-        question: Question,
-        hints: Hints,
-        arith: AbstractArithmetic,
-        progress: Progress,
-    ) -> CountBound:
-        """The bound, in sequences. Must run inside `arith.running()`."""
+    def read(self, hints: Hints, architecture: Architecture, question: Question) -> AbstractInstance:
+        """The instance of a question that `require_covers` accepts; raises `Rejected(bad-hint)`."""

@@ -1,15 +1,21 @@
 """A program: the layered automaton of the tokens before the last of a stratum, and sums over its paths.
 
 Contents:
+    Operation — of two values, a sum or a product.
+    Letters, Move, Moves — a set of letters; two states joined by one; the moves of a layer.
     Program — layers of moves; a move is a set of letters.
-    left_over, make_program — the program of one start state and one last letter.
+    LetterSums — sums over the tokens of a set of letters, from those of each letter.
+    Source — what a program was made from.
+    NO_PROGRAM — that of a stratum without a sequence.
+    left_over, make_program, representatives — the program of one start state and one last letter.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import reduce
 from itertools import pairwise
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Int
@@ -17,12 +23,40 @@ from jaxtyping import Int
 from pessimal.spec.machine import DEAD, Recogniser
 
 Value = TypeVar("Value")
-
+Operation = Callable[[Value, Value], Value]
 
 Letters = frozenset[int]
+Move = tuple[tuple[int, int], Letters]
+Moves = tuple[Move, ...]
 
 
-Moves = tuple[tuple[tuple[int, int], Letters], ...]
+class LetterSums(Generic[Value]):
+    """The sum over the tokens with some letters, from the sums of single letters; each is computed once."""
+
+    def __init__(self, of_letter: Callable[[int], Value], add: Operation[Value]) -> None:
+        """`of_letter`: the sum over the tokens with one letter; `add`: that of two disjoint sets of tokens."""
+        self._of_letter, self._add = of_letter, add
+        self._known: dict[Letters, Value] = {}
+
+    def __call__(self, letters: Letters) -> Value:
+        """The sum over all tokens with one of the letters."""
+        if letters not in self._known:
+            first, *rest = sorted(letters)
+            if rest:
+                self._known[letters] = reduce(self._add, (self(frozenset({letter})) for letter in (first, *rest)))
+            else:
+                self._known[letters] = self._of_letter(first)
+        return self._known[letters]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a program was made from: an automaton, its start state, the last letter, and the letters before it."""
+
+    recogniser: Recogniser
+    start: int
+    last: int
+    letters: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -33,34 +67,15 @@ class Program:
 
     Attributes:
         layers: K - 1 of them; none if K = 1.
-        unlayered: makes `loop` and `ends`, which few rules need.
+        source: what it was made from.
         empty: no sequence belongs to the stratum.
     """
 
     layers: tuple[Moves, ...]
-    unlayered: Callable[[], tuple[Moves, frozenset[int]]] = lambda: ((), frozenset())
+    source: "Source | None" = None
     empty: bool = False
 
-    @cached_property
-    def _unlayered(self) -> tuple[Moves, frozenset[int]]:
-        return self.unlayered()
-
-    @property
-    def loop(self) -> Moves:
-        """The same automaton without layers, from state 0 to a state of `ends`: for factors equal at all positions."""
-        return self._unlayered[0]
-
-    @property
-    def ends(self) -> frozenset[int]:
-        """Where `loop` may end."""
-        return self._unlayered[1]
-
-    def run(
-        self,
-        factor: Callable[[int, Letters], Value],
-        add: Callable[[Value, Value], Value],
-        multiply: Callable[[Value, Value], Value],
-    ) -> Value:
+    def run(self, factor: Callable[[int, Letters], Value], add: Operation[Value], multiply: Operation[Value]) -> Value:
         """Sum over paths of the product of their factors, position by position; needs at least one layer.
 
         Args:
@@ -68,84 +83,61 @@ class Program:
             add: sum of two values.
             multiply: product of a value over the positions so far and a factor.
         """
-        return self.prefixes(factor, add, multiply)[-1][0]
+        return deque(self._passed(factor, add, multiply), maxlen=1).pop()[0]
 
     def prefixes(
-        self,
-        factor: Callable[[int, Letters], Value],
-        add: Callable[[Value, Value], Value],
-        multiply: Callable[[Value, Value], Value],
+        self, factor: Callable[[int, Letters], Value], add: Operation[Value], multiply: Operation[Value]
     ) -> list[dict[int, Value]]:
-        """Per position, the sum over the paths that lead to each state after it."""
-        states: list[dict[int, Value]] = []
+        """Per position, the sum over the paths to each state after it; moves that no path reaches are left out."""
+        return list(self._passed(factor, add, multiply))
+
+    def _passed(
+        self, factor: Callable[[int, Letters], Value], add: Operation[Value], multiply: Operation[Value]
+    ) -> Iterator[dict[int, Value]]:
+        states: dict[int, Value] = {}
         for i, layer in enumerate(self.layers):
             after: dict[int, Value] = {}
             for (source, target), letters in layer:
+                if i > 0 and source not in states:
+                    continue
                 term = factor(i, letters)
                 if i > 0:
-                    term = multiply(states[-1][source], term)
+                    term = multiply(states[source], term)
                 after[target] = add(after[target], term) if target in after else term
-            states.append(after)
-        return states
+            states = after
+            yield states
+
+    def completions(
+        self, factor: Callable[[int, Letters], Value], add: Operation[Value], multiply: Operation[Value]
+    ) -> list[dict[int, Value]]:
+        """Per position but the last, the sum over the paths from each state after it to the end."""
+        last = len(self.layers) - 1
+        return self.reversed().prefixes(lambda i, letters: factor(last - i, letters), add, multiply)[-2::-1]
 
     @property
     def n_moves(self) -> int:
-        """Moves of all layers."""
+        """How many moves all layers have together."""
         return sum(map(len, self.layers))
 
     def visits(self) -> int:
         """Paths from the start to anywhere: how often a search that takes one path at a time stands at a state."""
-        found, paths = 0, {0: 1}
+        count, paths = 0, {0: 1}
         for layer in self.layers:
             after: dict[int, int] = {}
             for (source, target), _ in layer:
                 after[target] = after.get(target, 0) + paths.get(source, 0)
             paths = after
-            found += sum(paths.values())
-        return found
+            count += sum(paths.values())
+        return count
 
     def reversed(self) -> "Program":
-        """The same paths from the last position to the first."""
+        """The program of the same paths from the last position to the first."""
         return Program(
             tuple(
                 tuple(((target, source), letters) for (source, target), letters in layer)
                 for layer in reversed(self.layers)
             )
         )
-
-    def power(
-        self,
-        factor: Callable[[Letters], Value],
-        add: Callable[[Value, Value], Value],
-        multiply: Callable[[Value, Value], Value],
-    ) -> Value:
-        """`run` for factors that are the same at every position, by repeated squaring; needs at least one layer."""
-
-        def product(
-            left: dict[tuple[int, int], Value], right: dict[tuple[int, int], Value]
-        ) -> dict[tuple[int, int], Value]:
-            out: dict[tuple[int, int], Value] = {}
-            for (a, b), x in left.items():
-                for (c, d), y in right.items():
-                    if b == c:
-                        term = multiply(x, y)
-                        out[a, d] = add(out[a, d], term) if (a, d) in out else term
-            return out
-
-        square: dict[tuple[int, int], Value] = {move: factor(letters) for move, letters in self.loop}
-        row: dict[tuple[int, int], Value] | None = None
-        n = len(self.layers)
-        while n:
-            if n & 1:
-                row = {m: x for m, x in square.items() if m[0] == 0} if row is None else product(row, square)
-            n >>= 1
-            if n:
-                square = product(square, square)
-        found = [x for (_, end), x in (row or {}).items() if end in self.ends]
-        total = found[0]
-        for one in found[1:]:
-            total = add(total, one)
-        return total
 
 
 NO_PROGRAM = Program((), empty=True)
@@ -172,7 +164,7 @@ def make_program(
 
     `block`: of `left_over`, for these letters and as many tokens as there are layers.
     """
-    moves, accepts = recogniser.with_dead
+    moves, _ = recogniser.with_dead
     if block[0][start] == DEAD:
         return NO_PROGRAM
     names = {int(block[0][start]): 0}
@@ -180,10 +172,10 @@ def make_program(
     for here, ahead in pairwise(block):
         layer, names = _layer(moves, here, ahead, names, letters)
         layers.append(layer)
-    return Program(tuple(layers), lambda: _loop(moves, accepts[moves[:, last]], start, letters))
+    return Program(tuple(layers), Source(recogniser, start, last, tuple(letters)))
 
 
-def _representatives(block: np.ndarray) -> dict[int, int]:
+def representatives(block: np.ndarray) -> dict[int, int]:
     """The first state of every block."""
     names, states = np.unique(block, return_index=True)
     return dict(zip(names.tolist(), states.tolist(), strict=True))
@@ -193,40 +185,13 @@ def _layer(
     moves: np.ndarray, block: np.ndarray, ahead: np.ndarray, names: dict[int, int], letters: Sequence[int]
 ) -> tuple[Moves, dict[int, int]]:
     """Moves from the named blocks to those ahead, and the names of these."""
-    found: dict[tuple[int, int], set[int]] = {}
+    letters_of: dict[tuple[int, int], set[int]] = {}
     after: dict[int, int] = {}
-    state_of = _representatives(block)
+    state_of = representatives(block)
     for name, source in names.items():
         state = state_of[name]
         for letter in letters:
             to = int(ahead[moves[state, letter]])
             if to != DEAD:
-                found.setdefault((source, after.setdefault(to, len(after))), set()).add(letter)
-    return tuple((move, frozenset(some)) for move, some in found.items()), after
-
-
-def _loop(moves: np.ndarray, accepted: np.ndarray, start: int, letters: Sequence[int]) -> tuple[Moves, frozenset[int]]:
-    """Minimal automaton of the sequences of any length after which a state of `accepted` is reached."""
-    block = accepted.astype(np.int64)
-    while True:
-        signature = np.column_stack([block, block[moves[:, letters]]])
-        refined = np.unique(signature, axis=0, return_inverse=True)[1].reshape(-1)
-        if refined.max() == block.max():
-            break
-        block = refined
-    dead = int(block[DEAD])  # the last state of `moves`
-    names = {int(block[start]): 0}
-    found: dict[tuple[int, int], set[int]] = {}
-    state_of = _representatives(block)
-    for name in (pending := [int(block[start])]):
-        state = state_of[name]
-        for letter in letters:
-            to = int(block[moves[state, letter]])
-            if to == dead:
-                continue
-            if to not in names:
-                names[to] = len(names)
-                pending.append(to)
-            found.setdefault((names[name], names[to]), set()).add(letter)
-    ends = frozenset(number for name, number in names.items() if accepted[block == name].all())
-    return tuple((move, frozenset(some)) for move, some in found.items()), ends
+                letters_of.setdefault((source, after.setdefault(to, len(after))), set()).add(letter)
+    return tuple((move, frozenset(chosen)) for move, chosen in letters_of.items()), after

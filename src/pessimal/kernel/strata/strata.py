@@ -1,5 +1,7 @@
 r"""Strata: the sequences with a given last token and a given right output, read by a small automaton.
 
+A letter is a set of tokens that the automaton does not tell apart.
+
 Stratum $(q, y)$: last token q, right output y. The strata are disjoint and cover all $v^K$ sequences, because a
 recogniser accepts every sequence for exactly one output (checked, `spec.machine.require_recognises`). The $K - 1$
 tokens before the last lead the recogniser of y from its start to a state from which q is accepted: a `Program`, the
@@ -12,12 +14,10 @@ or equal to it. For $q = y$ every token up to y is free, and the program has a s
 Nothing is built before its size is known: `MAX_LOOK_UPS` and `MAX_MOVES` bound the automata of a task.
 
 Contents:
-    Program — layers of moves; a move is a set of letters.
-    make_program — the program of one start state and one last letter.
     Strata, strata_of — programs of all strata of a task, and their sizes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -63,7 +63,7 @@ class Strata:
         self._sizes: dict[int, list[int]] = {}
 
     @cached_property
-    def _programs(self) -> tuple[list[Program], Int[np.ndarray, "n_outputs d_vocab"]]:
+    def programs(self) -> tuple[list[Program], Int[np.ndarray, "n_outputs d_vocab"]]:
         """The different programs that have a sequence, and which one each stratum has, or `DEAD`, by output and query.
 
         Strata with the same start, last letter, and letters to choose from share one.
@@ -71,12 +71,12 @@ class Strata:
         kinds: dict[tuple[int, tuple[int, ...]], int] = {}
         present = [tuple(letter for letter, count in enumerate(counts) if count) for counts in self.letter_counts]
         starts = self.recogniser.start.tolist()
-        kind = np.array([kinds.setdefault(one, len(kinds)) for one in zip(starts, present, strict=True)])
+        kind = np.array([kinds.setdefault(key, len(kinds)) for key in zip(starts, present, strict=True)])
         n_letters = self.recogniser.moves.shape[1]
         self._require_few_moves(kinds)
         code = np.where(self.letter == DEAD, DEAD, kind[:, np.newaxis] * n_letters + self.letter)
         programs: list[Program] = []
-        number = np.full(code.shape, DEAD)
+        program_index = np.full(code.shape, DEAD)
         starts_and_letters = list(kinds)
         blocks: dict[tuple[int, tuple[int, ...]], list[np.ndarray]] = {}
         for key in np.unique(code[code != DEAD]).tolist():
@@ -86,63 +86,68 @@ class Strata:
                 blocks[last, letters] = left_over(self.recogniser, last, self.task.k - 1, letters)
             program = make_program(self.recogniser, start, last, letters, blocks[last, letters])
             if not program.empty:
-                number[code == key] = len(programs)
+                program_index[code == key] = len(programs)
                 programs.append(program)
-        return programs, number
+        return programs, program_index
 
     def _require_few_moves(self, kinds: Iterable[tuple[int, tuple[int, ...]]]) -> None:
         """Raise `Rejected(resources)` if the programs could have more than `MAX_MOVES` moves in all."""
         moves, n = self.recogniser.with_dead[0], self.task.k - 1
         n_letters = self.recogniser.moves.shape[1]
-        found = 0
+        n_moves = 0
         for start, letters in kinds:
             # States after exactly i tokens, all that were reached among them once i is large; DEAD is -1.
             after = np.array([start])
             for i in range(n):
-                found += n_letters * len(after) * len(letters)
+                n_moves += n_letters * len(after) * len(letters)
                 ahead = np.unique(moves[after][:, letters])
                 ahead = ahead[ahead != DEAD]
                 ahead = ahead if i < CAREFUL else np.union1d(after, ahead)
                 if np.array_equal(ahead, after):
-                    found += n_letters * len(after) * len(letters) * (n - 1 - i)
+                    n_moves += n_letters * len(after) * len(letters) * (n - 1 - i)
                     break
-                if found > MAX_MOVES:
+                if n_moves > MAX_MOVES:
                     break
                 after = ahead
-            if found > MAX_MOVES:
+            if n_moves > MAX_MOVES:
                 raise Rejected(Reason.RESOURCES, f"the strata of {self.task.name} take more than {MAX_MOVES} moves")
 
     def program(self, q: int, y: int) -> Program:
         """The program of one stratum; equal programs are one object."""
-        programs, number = self._programs
-        return NO_PROGRAM if number[y, q] == DEAD else programs[number[y, q]]
+        programs, index = self.programs
+        return NO_PROGRAM if index[y, q] == DEAD else programs[index[y, q]]
 
     @cached_property
-    def place(self) -> Int[np.ndarray, "d_vocab n_outputs"]:
-        """Number of stratum (q, y) in the order of q, then y, among those with a sequence; -1 for the others."""
-        alive = self._programs[1].T != DEAD
+    def stratum_index(self) -> Int[np.ndarray, "d_vocab n_outputs"]:
+        """Index of stratum (q, y) in the order of q, then y, among those with a sequence; -1 for strata without one."""
+        alive = self.programs[1].T != DEAD
         return np.where(alive, np.cumsum(alive).reshape(alive.shape) - 1, -1)
 
-    def kinds(self, y: int) -> list[tuple[Program, int]]:
-        """The programs of the strata of one output, and how many last tokens have each."""
-        programs, number = self._programs
-        mine, counts = np.unique(number[y][number[y] != DEAD], return_counts=True)
-        return [(programs[one], count) for one, count in zip(mine.tolist(), counts.tolist(), strict=True)]
+    def by_query(self, y: int, at_once: int) -> Iterator[tuple[Program, Int[np.ndarray, " Q"]]]:
+        """Last tokens with a stratum at this output that share a program, at most so many at a time."""
+        programs, by_output = self.programs
+        for index in dict.fromkeys(by_output[y][by_output[y] != DEAD].tolist()):
+            queries = np.flatnonzero(by_output[y] == index)
+            for begin in range(0, queries.size, at_once):
+                yield programs[index], queries[begin : begin + at_once]
 
     def all_kinds(self) -> list[tuple[Program, int]]:
-        """`kinds` of every output, one after the other."""
-        return [kind for y in range(self.task.n_outputs) for kind in self.kinds(y)]
+        """Output by output, the programs of its strata, and how many last tokens have each."""
+        programs, by_output = self.programs
+        of_outputs = (np.unique(row[row != DEAD], return_counts=True) for row in by_output)
+        return [(programs[index], count) for row in of_outputs for index, count in np.stack(row, 1).tolist()]
 
     @property
-    def number(self) -> int:
+    def stratum_count(self) -> int:
         """How many strata have a sequence."""
-        return int(self.place.max()) + 1
+        return int(self.stratum_index.max()) + 1
 
     def by_program(self, q: int) -> list[tuple[Program, Int[np.ndarray, " Y"]]]:
         """Outputs with a stratum at this last token, grouped by program."""
-        programs, number = self._programs
-        mine = number[:, q]
-        return [(programs[one], np.flatnonzero(mine == one)) for one in dict.fromkeys(mine[mine != DEAD].tolist())]
+        programs, by_output = self.programs
+        of_query = by_output[:, q]
+        alive = dict.fromkeys(of_query[of_query != DEAD].tolist())
+        return [(programs[index], np.flatnonzero(of_query == index)) for index in alive]
 
     @cached_property
     def letter_counts(self) -> list[list[int]]:
@@ -166,17 +171,17 @@ class Strata:
         for i in range(self.task.k - 1):
             alive = [(letter, weight) for letter, weight in enumerate(weights(i)) if weight]
             after: dict[int, int] = {}
-            for state, found in states.items():
+            for state, so_far in states.items():
                 for letter, weight in alive:
                     to = moves[state][letter]
                     if to != DEAD:
-                        after[to] = after.get(to, 0) + found * weight
+                        after[to] = after.get(to, 0) + so_far * weight
             states = after
         total = [0] * len(moves[0])
-        for state, found in states.items():
+        for state, so_far in states.items():
             for letter, to in enumerate(moves[state]):
                 if to != DEAD and accepts[to]:
-                    total[letter] += found
+                    total[letter] += so_far
         return total
 
     def size(self, q: int, y: int) -> int:

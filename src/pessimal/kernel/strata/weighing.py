@@ -1,24 +1,27 @@
 r"""Weights of sets of sequences, exact: how much of a stratum, or of what a search leaves open, occurs.
 
-A set of sequences is given by the moves of a program (`strata.py`), layer by layer, by prefixes, or by a box. Its
-weight is the sum of the weights of its sequences (`spec/distribution.py`). *Independent positions*: the weight is a
-product, so it passes through a program like a count, every set of letters weighing what its tokens weigh at that
-position. *Chains*: what follows depends on the last token, so a state carries one weight per last token.
+A set of sequences is given by the moves of a program (`strata.py`), layer by layer, by prefixes, or as a product of
+token sets. Its weight is the sum of the weights of its sequences (`spec/distribution.py`). *Independent positions*:
+the weight is a product, so it passes through a program like a count, every set of letters weighing what its tokens
+weigh at that position. *Chains*: what follows depends on the last token, so a state carries one weight per last token.
 
 What is computed here comes from the question alone, like the sizes of strata: it is charged to the checker's
 operations, not to the length of the proof.
 
 Contents:
-    AbstractWeighing — the interface.
-    Counting, Independent, Chain — one for each kind of distribution.
+    AbstractWeighing — exact weights under one distribution.
+    Independent, Chain — positions by themselves, and each after the last.
+    as_product — the weights of independent positions.
     weighed — the cost of weights.
-    weighing_of — by question.
+    weighing_of — the weighing of a question.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import lru_cache
+from operator import add, mul
 from typing import Any
 
 import numpy as np
@@ -80,66 +83,30 @@ class AbstractWeighing(ABC):
         """Weight of some prefixes, each followed by completions."""
 
     @abstractmethod
-    def box(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
+    def token_product(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
         """Weight of a product of token sets before the last token q."""
 
-    def sequences(self, others: Int[np.ndarray, "n k_1"], q: int) -> int:
+    def sequences(self, earlier: Int[np.ndarray, "n k_1"], q: int) -> int:
         """Weight of sequences given by their tokens before the last, and the last one."""
-        tokens = np.concatenate([others, np.full((len(others), 1), q)], axis=1)
-        return int(self.question.distribution.weigh(tokens).sum()) if len(others) else 0
+        tokens = np.concatenate([earlier, np.full((len(earlier), 1), q)], axis=1)
+        return int(self.question.distribution.weigh(tokens).sum()) if len(earlier) else 0
 
-    def alone(self, q: int, y: int) -> int:
-        """Weight of a stratum that is empty, or the query alone (K = 1)."""
-        if self.strata.program(q, y).empty:
-            return 0
-        return self.sequences(np.zeros((1, 0), dtype=np.int64), q)
-
-
-class Counting(AbstractWeighing):
-    """Every sequence weighs one."""
-
-    def ops(self) -> int:
-        """Known from shapes."""
-        return 0
-
-    def stratum(self, q: int, y: int) -> int:
-        """Its size."""
-        return self.strata.size(q, y)
-
-    def paths(self, layers: Sequence[Moves], q: int, y: int) -> int:
-        """Their number."""
-        del q
-        return _forward(layers, lambda _, letters: self.strata.count(y, letters))
-
-    def completions(self, program: Program, q: int, y: int) -> list[dict[int, Any]]:
-        """Their numbers."""
-        del q
-        return _backward(program, lambda _, letters: self.strata.count(y, letters), 1)
-
-    def prefixes(self, tokens: Int[np.ndarray, "n i"], after: Any) -> int:
-        """How many, times the completions of each."""
-        return len(tokens) * int(after)
-
-    def box(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
-        """Its size."""
-        del q
-        found = 1
-        for tokens in allowed:
-            found *= len(tokens)
-        return found
-
-    def sequences(self, others: Int[np.ndarray, "n k_1"], q: int) -> int:
-        """How many."""
-        del q
-        return len(others)
+    def capped(self, bounds: Sequence[Fraction | None]) -> dict[tuple[int, int], Fraction]:
+        """Bounds of all strata, in the order of their numbers, none above the weight of its stratum."""
+        capped = {}
+        for (q, y), bound in zip(np.argwhere(self.strata.stratum_index >= 0).tolist(), bounds, strict=True):
+            size = Fraction(self.stratum(q, y))
+            # SOUND: a lost or vacuous bound gives the whole stratum up.
+            capped[q, y] = size if bound is None else min(size, bound)
+        return capped
 
 
 class Independent(AbstractWeighing):
-    """Independent positions."""
+    """Independent positions; under the uniform distribution every token weighs one."""
 
-    def __init__(self, question: Question, distribution: Product) -> None:
+    def __init__(self, question: Question) -> None:
         super().__init__(question)
-        self.distribution = distribution
+        self.distribution = as_product(question)
         self._letters: dict[tuple[int, int], list[int]] = {}
 
     def ops(self) -> int:
@@ -153,9 +120,9 @@ class Independent(AbstractWeighing):
         if key not in self._letters:
             letter = self.strata.letter[y]
             alive = letter != DEAD
-            found = np.zeros(self.strata.recogniser.moves.shape[1], dtype=np.int64)
-            np.add.at(found, letter[alive], self.distribution.position(i)[alive])
-            self._letters[key] = found.tolist()
+            weights = np.zeros(self.strata.recogniser.moves.shape[1], dtype=np.int64)
+            np.add.at(weights, letter[alive], self.distribution.position(i)[alive])
+            self._letters[key] = weights.tolist()
         return self._letters[key]
 
     def letters(self, i: int, y: int, letters: Letters) -> int:
@@ -164,7 +131,7 @@ class Independent(AbstractWeighing):
         return sum(weights[letter] for letter in letters)
 
     def last(self, q: int) -> int:
-        """w_{K-1}(q)."""
+        """Weight w_{K-1}(q) of the last token."""
         return int(self.distribution.position(self.question.task.k - 1)[q])
 
     def stratum(self, q: int, y: int) -> int:
@@ -177,23 +144,26 @@ class Independent(AbstractWeighing):
         return int(self._stratum[y,][letter]) * self.last(q)
 
     def paths(self, layers: Sequence[Moves], q: int, y: int) -> int:
-        """One pass."""
-        return _forward(layers, lambda i, letters: self.letters(i, y, letters)) * self.last(q)
+        """One pass over the layers, times the weight of the query."""
+        sums = Program(tuple(layers)).prefixes(lambda i, letters: self.letters(i, y, letters), add, mul)
+        return (sums[-1].get(0, 0) if sums else 1) * self.last(q)
 
     def completions(self, program: Program, q: int, y: int) -> list[dict[int, Any]]:
-        """One pass from the end."""
-        return _backward(program, lambda i, letters: self.letters(i, y, letters), self.last(q))
+        """One pass over the layers from the end."""
+        last = self.last(q)
+        completions = program.completions(lambda i, letters: self.letters(i, y, letters), add, mul)
+        return [*({state: weight * last for state, weight in states.items()} for states in completions), {0: last}]
 
     def prefixes(self, tokens: Int[np.ndarray, "n i"], after: Any) -> int:
-        """The sum of their products, times the completions of each."""
-        return int(self.distribution.weigh(tokens).sum()) * int(after) if len(tokens) else 0
+        """The sum of the prefixes' weights, times the completions that all of them share."""
+        return int(self.question.distribution.weigh(tokens).sum()) * int(after) if len(tokens) else 0
 
-    def box(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
-        """The product of the sums."""
-        found = self.last(q)
+    def token_product(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
+        """The product over positions of the weights of the token sets."""
+        weight = self.last(q)
         for i, tokens in enumerate(allowed):
-            found *= int(self.distribution.position(i)[tokens].sum())
-        return found
+            weight *= int(self.distribution.position(i)[tokens].sum())
+        return weight
 
 
 class Chain(AbstractWeighing):
@@ -218,55 +188,54 @@ class Chain(AbstractWeighing):
 
     def _arrivals(self, layers: Sequence[Moves], y: int) -> np.ndarray:
         """Weight of the paths to the end of these layers by their last token."""
-        states: dict[int, np.ndarray] = {}
-        for i, layer in enumerate(layers):
-            after: dict[int, np.ndarray] = {}
-            for (source, target), letters in layer:
-                if i > 0 and source not in states:
-                    continue
-                tokens = self._among(y, letters)
-                if target not in after:
-                    after[target] = _zeros(self.question.task.d_vocab)
-                if i == 0:
-                    after[target][tokens] += self.distribution.initial[tokens].astype(object)
-                else:
-                    before = np.flatnonzero(states[source])
-                    after[target][tokens] += states[source][before] @ self.distribution.scaled[np.ix_(before, tokens)]
-            states = after
-        return states.get(0, _zeros(self.question.task.d_vocab))
+        d_vocab = self.question.task.d_vocab
+
+        def tokens_or_start(i: int, letters: Letters) -> np.ndarray:
+            tokens = self._among(y, letters)
+            return tokens if i else _placed(self.distribution.initial[tokens].astype(object), tokens, d_vocab)
+
+        def step(weight: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+            before = np.flatnonzero(weight)
+            return _placed(weight[before] @ self.distribution.scaled[np.ix_(before, tokens)], tokens, d_vocab)
+
+        sums = Program(tuple(layers)).prefixes(tokens_or_start, add, step)
+        none = np.zeros(d_vocab, dtype=object)
+        return sums[-1].get(0, none) if sums else none
 
     def stratum(self, q: int, y: int) -> int:
         """What leads to the query, which queries with one letter share, and the step to it."""
         program = self.strata.program(q, y)
-        if program.empty or not program.layers:
-            return self.alone(q, y)
+        if program.empty:
+            return 0
+        if not program.layers:
+            return self.token_product([], q)
         key = (int(self.strata.letter[y, q]), y)
         if key not in self._stratum:
             self._stratum[key] = self._arrivals(program.layers, y)
         return int(self._stratum[key] @ self.distribution.scaled[:, q])
 
     def paths(self, layers: Sequence[Moves], q: int, y: int) -> int:
-        """One pass, and the step to the query."""
+        """One pass over the layers, and the step to the query."""
         return int(self._arrivals(layers, y) @ self.distribution.scaled[:, q])
 
     def completions(self, program: Program, q: int, y: int) -> list[dict[int, Any]]:
-        """One pass from the end; an array by last token for every state."""
-        found: list[dict[int, Any]] = [{0: self.distribution.scaled[:, q]}]
+        """One pass over the layers from the end; an array by last token for every state."""
+        after: list[dict[int, Any]] = [{0: self.distribution.scaled[:, q]}]
         for layer in reversed(program.layers[1:]):
             before: dict[int, np.ndarray] = {}
             for (source, target), letters in layer:
                 tokens = self._among(y, letters)
-                step = self.distribution.scaled[:, tokens] @ found[0][target][tokens]
+                step = self.distribution.scaled[:, tokens] @ after[0][target][tokens]
                 before[source] = before[source] + step if source in before else step
-            found.insert(0, before)
-        return found
+            after.insert(0, before)
+        return after
 
     def prefixes(self, tokens: Int[np.ndarray, "n i"], after: Any) -> int:
-        """Each times the completions of its last token."""
+        """The weight of each prefix times the completions of its last token."""
         return int((self.distribution.weigh(tokens) * after[tokens[:, -1]]).sum()) if len(tokens) else 0
 
-    def box(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
-        """One pass over the positions."""
+    def token_product(self, allowed: Sequence[Int[np.ndarray, " _"]], q: int) -> int:
+        """One pass over the token sets, and the step to the query."""
         if not allowed:
             return int(self.distribution.initial[q])
         weight = self.distribution.initial[allowed[0]].astype(object)
@@ -275,31 +244,17 @@ class Chain(AbstractWeighing):
         return int(weight[0])
 
 
-def _zeros(n: int) -> np.ndarray:
-    return np.zeros(n, dtype=object)
+def _placed(weights: np.ndarray, tokens: np.ndarray, d_vocab: int) -> np.ndarray:
+    """Weights by token, zero elsewhere."""
+    by_token = np.zeros(d_vocab, dtype=object)
+    by_token[tokens] = weights
+    return by_token
 
 
-def _forward(layers: Sequence[Moves], weight: Any) -> int:
-    """Sum over the paths from state 0 to state 0 of the product of their moves' weights."""
-    states = {0: 1}
-    for i, layer in enumerate(layers):
-        after: dict[int, int] = {}
-        for (source, target), letters in layer:
-            if source in states:
-                after[target] = after.get(target, 0) + states[source] * weight(i, letters)
-        states = after
-    return states.get(0, 0)
-
-
-def _backward(program: Program, weight: Any, last: int) -> list[dict[int, Any]]:
-    """The same from the end, by state after i + 1 tokens."""
-    found: list[dict[int, Any]] = [{0: last}]
-    for i in range(len(program.layers) - 1, 0, -1):
-        before: dict[int, int] = {}
-        for (source, target), letters in program.layers[i]:
-            before[source] = before.get(source, 0) + found[0][target] * weight(i, letters)
-        found.insert(0, before)
-    return found
+def as_product(question: Question) -> Product:
+    """The distribution of independent positions, every token weighing one if they are all alike."""
+    ones = np.ones((1, question.task.d_vocab), dtype=np.int64)
+    return question.distribution if isinstance(question.distribution, Product) else Product(ones)
 
 
 def weighed(cost: Cost, question: Question, *, decisions: int, passes: int = 1) -> Cost:
@@ -333,10 +288,8 @@ def weighing_of(question: Question) -> AbstractWeighing:
         Rejected: task-mismatch, for a distribution of another kind.
     """
     distribution = question.distribution
-    if isinstance(distribution, Uniform):
-        return Counting(question)
-    if isinstance(distribution, Product):
-        return Independent(question, distribution)
+    if isinstance(distribution, Uniform | Product):
+        return Independent(question)
     if isinstance(distribution, Markov):
         return Chain(question, distribution)
     raise Rejected(Reason.TASK_MISMATCH, f"no weights for the distribution {distribution.name}")

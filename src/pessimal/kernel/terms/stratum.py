@@ -18,12 +18,12 @@ from pessimal.spec.machine import DEAD
 
 @dataclass(frozen=True)
 class StratumTerms:
-    """Lower bounds of the terms of Y strata (q, y) with one program, for R problems each and one head.
+    """Lower bounds of the terms of Y strata (q, y) with one program, for R groups of rivals each and one head.
 
     Attributes:
         query: the q, `[Y]`.
         outputs: the y, `[Y]`.
-        number: places of the strata among all, `[Y]`.
+        stratum_index: index of each stratum among all, `[Y]`.
         program: their program.
         near: g of the tokens treated one by one, `[R, I, pairs]`; I is K - 1, or 1 when positions share the term.
         token: which tokens they are, `[pairs]`.
@@ -36,7 +36,7 @@ class StratumTerms:
 
     query: Int[np.ndarray, " Y"]
     outputs: Int[np.ndarray, " Y"]
-    number: Int[np.ndarray, " Y"]
+    stratum_index: Int[np.ndarray, " Y"]
     program: Program
     near: AbstractEnclosure
     token: Int[np.ndarray, " pairs"]
@@ -48,21 +48,21 @@ class StratumTerms:
 
 
 def joined(
-    found: Iterable[tuple[int, StratumTerms]], arith: AbstractArithmetic, positions: int = 1
+    terms_by_head: Iterable[tuple[int, StratumTerms]], arith: AbstractArithmetic, positions: int = 1
 ) -> Iterator[tuple[int, StratumTerms]]:
-    """The same strata with those of one head and program side by side, as many as make a block; every one once.
+    """Terms with the strata of one head and program side by side, as many as make a block; every stratum once.
 
     `positions`: how many of them are kept apart at least, whether or not they share their terms.
     """
     # Strata without far tokens stay apart, so that none pays for a far term that it does not have.
     waiting: dict[tuple[int, int, bool], list[StratumTerms]] = {}
     held: dict[tuple[int, int, bool], int] = {}
-    for head, terms in found:
+    for head, terms in terms_by_head:
         key = (head, id(terms.program), bool(terms.n_far.any()))
         group = waiting.setdefault(key, [])
         group.append(terms)
-        problems, own = terms.near.shape[:2]
-        held[key] = held.get(key, 0) + problems * max(positions, own) * terms.pair.size
+        n_groups, n_positions = terms.near.shape[:2]
+        held[key] = held.get(key, 0) + n_groups * max(positions, n_positions) * terms.pair.size
         if held[key] >= arith.block:
             yield head, _side_by_side(group, arith)
             group.clear()
@@ -76,21 +76,23 @@ def _side_by_side(group: Sequence[StratumTerms], arith: AbstractArithmetic) -> S
     """Strata of one program as one object; near pairs of the later ones come after those of the earlier ones."""
     if len(group) == 1:
         return group[0]
-    width = max(one.pair.shape[1] for one in group)
-    offsets = np.cumsum([0, *(one.near.shape[2] for one in group)])
-    pads = [((0, 0), (0, width - one.pair.shape[1])) for one in group]
+    width = max(terms.pair.shape[1] for terms in group)
+    offsets = np.cumsum([0, *(terms.near.shape[2] for terms in group)])
+    pads = [((0, 0), (0, width - terms.pair.shape[1])) for terms in group]
     return StratumTerms(
-        query=np.concatenate([one.query for one in group]),
-        outputs=np.concatenate([one.outputs for one in group]),
-        number=np.concatenate([one.number for one in group]),
+        query=np.concatenate([terms.query for terms in group]),
+        outputs=np.concatenate([terms.outputs for terms in group]),
+        stratum_index=np.concatenate([terms.stratum_index for terms in group]),
         program=group[0].program,
-        near=arith.concatenate([one.near for one in group], 2),
-        token=np.concatenate([one.token for one in group]),
-        pair=np.concatenate([np.pad(one.pair + o, p) for one, o, p in zip(group, offsets[:-1], pads, strict=True)]),
-        letter=np.concatenate(
-            [np.pad(one.letter, p, constant_values=DEAD) for one, p in zip(group, pads, strict=True)]
+        near=arith.concatenate([terms.near for terms in group], 2),
+        token=np.concatenate([terms.token for terms in group]),
+        pair=np.concatenate(
+            [np.pad(terms.pair + o, pad) for terms, o, pad in zip(group, offsets[:-1], pads, strict=True)]
         ),
-        far=arith.concatenate([one.far for one in group], 1),
-        n_far=np.concatenate([one.n_far for one in group]),
-        last=arith.concatenate([one.last for one in group], 1),
+        letter=np.concatenate(
+            [np.pad(terms.letter, pad, constant_values=DEAD) for terms, pad in zip(group, pads, strict=True)]
+        ),
+        far=arith.concatenate([terms.far for terms in group], 1),
+        n_far=np.concatenate([terms.n_far for terms in group]),
+        last=arith.concatenate([terms.last for terms in group], 1),
     )

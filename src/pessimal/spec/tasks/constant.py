@@ -23,21 +23,21 @@ class Constant(AbstractTask):
     output: int = 0
 
     def complaint(self) -> str:
-        """See `AbstractTask`."""
+        """What is wrong with the output, or nothing."""
         inside = 0 <= self.output < self.d_vocab
         return "" if inside else f"output={self.output} is not between 0 and {self.d_vocab - 1}"
 
     @property
     def n_states(self) -> int:
-        """One."""
+        """One state is enough."""
         return 1
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
-        """The output."""
+        """The one output, for every sequence."""
         return np.full(tokens.shape[:-1], self.output)
 
     def machine(self) -> Machine:
-        """One state."""
+        """A machine of one state."""
         return Machine(0, np.zeros((1, self.d_vocab), dtype=np.int64), np.array([self.output]))
 
     def recogniser(self) -> Recogniser:

@@ -23,18 +23,18 @@ class ContainsToken(AbstractTask):
     token: int = 0
 
     def complaint(self) -> str:
-        """See `AbstractTask`."""
+        """What is wrong with the token, or nothing."""
         inside = 0 <= self.token < self.d_vocab
         return "" if inside else f"token={self.token} is not between 0 and {self.d_vocab - 1}"
 
     @property
     def n_outputs(self) -> int:
-        """No and yes."""
+        """Two outputs, no and yes."""
         return 2
 
     @property
     def n_states(self) -> int:
-        """Not seen, seen."""
+        """Two states: not seen, seen."""
         return 2
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:

@@ -1,4 +1,9 @@
-"""A task given by its own Moore machine, which stands in the certificate in full."""
+"""A task given by its own Moore machine, which stands in the certificate in full.
+
+Contents:
+    CustomTask — the task.
+    custom_from_record — from the record of a certificate.
+"""
 
 import json
 from dataclasses import dataclass
@@ -34,7 +39,7 @@ class CustomTask(AbstractTask):
     outputs: tuple[int, ...]
 
     def complaint(self) -> str:
-        """See `AbstractTask`."""
+        """What is wrong with the tables, or nothing."""
         n = len(self.moves)
         if not 1 <= n * (self.d_vocab + 1) <= MAX_ENTRIES:
             return f"{n} states with {self.d_vocab} moves and an output each are not from 1 to {MAX_ENTRIES} numbers"
@@ -53,7 +58,7 @@ class CustomTask(AbstractTask):
 
     @property
     def n_states(self) -> int:
-        """As stated."""
+        """As many states as the tables state."""
         return len(self.moves)
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:

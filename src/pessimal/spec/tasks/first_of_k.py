@@ -7,20 +7,15 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.machine import DEAD, Machine, Recogniser
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.task import AbstractTokenTask
 
 
 @dataclass(frozen=True)
-class FirstOfK(AbstractTask):
+class FirstOfK(AbstractTokenTask):
     """Target of (t_0, .., t_{K-1}) is t_0."""
 
     name: ClassVar[str] = "first-of-k"
     summary: ClassVar[str] = "the first token"
-
-    @property
-    def n_states(self) -> int:
-        """The first token, or none."""
-        return self.d_vocab + 1
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """t_0 of every sequence."""
@@ -36,9 +31,4 @@ class FirstOfK(AbstractTask):
     def recogniser(self) -> Recogniser:
         """Two states, "nothing read" and "y was first"; letters: other than y, equal to y."""
         tokens = np.arange(self.d_vocab)
-        return Recogniser(
-            start=np.zeros(self.d_vocab, dtype=np.int64),
-            letter=(tokens[:, np.newaxis] == tokens).astype(np.int64),
-            moves=np.array([[DEAD, 1], [1, 1]]),
-            accepts=np.array([False, True]),
-        )
+        return Recogniser.seen((tokens[:, np.newaxis] == tokens).astype(np.int64), [[DEAD, 1], [1, 1]])

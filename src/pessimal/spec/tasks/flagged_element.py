@@ -21,17 +21,17 @@ class FlaggedElement(AbstractTask):
     summary: ClassVar[str] = "the payload of the first flagged token (t - d_vocab/2), d_vocab/2 if there is none"
 
     def complaint(self) -> str:
-        """See `AbstractTask`."""
+        """What is wrong with the vocabulary, or nothing."""
         return f"d_vocab={self.d_vocab} is odd; half of the tokens carry the flag" if self.d_vocab % 2 else ""
 
     @property
     def n_outputs(self) -> int:
-        """The payloads, and "none"."""
+        """As many as payloads, and one for "none"."""
         return self.d_vocab // 2 + 1
 
     @property
     def n_states(self) -> int:
-        """The payloads, and "none"."""
+        """As many as payloads, and one for "none"."""
         return self.d_vocab // 2 + 1
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:

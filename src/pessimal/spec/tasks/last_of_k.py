@@ -7,20 +7,15 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.machine import Machine, Recogniser
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.task import AbstractTokenTask
 
 
 @dataclass(frozen=True)
-class LastOfK(AbstractTask):
+class LastOfK(AbstractTokenTask):
     """Target of (t_0, .., t_{K-1}) is t_{K-1}."""
 
     name: ClassVar[str] = "last-of-k"
     summary: ClassVar[str] = "the last token"
-
-    @property
-    def n_states(self) -> int:
-        """The last token, or none."""
-        return self.d_vocab + 1
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """t_{K-1} of every sequence."""
@@ -34,9 +29,4 @@ class LastOfK(AbstractTask):
     def recogniser(self) -> Recogniser:
         """Two states, "another token was last" and "y was last"; letters: other than y, equal to y."""
         tokens = np.arange(self.d_vocab)
-        return Recogniser(
-            start=np.zeros(self.d_vocab, dtype=np.int64),
-            letter=(tokens[:, np.newaxis] == tokens).astype(np.int64),
-            moves=np.array([[0, 1], [0, 1]]),
-            accepts=np.array([False, True]),
-        )
+        return Recogniser.seen((tokens[:, np.newaxis] == tokens).astype(np.int64), [[0, 1], [0, 1]])

@@ -7,20 +7,15 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.machine import DEAD, Machine, Recogniser
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.task import AbstractTokenTask
 
 
 @dataclass(frozen=True)
-class MaxOfK(AbstractTask):
+class MaxOfK(AbstractTokenTask):
     """Target of (t_0, .., t_{K-1}) is max_i t_i."""
 
     name: ClassVar[str] = "max-of-k"
     summary: ClassVar[str] = "the largest token"
-
-    @property
-    def n_states(self) -> int:
-        """The largest token so far, or none."""
-        return self.d_vocab + 1
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """max_i t_i of every sequence."""
@@ -34,9 +29,4 @@ class MaxOfK(AbstractTask):
     def recogniser(self) -> Recogniser:
         """Two states, "y not yet" and "y seen"; letters: below y, equal to y; above y is dead."""
         y, t = np.arange(self.d_vocab)[:, np.newaxis], np.arange(self.d_vocab)
-        return Recogniser(
-            start=np.zeros(self.d_vocab, dtype=np.int64),
-            letter=np.where(t < y, 0, np.where(t == y, 1, DEAD)),
-            moves=np.array([[0, 1], [1, 1]]),
-            accepts=np.array([False, True]),
-        )
+        return Recogniser.seen(np.where(t < y, 0, np.where(t == y, 1, DEAD)), [[0, 1], [1, 1]])

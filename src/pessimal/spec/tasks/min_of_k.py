@@ -7,20 +7,15 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.spec.machine import DEAD, Machine, Recogniser
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.task import AbstractTokenTask
 
 
 @dataclass(frozen=True)
-class MinOfK(AbstractTask):
+class MinOfK(AbstractTokenTask):
     """Target of (t_0, .., t_{K-1}) is min_i t_i."""
 
     name: ClassVar[str] = "min-of-k"
     summary: ClassVar[str] = "the smallest token"
-
-    @property
-    def n_states(self) -> int:
-        """The smallest token so far, or none."""
-        return self.d_vocab + 1
 
     def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
         """min_i t_i of every sequence."""
@@ -35,9 +30,4 @@ class MinOfK(AbstractTask):
     def recogniser(self) -> Recogniser:
         """Two states, "y not yet" and "y seen"; letters: above y, equal to y; below y is dead."""
         y, t = np.arange(self.d_vocab)[:, np.newaxis], np.arange(self.d_vocab)
-        return Recogniser(
-            start=np.zeros(self.d_vocab, dtype=np.int64),
-            letter=np.where(t > y, 0, np.where(t == y, 1, DEAD)),
-            moves=np.array([[0, 1], [1, 1]]),
-            accepts=np.array([False, True]),
-        )
+        return Recogniser.seen(np.where(t > y, 0, np.where(t == y, 1, DEAD)), [[0, 1], [1, 1]])

@@ -6,12 +6,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from pessimal.spec.machine import Machine, Recogniser
-from pessimal.spec.task import AbstractTask
+from pessimal.spec.tasks.modular_addition import AbstractModularSum
 
 
 @dataclass(frozen=True)
-class ModularAdditionEquals(AbstractTask):
+class ModularAdditionEquals(AbstractModularSum):
     """Target of (t_0, .., t_{K-1}) is (t_0 + .. + t_{K-1}) mod p, where p = d_vocab - 1 and token p, "=", counts 0.
 
     The inputs that occur are numbers at all positions but the last and "=" there; the literature has K = 3.
@@ -21,12 +20,12 @@ class ModularAdditionEquals(AbstractTask):
     summary: ClassVar[str] = 'the sum of the tokens modulo d_vocab - 1; the last token, "=", counts 0'
 
     def complaint(self) -> str:
-        """See `AbstractTask`."""
+        """What is wrong with the vocabulary, or nothing."""
         return "" if self.d_vocab > 1 else 'd_vocab=1 leaves no number beside "="'
 
     @property
     def n_outputs(self) -> int:
-        """The numbers."""
+        """As many outputs as there are numbers."""
         return self.d_vocab - 1
 
     def usual_weights(self) -> Int[np.ndarray, "k d_vocab"]:
@@ -34,27 +33,3 @@ class ModularAdditionEquals(AbstractTask):
         weights = np.tile((np.arange(self.d_vocab) < self.n_outputs).astype(np.int64), (self.k, 1))
         weights[-1] = 1 - weights[-1]
         return weights
-
-    @property
-    def n_states(self) -> int:
-        """The sums."""
-        return self.n_outputs
-
-    def target(self, tokens: Int[np.ndarray, "*batch k"]) -> Int[np.ndarray, "*batch"]:
-        """The sum modulo p; "=" is p, which is 0."""
-        return np.asarray(tokens.sum(-1) % self.n_outputs)
-
-    def machine(self) -> Machine:
-        """The state is the sum so far."""
-        number = np.arange(self.n_outputs)
-        return Machine(0, (number[:, np.newaxis] + np.arange(self.d_vocab)) % self.n_outputs, number)
-
-    def recogniser(self) -> Recogniser:
-        """The state is what is still missing to y, 0 at the end; a token is the letter of its number, "=" that of 0."""
-        number = np.arange(self.n_outputs)
-        return Recogniser(
-            start=number,
-            letter=np.tile(np.arange(self.d_vocab) % self.n_outputs, (self.n_outputs, 1)),
-            moves=(number[:, np.newaxis] - number) % self.n_outputs,
-            accepts=number == 0,
-        )

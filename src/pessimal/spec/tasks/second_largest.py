@@ -18,7 +18,7 @@ class SecondLargest(AbstractTask):
     summary: ClassVar[str] = "the second largest token, repetitions counted"
 
     def complaint(self) -> str:
-        """See `AbstractTask`."""
+        """What is wrong with the number of tokens, or nothing."""
         return "k=1 has no second token" if self.k < 2 else ""
 
     @property

@@ -2,13 +2,8 @@
 
 Contents:
     options.py — its hints.
-    parts.py — rows less their means.
+    centred_rows.py — rows less their means.
     scores.py — attention weights: exact in the band, bounded elsewhere.
-    values.py — margins over near and far rivals.
-    polynomials.py — products on the grid.
+    margins.py — margins over near and far rivals.
     rule.py — the theorem.
 """
-
-from pessimal.kernel.rules.band.rule import BandRule
-
-__all__ = ["BandRule"]

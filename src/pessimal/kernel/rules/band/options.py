@@ -13,7 +13,7 @@ from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.spec.architecture import ModelShape
 
-WORDS = {"position_scores": ("exact", "rank-one"), "rival": ("centred", "joint")}
+WORDS = {"position_scores": ("exact", "rank-one"), "rival": ("centred", "joint"), "far": ("worst", "each")}
 NUMBERS = ("first", "near", "cells", "rivals_from", "rivals_below", "rivals_above")
 ARRAYS = ("classes", "query_direction", "key_direction")
 MAX_CELLS = 1 << 10
@@ -33,6 +33,9 @@ class BandOptions:
             one, unless they are below `rivals_from`.
         position_scores: `exact`, or `rank-one` with a bounded residual.
         rival: `centred`, or `joint` with the direct path.
+        far: `worst`: all far tokens are as bad as the worst margin with the greatest weight; `each`: as the worst one.
+        common_step: None: a grid for every class of holders; r: one for all, made for the class with the r-th largest
+            room, from 0.
         classes: positions before the last that share their terms, by number, `[k - 1]`.
         directions: a and b of the rank-one score, `[2, d_model]`.
         d_vocab: v.
@@ -46,6 +49,8 @@ class BandOptions:
     rivals_above: int
     position_scores: str
     rival: str
+    far: str
+    common_step: int | None
     classes: Int[np.ndarray, " k_1"]
     directions: Float[np.ndarray, "2 m"]
     d_vocab: int
@@ -53,7 +58,8 @@ class BandOptions:
     @staticmethod
     def read(hints: Hints, shape: ModelShape) -> "BandOptions":
         """The hints, or `Rejected(bad-hint)`."""
-        hints.only({*NUMBERS, *WORDS}, set(ARRAYS))
+        added = {"far", "common_step"} & set(hints.options)
+        hints.only({*NUMBERS, "position_scores", "rival", *added}, set(ARRAYS))
         v = shape.d_vocab
         first = hints.number("first", 0, v - 1)
         classes = hints.integers("classes", (shape.k - 1,))
@@ -70,10 +76,20 @@ class BandOptions:
             rivals_above=hints.number("rivals_above", 0, MAX_RIVALS),
             position_scores=hints.word("position_scores", WORDS["position_scores"]),
             rival=hints.word("rival", WORDS["rival"]),
+            far=hints.word("far", WORDS["far"]) if "far" in added else "worst",
+            common_step=hints.number("common_step", 0, shape.k) if "common_step" in added else None,
             classes=classes,
             directions=directions,
             d_vocab=v,
         )
+
+    @property
+    def numbers(self) -> tuple[int | str | bytes, ...]:
+        """What the number of operations depends on: all but the directions."""
+        windows = (self.rivals_from, self.rivals_below, self.rivals_above)
+        words = (self.position_scores, self.rival, self.far)
+        step = () if self.common_step is None else (self.common_step,)
+        return self.first, self.near, self.cells, *windows, *words, self.classes.tobytes(), *step
 
     @property
     def window(self) -> list[int]:
@@ -81,8 +97,13 @@ class BandOptions:
         return [*range(-self.rivals_below, 0), *range(1, self.rivals_above + 1)]
 
     @property
-    def row(self) -> int:
+    def first_row(self) -> int:
         """The first token whose scores and values are computed."""
+        return 0 if self.far == "each" else self.first_near
+
+    @property
+    def first_near(self) -> int:
+        """The first token that is near some target."""
         return max(0, self.first - self.near + 1)
 
     @property
@@ -96,6 +117,13 @@ class BandOptions:
         return max(self.first, self.near)
 
     @property
+    def near_pairs(self) -> Int[np.ndarray, "d_vocab rows"]:
+        """Number of every pair of a query and a row that some target may have near, by query; -1 for others."""
+        token = np.arange(self.first_row, self.d_vocab)
+        near = (np.arange(self.d_vocab)[:, np.newaxis] < token + self.near) & (token >= self.first_near)
+        return np.where(near, near.cumsum().reshape(near.shape) - 1, -1)
+
+    @property
     def members(self) -> list[Int[np.ndarray, " n"]]:
-        """Positions of every class."""
+        """The positions of every class, in rising order."""
         return [np.flatnonzero(self.classes == c) for c in range(int(self.classes.max()) + 1)]

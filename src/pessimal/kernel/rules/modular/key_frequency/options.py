@@ -1,4 +1,9 @@
-"""Hints of the rule `key-frequency`."""
+"""Hints of the rule `key-frequency`.
+
+Contents:
+    KeyFrequencyOptions — all of them, read and checked.
+    Profiles, Quadrature — two ways to evaluate kept pairs.
+"""
 
 from dataclasses import dataclass
 
@@ -31,17 +36,22 @@ class Profiles:
     scale: Float[np.ndarray, " f"]
     share: Float[np.ndarray, " f"]
 
+    @property
+    def numbers(self) -> tuple[object, ...]:
+        """What the number of operations depends on."""
+        return (self.profile.tobytes(),)
+
 
 @dataclass(frozen=True)
 class Quadrature:
-    """Neurons as nodes.
+    """Neurons as nodes of one integral per frequency.
 
     Attributes:
         read: the wave that a neuron reads, real and imaginary part, `[2, f]`.
-        terms: M of the moment form, or 0 for boxes.
+        terms: M of the moment form, or 0 for the interval form.
         order: the kept neurons of each frequency as they stand beside each other, frequency by frequency, `[kept]`.
         nodes: where, in units of pi / grid, in the same order, `[kept]`.
-        offsets: where the first box of each frequency begins, in the same units, `[n]`.
+        offsets: where the first interval of each frequency begins, in the same units, `[n]`.
         grid: nodes per half circle.
     """
 
@@ -52,14 +62,19 @@ class Quadrature:
     offsets: Int[np.ndarray, " n"]
     grid: int
 
+    @property
+    def numbers(self) -> tuple[object, ...]:
+        """What the number of operations depends on."""
+        return self.terms, self.grid
+
 
 @dataclass(frozen=True)
-class KeyFrequency:
-    """Hints.
+class KeyFrequencyOptions:
+    """Hints of the rule, read and checked.
 
     Attributes:
-        frequencies: K, different, from 1 to (p - 1) / 2.
-        kept: which neurons are evaluated for each frequency; the others are boxed, `[d_mlp, n]`.
+        frequencies: all different, from 1 to (p - 1) / 2.
+        kept: which neurons are evaluated for each frequency; the others are bounded, `[d_mlp, n]`.
         fine: for which differences a - b every input is looked at by itself, `[p]`.
         directions: Q, `[d_model, c]`, or None: pre-activations are exact.
         shrink: T, `[2 n, 2 n]`, or None: the remainder of the output map is multiplied out.
@@ -73,8 +88,20 @@ class KeyFrequency:
     shrink: Float[np.ndarray, "w w"] | None
     hidden: Profiles | Quadrature | None = None
 
+    @property
+    def numbers(self) -> tuple[object, ...]:
+        """What the number of operations depends on."""
+        shapes = [None if array is None else array.shape for array in (self.directions, self.shrink)]
+        return (
+            len(self.frequencies),
+            self.kept.tobytes(),
+            self.fine.tobytes(),
+            *shapes,
+            self.hidden and self.hidden.numbers,
+        )
+
     @staticmethod
-    def read(hints: Hints, shape: ModelShape) -> "KeyFrequency":
+    def read(hints: Hints, shape: ModelShape) -> "KeyFrequencyOptions":
         """The hints, or `Rejected(bad-hint)`."""
         read_out, hidden = hints.word("read_out", READ_OUT), hints.word("hidden", HIDDEN)
         columns = hints.number("columns", 0, shape.d_model)
@@ -100,7 +127,7 @@ class KeyFrequency:
         fine = np.zeros(shape.d_vocab, dtype=bool)
         fine[_rising(hints, "fine", n_fine, 0, shape.d_vocab - 1)] = True
         kept = flat.reshape(shape.d_mlp, n)
-        return KeyFrequency(
+        return KeyFrequencyOptions(
             frequencies=frequencies,
             kept=kept,
             fine=fine,
@@ -121,7 +148,7 @@ def _rising(hints: Hints, name: str, size: int, low: int, high: int) -> Int[np.n
 
 
 def _within(hints: Hints, name: str, shape: tuple[int, ...], low: int, high: int) -> Int[np.ndarray, "..."]:
-    """Integers of a range."""
+    """An array of integers of a range."""
     numbers = hints.integers(name, shape)
     if ((numbers < low) | (numbers > high)).any():
         raise Rejected(Reason.BAD_HINT, f"array {name} must hold integers from {low} to {high}")

@@ -5,10 +5,7 @@ Contents:
     paths.py — factors and tables of the model.
     direct_path.py — factor A, five options.
     averaging.py — factor B.
-    qk_path.py — factor C, ten options; splits.py and differences.py are its lemmas.
+    qk_path.py — factor C, ten options.
+    splits.py, differences.py — its lemmas.
     attention.py — the ends of attention.
 """
-
-from pessimal.kernel.rules.published.sub_cubic.rule import SubCubicRule
-
-__all__ = ["SubCubicRule"]

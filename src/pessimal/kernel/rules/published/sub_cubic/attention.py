@@ -10,11 +10,11 @@ $$ \alpha = \Big(1 + \frac{\sum_{i \notin M} e^{a_{t_i}}p_i}{e^{a_m}\sum_{i \in 
 
 *Proof.* Every $e^{a_{t_i}} \le e^{a_m - d}$, and the ratio is largest when M holds the smallest offsets. The greatest
 attention is symmetric, with the smallest score and the largest offsets. With scores known up to
-$\mathrm{EQKE} = T + R$, $R[q,i] - R[q,j] \le \varepsilon_q$, d changes by at most $\varepsilon_q$.
+$\mathrm{EQKE} = T + R$, $R[q,i] - R[q,j] \le \varepsilon_q$, d changes by at most $\varepsilon_q$. ∎
 
 Contents:
     odds — rho for every n, at both ends.
-    Cells — the pairs q <= m, and the attention to m for one n.
+    Pairs — the pairs q <= m, and the attention to m for one n.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,6 @@ from fractions import Fraction
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import n_strata
 from pessimal.kernel.rules.published.sub_cubic.paths import Paths
 from pessimal.kernel.rules.published.sub_cubic.qk_path import QKBound
 
@@ -37,54 +36,32 @@ def odds(paths: Paths, arith: AbstractArithmetic) -> list[tuple[AbstractEnclosur
     v, k = paths.position_score.shape
     last = paths.position_score[:, k - 1].reshape(v, 1)
     weight = _scaled(paths.position_score[:, : k - 1] - last, paths.scale).exp().sort()
-    low, high = _sums(weight), _sums(weight[:, ::-1])
+    low, high = weight.cumulative_sum(1), weight[:, ::-1].cumulative_sum(1)
     one = arith.fraction(Fraction(1))
 
-    def plus_one(x: AbstractEnclosure | None) -> AbstractEnclosure:
-        return one if x is None else x + one
+    def plus_one(sums: AbstractEnclosure, j: int) -> AbstractEnclosure:
+        """One more than the sum of the first j columns."""
+        return sums[:, j - 1] + one if j else one
 
-    found = []
+    by_count = []
     for n in range(1, k):
         ends = []
         for right, wrong in ((low, high), (high, low)):
-            numerator = wrong[n]
-            if numerator is None:
-                raise ValueError("n counts at least one position")
-            same = numerator / plus_one(right[k - 1 - n])
-            divisor = right[k - n]
-            if divisor is None:
-                raise ValueError("a class with q < m has a position that holds m")
-            ends.append(arith.stack([same, plus_one(wrong[n - 1]) / divisor]))
-        found.append((ends[0], ends[1]))
-    return found
-
-
-def _sums(weight: AbstractEnclosure) -> list[AbstractEnclosure | None]:
-    """Sum of the first j columns, j = 0 .. K - 1; None for the empty sum."""
-    sums: list[AbstractEnclosure | None] = [None, weight[:, 0]]
-    total = weight[:, 0]
-    for j in range(1, weight.shape[1]):
-        total = total + weight[:, j]
-        sums.append(total)
-    return sums
-
-
-def odds_flops(v: int, k: int, *, scaled: bool) -> int:
-    """Operations of `odds`."""
-    n = k - 1
-    flops = (2 + scaled) * v * n + v * (n - 1) + 2 * v * (n - 1)
-    return flops + 2 * (2 * v * n + 2 * v * (n - 1))
+            same = wrong[:, n - 1] / plus_one(right, k - 1 - n)
+            ends.append(arith.stack([same, plus_one(wrong, n - 1) / right[:, k - n - 1]]))
+        by_count.append((ends[0], ends[1]))
+    return by_count
 
 
 @dataclass(frozen=True)
-class Cells:
-    """All pairs q <= m, in one row of `n_strata` cells.
+class Pairs:
+    """All pairs q <= m, in one row of `n_strata` entries.
 
     Attributes:
-        q, m: query and target of every cell.
+        q, m: query and target of every pair.
         target_score: T[q, m].
         greatest, least: running extremes of T[q, :k+1] over k, `[d_vocab, d_vocab]`.
-        error: epsilon_q per cell, or None.
+        error: epsilon_q per pair, or None.
         scale: c_attn or None.
     """
 
@@ -97,36 +74,22 @@ class Cells:
     scale: AbstractEnclosure | None
 
     @classmethod
-    def of(cls, qk: QKBound, scale: AbstractEnclosure | None) -> "Cells":
-        """From a bound on the QK circuit."""
+    def of(cls, qk: QKBound, scale: AbstractEnclosure | None) -> "Pairs":
+        """All pairs, from a bound on the QK circuit."""
         table = qk.approximation
         q, m = np.triu_indices(table.shape[0])
         error = None if qk.error is None else qk.error[q]
         return cls(q, m, table[q, m], table.cumulative_max(1), table.cumulative_min(1), error, scale)
 
     def attention(
-        self,
-        highest: np.ndarray,
-        rho: tuple[AbstractEnclosure, AbstractEnclosure],
-        arith: AbstractArithmetic,
+        self, highest: np.ndarray, rho: tuple[AbstractEnclosure, AbstractEnclosure]
     ) -> tuple[AbstractEnclosure, AbstractEnclosure]:
-        """(least, greatest) attention when the other tokens are 0 .. highest, `[cells]`."""
-        one = arith.fraction(Fraction(1))
+        """(least, greatest) attention when the other tokens are 0 .. highest, `[pairs]`."""
         below = (self.q < self.m).astype(np.int64)
         ends = []
         for extreme, ratio, sign in ((self.greatest, rho[0], 1), (self.least, rho[1], -1)):
             gain = extreme[self.q, highest] - self.target_score
             if self.error is not None:
                 gain = gain + self.error if sign > 0 else gain - self.error
-            ends.append(one / (_scaled(gain, self.scale).exp() * ratio[below, self.q] + one))
+            ends.append(1 / (_scaled(gain, self.scale).exp() * ratio[below, self.q] + 1))
         return ends[0], ends[1]
-
-
-def cells_flops(v: int) -> int:
-    """Operations of `Cells.of`."""
-    return 2 * v * (v - 1)
-
-
-def attention_flops(v: int, *, error: bool, scaled: bool) -> int:
-    """Operations of `Cells.attention` for one n."""
-    return 2 * n_strata(v) * (5 + error + scaled)

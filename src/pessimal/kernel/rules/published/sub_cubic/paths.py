@@ -21,10 +21,7 @@ from fractions import Fraction
 import numpy as np
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import matmul
-from pessimal.kernel.model.tables import columns_flops
-from pessimal.kernel.model.tensors import attention_scale, optional, product, read_out
-from pessimal.spec.architecture import Architecture
+from pessimal.kernel.model.tensors import attention_scale, optional, plus_exact, read_out
 from pessimal.spec.weights import Weights
 
 
@@ -64,21 +61,13 @@ def spread(x: AbstractEnclosure, axis: int) -> AbstractEnclosure:
     return x.max(axis) - x.min(axis)
 
 
-def spread_flops(rows: int, n: int) -> int:
-    """Operations of `spread`."""
-    return rows * (2 * n - 1)
-
-
 def outer(column: AbstractEnclosure, row: AbstractEnclosure) -> AbstractEnclosure:
-    """`column[i] * row[j]`."""
+    """The table `column[i] * row[j]` of a column and a row."""
     return column.reshape(-1, 1) * row.reshape(1, -1)
 
 
 def model_paths(weights: Weights, arith: AbstractArithmetic) -> Paths:
-    """Factors and tables of a model that `require_single_additive_head` accepts.
-
-    Cost: `paths_flops`.
-    """
+    """Factors and tables of a model that `require_single_additive_head` accepts."""
     shape = weights.architecture.shape
 
     def exact(array: np.ndarray) -> AbstractEnclosure:
@@ -86,22 +75,22 @@ def model_paths(weights: Weights, arith: AbstractArithmetic) -> Paths:
 
     embed, positions = exact(weights["W_E"]), exact(weights["W_pos"][: shape.k])
     w_q, w_k, w_v, w_o = (exact(weights[name]) for name in ("W_Q", "W_K", "W_V", "W_O"))
-    mean = positions.sum(0) * arith.fraction(Fraction(1, shape.k))
+    mean = positions.sum(0) * Fraction(1, shape.k)
     query, key = embed + positions[shape.k - 1], embed + mean
-    back = w_k.transpose(1, 0)
-    centred = product(back, (positions - mean).transpose(1, 0))  # [d_head, k]
-    position_score = product(query, product(w_q, centred))
+    back = w_k.T
+    centred = back @ (positions - mean).T  # [d_head, k]
+    position_score = query @ (w_q @ centred)
     b_q, b_o, b_v, b_u = (optional(weights, name, arith) for name in ("b_Q", "b_O", "b_V", "b_U"))
     key_bias = None
     if b_q is not None:
         row = b_q.enclose()
-        position_score = position_score + product(row, centred)
-        key_bias = product(product(row, back), key.transpose(1, 0))[0]
-    direct = query if b_o is None else query + b_o.enclose()
-    direct = direct if b_v is None else direct + product(b_v.enclose(), w_o)
+        position_score = position_score + row @ centred
+        key_bias = (row @ back @ key.T)[0]
+    direct = plus_exact(query, b_o)
+    direct = direct if b_v is None else direct + b_v.enclose() @ w_o
     unembed = read_out(weights, arith).enclose()
-    ovu = product(w_v, product(w_o, unembed))
-    position_value = product(positions, ovu)
+    ovu = w_v @ (w_o @ unembed)
+    position_value = positions @ ovu
     if b_u is not None and not weights.architecture.ln_final:
         position_value = position_value + b_u.enclose()
     return Paths(
@@ -113,21 +102,7 @@ def model_paths(weights: Weights, arith: AbstractArithmetic) -> Paths:
         position_score=position_score,
         direct=direct,
         unembed=unembed,
-        value=product(embed, ovu),
+        value=embed @ ovu,
         position_value=position_value,
         scale=attention_scale(weights, arith),
     )
-
-
-def paths_flops(arch: Architecture) -> int:
-    """Operations of `model_paths`."""
-    s = arch.shape
-    v, k, m, h, o = s.d_vocab, s.k, s.d_model, s.d_head, s.d_vocab_out
-    biases = set(arch.biases)
-    flops = k * m + 2 * v * m + k * m  # mean, queries, keys, centred positions
-    flops += matmul(h, m, k) + matmul(m, h, k) + matmul(v, m, k)  # EQKP
-    flops += matmul(h, m, o) + matmul(m, h, o) + matmul(v, m, o) + matmul(k, m, o)  # EVOU, PVOU
-    flops += ("b_Q" in biases) * (matmul(1, h, k) + v * k + matmul(1, h, m) + matmul(1, m, v))
-    flops += ("b_O" in biases) * v * m + ("b_V" in biases) * (matmul(1, h, m) + v * m)
-    flops += columns_flops(arch, gain=arch.ln_final) + ("b_U" in biases and not arch.ln_final) * k * o
-    return flops + (arch.attn_scale != "1")

@@ -4,7 +4,9 @@ Theorem (two-sided deflation). For all $X, Y, S$ and all vectors $u, w, a, b$, w
 
 $$ XSY^T = X'SY'^T + u\,(Y S^Ta)^T + \big(XSb - u\,(a^TSb)\big)\,w^T . $$
 
-*Proof.* Multiply out $X'SY'^T$. Here $a = X^Tu/|u|^2$, $b = Y^Tw/|w|^2$, so $X'$, $Y'$ are orthogonal to the hints
+*Proof.* Multiply out $X'SY'^T$. ∎
+
+Here $a = X^Tu/|u|^2$, $b = Y^Tw/|w|^2$, so $X'$, $Y'$ are orthogonal to the hints
 $u, w$ when those are singular vectors; the identity needs nothing of them. A zero hint loses everything.
 
 The published rank-1 split keeps only $u(a^TSb)w^T$ and drops $u\,(a^TSY'^T)$ and $(X'Sb)\,w^T$, which vanish for exact
@@ -13,18 +15,22 @@ their row differences to the error, at most $|u_q|\,\mathrm{rng}(Y'S^Ta) + |X'Sb
 
 Contents:
     Split — approximation, extra error, residual factors.
+    no_split — EQKE itself.
     rank_one_split — one deflation of A B^T, A = E_q W_Q W_K^T.
     subproduct_split — two deflations and one of W_Q W_K^T.
+    SplitKind, NO_SPLIT, RANK_ONE, SUBPRODUCT — a split with the hints it reads.
+    coefficients, direction, query_factor, with_key_bias — what splits are made with.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.cost import matmul
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.tensors import product
-from pessimal.kernel.rules.published.sub_cubic.paths import Paths, outer, spread, spread_flops
-from pessimal.spec.architecture import Architecture, ModelShape
+from pessimal.kernel.rules.published.sub_cubic.paths import Paths, outer, spread
+from pessimal.spec.architecture import ModelShape
 
 CROSS = ("exact", "bounded")
 
@@ -46,12 +52,7 @@ class Split:
 
 def coefficients(x: AbstractEnclosure, u: AbstractEnclosure) -> AbstractEnclosure:
     """X^T u / |u|^2 as one row, `[1, d]`; lost if u may be zero."""
-    return product(u.reshape(1, -1), x) / (u * u).sum(0)
-
-
-def coefficients_flops(n: int, d: int) -> int:
-    """Operations of `coefficients`."""
-    return matmul(1, n, d) + 2 * n - 1 + d
+    return (u.reshape(1, -1) @ x) / (u * u).sum(0)
 
 
 def direction(hints: Hints, name: str, shape: tuple[int, ...], arith: AbstractArithmetic) -> AbstractEnclosure:
@@ -61,13 +62,7 @@ def direction(hints: Hints, name: str, shape: tuple[int, ...], arith: AbstractAr
 
 def query_factor(paths: Paths) -> AbstractEnclosure:
     """A = E_q W_Q W_K^T, `[d_vocab, d_model]`."""
-    return product(product(paths.query, paths.w_q), paths.w_k.transpose(1, 0))
-
-
-def query_factor_flops(shape: ModelShape) -> int:
-    """Operations of `query_factor`."""
-    v, m, h = shape.d_vocab, shape.d_model, shape.d_head
-    return matmul(v, m, h) + matmul(v, h, m)
+    return paths.query @ paths.w_q @ paths.w_k.T
 
 
 def with_key_bias(table: AbstractEnclosure, paths: Paths) -> AbstractEnclosure:
@@ -75,9 +70,10 @@ def with_key_bias(table: AbstractEnclosure, paths: Paths) -> AbstractEnclosure:
     return table if paths.key_bias is None else table + paths.key_bias
 
 
-def key_bias_flops(arch: Architecture) -> int:
-    """Operations of `with_key_bias`."""
-    return ("b_Q" in arch.biases) * arch.shape.d_vocab**2
+def no_split(paths: Paths, hints: Hints, arith: AbstractArithmetic, cross: str) -> Split:
+    """EQKE itself; nothing is left over."""
+    del hints, arith, cross
+    return Split(with_key_bias(query_factor(paths) @ paths.key.T, paths), (), None)
 
 
 def rank_one_split(paths: Paths, hints: Hints, arith: AbstractArithmetic, cross: str) -> Split:
@@ -87,29 +83,18 @@ def rank_one_split(paths: Paths, hints: Hints, arith: AbstractArithmetic, cross:
     left, right = query_factor(paths), paths.key
     a, b = coefficients(left, u), coefficients(right, w)
     left_rest, right_rest = left - outer(u, a), right - outer(w, b)
-    both = product(a, b.transpose(1, 0))
+    core = a @ b.T
     extra = None
     if cross == "exact":
-        along = product(right, a.transpose(1, 0))
-        across = product(left, b.transpose(1, 0)).reshape(-1) - u * both[0]
+        along = right @ a.T
+        across = (left @ b.T).reshape(-1) - u * core[0]
         approximation = outer(u, along) + outer(across, w)
     else:
-        along = product(right_rest, a.transpose(1, 0)).reshape(-1)
-        across = product(left_rest, b.transpose(1, 0)).reshape(-1)
-        approximation = outer(u * both[0], w)
+        along = (right_rest @ a.T).reshape(-1)
+        across = (left_rest @ b.T).reshape(-1)
+        approximation = outer(u * core[0], w)
         extra = u.absolute() * spread(along, 0) + across.absolute() * spread(w, 0)
-    return Split(with_key_bias(approximation, paths), (left_rest, right_rest.transpose(1, 0)), extra)
-
-
-def rank_one_split_flops(arch: Architecture, cross: str) -> int:
-    """Operations of `rank_one_split`."""
-    s = arch.shape
-    v, m = s.d_vocab, s.d_model
-    flops = query_factor_flops(s) + 2 * coefficients_flops(v, m) + 4 * v * m + matmul(1, m, 1) + key_bias_flops(arch)
-    flops += 2 * matmul(v, m, 1)
-    if cross == "exact":
-        return flops + 2 * v + 3 * v * v
-    return flops + v + v * v + 2 * v + 2 * spread_flops(1, v) + 3 * v
+    return Split(with_key_bias(approximation, paths), (left_rest, right_rest.T), extra)
 
 
 def subproduct_split(paths: Paths, hints: Hints, arith: AbstractArithmetic, cross: str) -> Split:
@@ -124,45 +109,43 @@ def subproduct_split(paths: Paths, hints: Hints, arith: AbstractArithmetic, cros
     terms: list[tuple[AbstractEnclosure, AbstractEnclosure]] = []
     for i in range(2):
         a, b = coefficients(left, u[i]), coefficients(right, w[i])
-        a_s = product(product(a, paths.w_q), paths.w_k.transpose(1, 0))
-        s_b = product(paths.w_q, product(paths.w_k.transpose(1, 0), b.transpose(1, 0)))
-        along = product(right, a_s.transpose(1, 0)).reshape(-1)
-        across = product(left, s_b).reshape(-1) - u[i] * product(a, s_b)[0]
+        a_s = a @ paths.w_q @ paths.w_k.T
+        s_b = paths.w_q @ (paths.w_k.T @ b.T)
+        along = (right @ a_s.T).reshape(-1)
+        across = (left @ s_b).reshape(-1) - u[i] * (a @ s_b)[0]
         terms += [(u[i], along), (across, w[i])]
         left, right = left - outer(u[i], a), right - outer(w[i], b)
     q_side, k_side = (direction(hints, name, (m,), arith) for name in ("w_q_direction", "w_k_direction"))
     c, e = coefficients(paths.w_q, q_side), coefficients(paths.w_k, k_side)
-    down = product(left, q_side.reshape(-1, 1)).reshape(-1)
-    terms.append((down, product(right, product(paths.w_k, c.transpose(1, 0))).reshape(-1)))
-    rest = product(paths.w_q, e.transpose(1, 0)).reshape(-1) - q_side * product(c, e.transpose(1, 0))[0]
-    terms.append((product(left, rest.reshape(-1, 1)).reshape(-1), product(right, k_side.reshape(-1, 1)).reshape(-1)))
-    approximation = outer(*terms[0])
-    for column, row in terms[1:]:
-        approximation = approximation + outer(column, row)
+    down = (left @ q_side.reshape(-1, 1)).reshape(-1)
+    terms.append((down, (right @ (paths.w_k @ c.T)).reshape(-1)))
+    rest = (paths.w_q @ e.T).reshape(-1) - q_side * (c @ e.T)[0]
+    terms.append(((left @ rest.reshape(-1, 1)).reshape(-1), (right @ k_side.reshape(-1, 1)).reshape(-1)))
+    approximation = reduce(add, (outer(column, row) for column, row in terms))
     w_q, w_k = paths.w_q - outer(q_side, c), paths.w_k - outer(k_side, e)
-    factors = (left, w_q, w_k.transpose(1, 0), right.transpose(1, 0))
+    factors = (left, w_q, w_k.T, right.T)
     return Split(with_key_bias(approximation, paths), factors, None)
 
 
-def subproduct_split_flops(arch: Architecture, cross: str) -> int:
-    """Operations of `subproduct_split`."""
-    del cross
-    s = arch.shape
-    v, m, h = s.d_vocab, s.d_model, s.d_head
-    one = 2 * coefficients_flops(v, m) + 2 * (matmul(1, m, h) + matmul(1, h, m))
-    one += 2 * matmul(v, m, 1) + matmul(1, m, 1) + 2 * v + 4 * v * m
-    flops = 2 * one + 2 * coefficients_flops(m, h) + 2 * matmul(m, h, 1) + matmul(1, h, 1) + 2 * m
-    flops += 4 * matmul(v, m, 1) + 11 * v * v + 4 * m * h
-    return flops + key_bias_flops(arch)
+@dataclass(frozen=True)
+class SplitKind:
+    """A way to split EQKE.
+
+    Attributes:
+        split: from factors and hints, exact or bounded cross terms.
+        arrays: float64 hints that it reads, with their shapes, by shape of the model.
+    """
+
+    split: Callable[[Paths, Hints, AbstractArithmetic, str], Split]
+    arrays: Callable[[ModelShape], Mapping[str, tuple[int, ...]]]
 
 
-def rank_one_hints(shape: ModelShape) -> dict[str, tuple[int, ...]]:
-    """Hints of `rank_one_split`."""
-    return {"query_direction": (shape.d_vocab,), "key_direction": (shape.d_vocab,)}
-
-
-def subproduct_hints(shape: ModelShape) -> dict[str, tuple[int, ...]]:
-    """Hints of `subproduct_split`."""
-    two = (2, shape.d_vocab)
-    one = (shape.d_model,)
+def _sub_directions(s: ModelShape) -> Mapping[str, tuple[int, ...]]:
+    """Hints of the subproduct split: two directions per side, one per matrix."""
+    two, one = (2, s.d_vocab), (s.d_model,)
     return {"query_direction": two, "key_direction": two, "w_q_direction": one, "w_k_direction": one}
+
+
+NO_SPLIT = SplitKind(no_split, lambda _: {})
+RANK_ONE = SplitKind(rank_one_split, lambda s: {"query_direction": (s.d_vocab,), "key_direction": (s.d_vocab,)})
+SUBPRODUCT = SplitKind(subproduct_split, _sub_directions)

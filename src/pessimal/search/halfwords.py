@@ -1,0 +1,14 @@
+"""Small numbers of hints, four to a word, as `kernel.hints.Hints.halfwords` reads them.
+
+Contents:
+    pack_halfwords — the packing.
+"""
+
+import numpy as np
+from jaxtyping import Int
+
+
+def pack_halfwords(numbers: Int[np.ndarray, "..."]) -> Int[np.ndarray, " n"]:
+    """Numbers 0 .. 2**16 - 1, four to an int64, the first in the lowest bits; zeros fill the last word."""
+    flat = numbers.ravel().astype("<u2")
+    return np.pad(flat, (0, -flat.size % 4)).view("<i8").astype(np.int64)
