@@ -2,7 +2,7 @@
 
 Contents:
     limits — of some scale, at random or all alike.
-    covered — the same with a cover: any rivals, orders, parents, multiples and positions.
+    covered — the same with a cover: any rivals, orders, parents, multiples and positions; all rivals at once.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def limits(question: Question, weights, rng: np.random.Generator | None, *, scal
 
 
 def covered(question: Question, weights, rng: np.random.Generator, *, free: bool, every: bool) -> Hints:
-    """A cover for some strata, or for all rivals of all; limits that suffice."""
+    """A cover for some strata, or for all rivals of all, at once in some; limits that suffice."""
     strata, k, n_out = strata_of(question.task), question.task.k, weights.architecture.shape.d_vocab_out
     outputs = np.nonzero(strata.stratum_index >= 0)[1]
     chosen = np.arange(len(outputs)) if every else np.flatnonzero(rng.random(len(outputs)) < 0.7)
@@ -39,12 +39,14 @@ def covered(question: Question, weights, rng: np.random.Generator, *, free: bool
     for y in outputs[chosen].tolist():
         order = rng.permutation(np.delete(np.arange(n_out), y))
         order = order if every else order[: int(rng.integers(0, n_out))]
+        if rivals and rng.random() < 0.3:
+            order = order[:0]
         parents = [int(rng.integers(0, place + 1)) for place in range(len(order))]
         multiples = rng.choice([0, 1, 5, 16, 40, 255], len(order))
         rivals.extend(order.tolist())
         comparisons.extend((parent + 256 * int(times)) for parent, times in zip(parents, multiples, strict=True))
         counts.append(len(order))
-        i, j = sorted(rng.choice(k - 1, 2, replace=False).tolist()) if free else (k - 3, k - 2)
+        i, j = sorted(rng.choice(k - 1, 2).tolist()) if free else (k - 2 - int(rng.integers(0, 2)), k - 2)
         pairs.append(i + 256 * j)
     base = limits(question, weights, None, scale=1 << 30)
     options = {

@@ -102,7 +102,7 @@ class Hints:
         Whatever the bits say is a number; only the length and the padding can be wrong.
         """
         count = prod(shape)
-        packed = self.integers(name, (-(-count // 4),))
+        packed = self.integers(name, (max(1, -(-count // 4)),))
         numbers = packed.astype("<i8").view("<u2").astype(np.int64)
         if numbers[count:].any():
             raise Rejected(Reason.BAD_HINT, f"array {name} has bits after its last number")

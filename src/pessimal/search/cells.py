@@ -1,15 +1,16 @@
 r"""How many cells each stratum of a cover gets, and which strata are not worth counting.
 
-With $a_s$ what one cell adds to the weight left open and $e_s$ what a cell costs, $\sum_s a_s/c_s$ is least for a given
-cost $\sum_s e_s c_s$ if $c_s = \sqrt{a_s/(\lambda e_s)}$; $\lambda$ is the weight that one more addition must save. A
-stratum is counted if that saves $\lambda$ times what it costs, beside giving it up.
+With $\lambda$ the weight that one more operation must save, a stratum is counted on that grid, and in that way, which
+saves most beyond $\lambda$ times what it costs, beside giving it up; not at all if none saves anything so. No other
+choice leaves less open for what this one costs, or less.
 
 Contents:
     Prices — of all strata of a cover.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,11 +20,14 @@ from pessimal.kernel.rules.interface import Progress
 from pessimal.kernel.strata.weighing import weighing_of
 from pessimal.search.orders import CoveredStratum, CoverSearch
 
-FEWEST = 6
 # A part of the gap that is not looked at.
 SMALL = 16
 # Between a cell for everything and none for anything.
 CHEAPEST, DEAREST, HALVINGS = -80.0, 60.0, 50
+
+Some = Int[np.ndarray, " _"]
+# Ways that are taken, of a stratum one at most, and which of their grids.
+Taken = tuple[Some, Some]
 
 
 @dataclass(frozen=True)
@@ -31,21 +35,20 @@ class Prices:
     """As `orders.Price`, by stratum; weights as shares of all inputs.
 
     Attributes:
-        rows: numbers of the strata, rising.
-        parts: what was found for them.
-        size: weight of the stratum.
-        entries: operations for its terms.
-        least, lost, fixed, each: as in `Price`.
+        rows: numbers of the strata, rising; as often as there are ways to count one.
+        parts: the ways.
+        size: weight of the stratum, `[n]`.
+        entries: operations for its terms, `[n]`.
+        cells, left, spent: as in `Price`, `[n, C]`.
     """
 
     rows: Sequence[int]
     parts: Sequence[CoveredStratum]
     size: Float[np.ndarray, " n"]
     entries: Float[np.ndarray, " n"]
-    least: Float[np.ndarray, " n"]
-    lost: Float[np.ndarray, " n"]
-    fixed: Float[np.ndarray, " n"]
-    each: Float[np.ndarray, " n"]
+    cells: Int[np.ndarray, "n C"]
+    left: Float[np.ndarray, "n C"]
+    spent: Float[np.ndarray, "n C"]
 
     @classmethod
     def of(
@@ -60,53 +63,66 @@ class Prices:
         found: list[tuple[int, CoveredStratum, float, float]] = []
         for done, place in enumerate(chosen):
             at, rivals = live[place]
-            part = search.stratum(at, rivals)
-            if part is not None and np.isfinite(part.price.lost):
-                entries = float(per_entry * search.live.entries(at[1], rivals))
-                found.append((int(strata.stratum_index[at]), part, float(size[place]), entries))
+            row = int(strata.stratum_index[at])
+            for part in search.stratum(at, rivals):
+                if np.isfinite(part.price.left).all():
+                    entries = float(per_entry * search.live.entries(at[1], part.rivals if part.rivals.size else None))
+                    found.append((row, part, float(size[place]), entries))
             progress(done + 1, len(chosen))
         found.sort(key=lambda one: one[0])
-        parts, prices = [part for _, part, _, _ in found], [part.price for _, part, _, _ in found]
+        prices = [part.price for _, part, _, _ in found]
         return cls(
             [row for row, _, _, _ in found],
-            parts,
+            [part for _, part, _, _ in found],
             np.array([share for _, _, share, _ in found]),
             np.array([entries for _, _, _, entries in found]),
-            np.array([price.least / total for price in prices]),
-            np.array([price.lost / total for price in prices]),
-            np.array([price.fixed for price in prices]),
-            np.array([price.each for price in prices]),
+            np.array([price.cells for price in prices]),
+            np.array([price.left / total for price in prices]),
+            np.array([price.spent for price in prices]),
         )
 
-    def chosen(
-        self, gap: int | float, flops: int | float, most: int
-    ) -> tuple[list[tuple[int, CoveredStratum, int]], int]:
-        """Strata with their numbers and cells, at most so many, such that grids leave open `gap`; or within `flops`.
+    def chosen(self, gap: int | float, flops: int | float) -> tuple[list[tuple[int, CoveredStratum, int]], int]:
+        """Strata with their numbers and cells such that grids leave open `gap`; or within `flops`.
 
         Also the operations for their terms.
         """
-        low, high = CHEAPEST, DEAREST
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            cells = self._cells(2.0**middle, most)
-            if self._flops(cells) > flops or self._open(cells) < gap:
-                low = middle
-            else:
-                high = middle
-        cells = self._cells(2.0**high, most)
-        kept = np.flatnonzero(cells).tolist()
-        return [(self.rows[at], self.parts[at], int(cells[at])) for at in kept], int(self.entries[kept].sum())
+        affordable = _turn(lambda price: self._flops(*self._ways(price)) > flops)[1]
+        enough = _turn(lambda price: self._open(*self._ways(price)) < gap)[0]
+        ways, grids = self._ways(max(affordable, enough))
+        cells = self.cells[ways, grids].tolist()
+        found = [(self.rows[at], self.parts[at], n) for at, n in zip(ways.tolist(), cells, strict=True)]
+        return found, int(self.entries[ways].sum())
 
-    def _cells(self, price: float, most: int) -> Int[np.ndarray, " n"]:
-        """Of every stratum, 0 if it is not counted, where an addition costs so much weight."""
-        best = np.clip(np.ceil(np.sqrt(self.lost / (price * self.each))), min(FEWEST, most), most)
-        saved = self.size - self.least - self.lost / best
-        worth = saved > price * (self.entries + self.fixed + self.each * best)
-        return np.where(worth, best, 0).astype(np.int64)
+    def _ways(self, price: float) -> Taken:
+        """Where an operation costs so much weight."""
+        every = np.arange(len(self.size))
+        saved = self.size[:, np.newaxis] - self.left - price * (self.entries[:, np.newaxis] + self.spent)
+        grid = saved.argmax(1)
+        order = np.lexsort((saved[every, grid], self._stratum))
+        ways = order[np.diff(self._stratum[order], append=len(order)) > 0]
+        ways = ways[saved[ways, grid[ways]] > 0]
+        return ways, grid[ways]
 
-    def _flops(self, cells: Int[np.ndarray, " n"]) -> float:
-        return float(((self.entries + self.fixed + self.each * cells) * (cells > 0)).sum())
+    def _flops(self, ways: Some, grids: Some) -> float:
+        return float((self.entries[ways] + self.spent[ways, grids]).sum())
 
-    def _open(self, cells: Int[np.ndarray, " n"]) -> float:
-        """What finer grids and all strata would not leave open."""
-        return float(np.where(cells > 0, self.lost / np.maximum(cells, 1), self.size - self.least).sum())
+    def _open(self, ways: Some, grids: Some) -> float:
+        """What the finest grids, the best ways and all strata would not leave open."""
+        left = self.size.copy()
+        left[ways] = self.left[ways, grids]
+        first = np.flatnonzero(np.diff(self._stratum, prepend=-1))
+        return float((np.minimum.reduceat(left, first) - np.minimum.reduceat(self.left.min(1), first)).sum())
+
+    @cached_property
+    def _stratum(self) -> Some:
+        """Of every way, which stratum it counts: 0, 1, .."""
+        return np.cumsum(np.diff(self.rows, prepend=self.rows[:1]) > 0)
+
+
+def _turn(cheap: Callable[[float], bool]) -> tuple[float, float]:
+    """The last price that is cheap, and the first that is not."""
+    low, high = CHEAPEST, DEAREST
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if cheap(2.0**middle) else (low, middle)
+    return 2.0**low, 2.0**high

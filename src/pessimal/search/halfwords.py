@@ -9,6 +9,6 @@ from jaxtyping import Int
 
 
 def pack_halfwords(numbers: Int[np.ndarray, "..."]) -> Int[np.ndarray, " n"]:
-    """Numbers 0 .. 2**16 - 1, four to an int64, the first in the lowest bits; zeros fill the last word."""
+    """Numbers 0 .. 2**16 - 1, four to an int64, the first in the lowest bits; one word at least, zeros at the end."""
     flat = numbers.ravel().astype("<u2")
-    return np.pad(flat, (0, -flat.size % 4)).view("<i8").astype(np.int64)
+    return np.pad(flat, (0, -flat.size % 4 if flat.size else 4)).view("<i8").astype(np.int64)

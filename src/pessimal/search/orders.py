@@ -12,31 +12,35 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.kernel.counting.conditioned import ConditionedCounts, commutes
+from pessimal.kernel.counting.conditioned import ConditionedCounts, Grid, commutes
 from pessimal.kernel.counting.integers import IntegerStratum
-from pessimal.kernel.counting.live import LiveStrata
-from pessimal.kernel.counting.ordered import BITS, Order, difference
+from pessimal.kernel.counting.live import LiveStrata, Rivals
+from pessimal.kernel.counting.ordered import ALL_AT_ONCE, BITS, Order, difference
 from pessimal.search.rough import RoughCounts
 
 # Sixteenths to try for a parent.
 MULTIPLES = (16, 10, 5, 2, 27)
-# Grids that rank and price; parents among the first so many; at most so many rivals of a stratum.
-FINE, COARSE, PARENTS, MOST = 64, 32, 2, 255
+# Grids that are counted for a price, the finest of which ranks too; those that are not.
+GRIDS, FINER = (6, 10, 16, 32, 64), tuple(round(64 * 2 ** (i / 2)) for i in range(1, 17))
+FINE = GRIDS[-1]
+# Parents are among the first so many; at most so many rivals of a stratum.
+PARENTS, MOST = 2, 255
+NOBODY = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a stratum costs on grids, and leaves open, taken to be straight lines in the cells and in one over them.
+    """What a stratum costs on grids, and leaves open.
 
     Attributes:
-        least, lost: weight left by ever finer grids, and what one cell adds to it.
-        fixed, each: additions without cells, and for each.
+        cells: rising, `[C]`.
+        left: weight that is certified neither as right nor, where rivals are counted from below, as wrong, `[C]`.
+        spent: operations, without those for terms, `[C]`.
     """
 
-    least: float
-    lost: float
-    fixed: float
-    each: float
+    cells: Int[np.ndarray, " C"]
+    left: Float[np.ndarray, " C"]
+    spent: Float[np.ndarray, " C"]
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,13 @@ class CoveredStratum:
     """One stratum of a cover.
 
     Attributes:
-        positions: the two that are conditioned on.
-        rivals: in their order.
+        positions: the two that are conditioned on, or one.
+        rivals: in their order; none if all are counted at once.
         order: parents and multiples.
         price: of counting it.
     """
 
-    positions: tuple[int, int]
+    positions: tuple[int, ...]
     rivals: Int[np.ndarray, " live"]
     order: Order
     price: Price
@@ -65,52 +69,85 @@ class CoverSearch:
         negligible: weight below which a comparison is not worth a parent.
     """
 
-    def __init__(self, live: LiveStrata, certain: int, negligible: int | float) -> None:
-        self.live, self.certain, self.negligible = live, certain, negligible
+    def __init__(self, live: LiveStrata, most: int, certain: int, negligible: int | float, *, pruned: bool) -> None:
+        self.live, self.most, self.certain, self.negligible, self.pruned = live, most, certain, negligible, pruned
         self._free = commutes(live.strata.recogniser)
 
-    def stratum(self, at: tuple[int, int], live: Int[np.ndarray, " live"]) -> CoveredStratum | None:
-        """The cover of one stratum; None if its numbers are lost, or there are too many rivals."""
-        k = self.live.question.task.k
-        stratum = self.live.integers(at, live, BITS)
-        if stratum.lost or live.size > MOST:
+    def stratum(self, at: tuple[int, int], live: Int[np.ndarray, " live"]) -> list[CoveredStratum]:
+        """What a cover may do in one stratum; nothing if its numbers are lost."""
+        # All at once say nothing from below.
+        found = [] if self.pruned and self.certain else [self._at_once(at)]
+        if self.pruned and live.size <= MOST:
+            found.append(self._ordered(at, live))
+        return [part for part in found if part is not None]
+
+    def _at_once(self, at: tuple[int, int]) -> CoveredStratum | None:
+        """All rivals in one comparison: short, and a token is as good as against the best rival of its own."""
+        stratum = self.live.integers(at, None, BITS)
+        if stratum.lost:
             return None
-        last = self._positions(stratum, at) if self._free else (k - 3, k - 2)
-        positions = self.live.reordered(np.array(last))
-        stratum.high, stratum.low = stratum.high[positions], stratum.low[positions]
-        counts = self.live.fillings(at, positions, 1)
-        rough = RoughCounts(counts)
+        last = self._positions(stratum, at, 1)
+        rough, counts = self._conditioned(stratum, at, None, last)
+        return CoveredStratum(last, NOBODY, Order(NOBODY, NOBODY), self._price(rough, counts, stratum, ALL_AT_ONCE))
+
+    def _ordered(self, at: tuple[int, int], live: Int[np.ndarray, " live"]) -> CoveredStratum | None:
+        """Rival by rival."""
+        stratum = self.live.integers(at, live, BITS)
+        if stratum.lost:
+            return None
+        last = self._positions(stratum, at, 2)
+        rough, counts = self._conditioned(stratum, at, live, last)
         alone = self._weigh(rough, counts, -stratum.high, -stratum.high_last)
         rank = np.argsort(-alone, kind="stable")
         stratum.high, stratum.low = stratum.high[:, :, rank], stratum.low[:, :, rank]
         stratum.high_last, stratum.low_last = stratum.high_last[rank], stratum.low_last[rank]
         order = self._order(rough, counts, stratum, alone[rank])
-        return CoveredStratum(last, live[rank], order, self._price(rough, counts, stratum, order))
+        return CoveredStratum(last, live[rank], order, self._price(rough, counts, stratum, order, self.certain))
 
-    def _price(self, rough: RoughCounts, counts: ConditionedCounts, stratum: IntegerStratum, order: Order) -> Price:
-        """From two grids."""
+    def _conditioned(
+        self, stratum: IntegerStratum, at: tuple[int, int], rivals: Rivals, last: tuple[int, ...]
+    ) -> tuple[RoughCounts, ConditionedCounts]:
+        """Counts with these positions at the end, and the stratum's integers so."""
+        positions = self.live.reordered(np.array(last))
+        stratum.high, stratum.low = stratum.high[positions], stratum.low[positions]
+        counts = self.live.fillings(at, rivals, positions, Grid(1, len(last)))
+        return RoughCounts(counts), counts
+
+    def _price(
+        self, rough: RoughCounts, counts: ConditionedCounts, stratum: IntegerStratum, order: Order, certain: int = 0
+    ) -> Price:
+        """Counted on some grids; on finer ones what is lost falls as one over the cells; `certain` from below too."""
         terms, last = order.terms(stratum)
         kept = counts.smallest(terms) + last <= 0
-        sizes = [counts.size(pair.state) for pair in counts.pairs]
-        most, spent = [], []
-        for cells in (COARSE, FINE):
-            most.append(rough.capped(terms[:, :, kept], last[kept], cells, sizes))
+        sizes = [counts.size(end.state) for end in counts.endings]
+        counted = [n for n in GRIDS if n <= self.most] or [self.most]
+        left, spent = [], []
+        for n in counted:
+            left.append(rough.capped(terms[:, :, kept], last[kept], n, sizes))
             spent.append(rough.spent)
-        # From below as from above.
-        times = 1 + min(self.certain, kept.size) / max(int(kept.sum()), 1)
-        each = times * (spent[1] - spent[0]) / (FINE - COARSE)
-        # Where both grids count all, a finer one may yet count less.
-        lost = max((most[0] - most[1]) * FINE * COARSE / (FINE - COARSE), most[1])
-        fixed = max(times * spent[0] - each * COARSE, 0.0)
-        return Price(max(most[1] - lost / FINE, 0.0), lost, fixed, max(each, 1.0))
+        cells = np.array(counted + [n for n in FINER if n <= self.most])
+        if len(cells) > len(counted):
+            coarse, fine = counted[-2:]
+            # Where both grids count all, a finer one may yet count less.
+            lost = max((left[-2] - left[-1]) * fine * coarse / (fine - coarse), left[-1])
+            finer = cells[len(counted) :]
+            each = (spent[-1] - spent[-2]) / (fine - coarse)
+            spent += (spent[-1] + each * (finer - fine)).tolist()
+            left += (max(left[-1] - lost / fine, 0.0) + lost / finer).tolist()
+        times = 1 + min(certain, kept.size) / max(int(kept.sum()), 1)
+        # What even the finest grid counts is taken to be certainly wrong, if anything is.
+        certainly_wrong = left[-1] if certain else 0.0
+        return Price(cells, np.array(left) - certainly_wrong, times * np.array(spent))
 
-    def _positions(self, stratum: IntegerStratum, at: tuple[int, int]) -> tuple[int, int]:
-        """The two positions where the terms of all rivals together spread most."""
+    def _positions(self, stratum: IntegerStratum, at: tuple[int, int], n: int) -> tuple[int, ...]:
+        """The positions where the terms of all rivals together spread most; the last ones if none may change places."""
+        k_1 = self.live.question.task.k - 1
+        if not self._free:
+            return tuple(range(k_1 - n, k_1))
         alive = self.live.strata.letter[at[1]] >= 0
         terms = stratum.high[:, alive].astype(np.float64)
         spread = (terms.max(1) - terms.min(1)).sum(-1)
-        i, j = sorted(np.argsort(-spread, kind="stable")[:2].tolist())
-        return i, j
+        return tuple(sorted(np.argsort(-spread, kind="stable")[:n].tolist()))
 
     @staticmethod
     def _weigh(

@@ -6,13 +6,14 @@ Contents:
     RoughCounts — of one stratum.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from operator import add, mul
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.kernel.counting.conditioned import ConditionedCounts
+from pessimal.kernel.counting.conditioned import FLOPS_PER_DEGREE, FLOPS_PER_LOOK, ConditionedCounts
 from pessimal.kernel.strata.program import Letters
 
 BLOCK = 1 << 22
@@ -21,56 +22,63 @@ Last = Int[np.ndarray, " n"]
 
 
 class RoughCounts:
-    """Fillings of the positions before the last two, counted with products of Fourier transforms.
+    """Fillings of the positions before those that are conditioned on, counted with products of Fourier transforms.
 
     Attributes:
         spent: additions that the comparisons counted last take in the rule.
     """
 
     def __init__(self, counts: ConditionedCounts) -> None:
-        self._before, self._pairs, self._tokens = counts.before, counts.pairs, counts.tokens
-        self._alive = counts.alive
+        self._before, self._endings, self._tokens = counts.before, counts.endings, counts.tokens
+        self._alive, self._n_terms = counts.alive, counts.n_terms
         self._weights = None if counts.weights is None else np.array(counts.weights, dtype=np.float64)
-        self._looked_up = 4 * sum(pair.first.size * pair.second.size for pair in self._pairs)
+        self._looks = sum(math.prod(end.shape) for end in self._endings)
         self.spent = 0.0
 
     def weights_of(self, terms: Terms, last: Last, cells: int) -> Float[np.ndarray, " n"]:
         """About the weight of the fillings with a sum of at most zero, by comparison."""
-        parts = [sum(part.sum((1, 2)) for part in pairs) for pairs in self._in_blocks(terms, last, cells)]
+        blocks = self._in_blocks(terms, last, cells)
+        parts = [sum(part.reshape(len(part), -1).sum(1) for part in endings) for endings in blocks]
         return np.concatenate([np.zeros(0), *parts])
 
     def capped(self, terms: Terms, last: Last, cells: int, sizes: Sequence[int]) -> float:
-        """The same of all comparisons together, for no pair of tokens more than the size of its state's fillings."""
-        totals = [np.zeros((pair.first.size, pair.second.size)) for pair in self._pairs]
-        for pairs in self._in_blocks(terms, last, cells):
-            totals = [total + part.sum(0) for total, part in zip(totals, pairs, strict=True)]
+        """The same of all comparisons together, but for given tokens no more than the fillings before them."""
+        totals = [np.zeros(end.shape) for end in self._endings]
+        for endings in self._in_blocks(terms, last, cells):
+            totals = [total + part.sum(0) for total, part in zip(totals, endings, strict=True)]
         return sum(float(np.minimum(total, size).sum()) for total, size in zip(totals, sizes, strict=True))
 
-    def _in_blocks(self, terms: Terms, last: Last, cells: int) -> Iterator[list[Float[np.ndarray, "n A B"]]]:
+    def _in_blocks(self, terms: Terms, last: Last, cells: int) -> Iterator[list[Float[np.ndarray, "n ..."]]]:
         self.spent = 0.0
-        step = max(1, 4 * BLOCK // self._looked_up)
+        step = max(1, BLOCK // self._looks)
         for begin in range(0, last.size, step):
-            yield self._by_pair(terms[:, :, begin : begin + step], last[begin : begin + step], cells)
+            yield self._by_ending(terms[:, :, begin : begin + step], last[begin : begin + step], cells)
 
-    def _by_pair(self, terms: Terms, last: Last, cells: int) -> list[Float[np.ndarray, "n A B"]]:
-        """By pair of moves and comparison."""
-        terms = terms.astype(np.float64)
+    def _by_ending(self, terms: Terms, last: Last, cells: int) -> list[Float[np.ndarray, "n ..."]]:
+        """By ending and comparison."""
+        terms, n = terms.astype(np.float64), len(self._before.layers)
         least = terms[:, self._alive].min(1)
-        most = -last - least[-2:].sum(0)
-        reach = most - least[:-2].sum(0)
-        step = np.maximum(reach / cells, 1.0)
-        offset = self._offsets(terms[:-2][:, self._alive], least[:-2] + reach, step)
-        degrees = np.floor((terms[:-2] - offset[:, np.newaxis]) / step)
+        most = -last - least[n:].sum(0)
+        reach = most - least[:n].sum(0)
+        # Four leading bits, as in the rule.
+        mantissa, exponent = np.frexp(np.maximum(np.ceil(reach / cells), 1.0))
+        step = np.ldexp(np.ceil(mantissa * 16), exponent - 4)
+        offset = self._offsets(terms[:n][:, self._alive], least[:n] + reach, step)
+        degrees = np.floor((terms[:n] - offset[:, np.newaxis]) / step)
         lowest = degrees[:, self._alive].min(1)
+        # Offsets leave up to one degree more for every position.
+        cells += n
         degrees = np.minimum(degrees - lowest[:, np.newaxis], cells + 1).astype(np.int64)
         shift = lowest.sum(0) + offset.sum(0) / step
         reached = self._states(degrees, cells)
         found = []
-        for pair in self._pairs:
-            left = (-last - terms[-2, pair.first][:, np.newaxis] - terms[-1, pair.second]) / step - shift
-            at = np.clip(np.floor(left), -1, cells).astype(np.int64) + 1
-            found.append(np.moveaxis(reached[pair.state][at, np.arange(at.shape[2])], 2, 0))
-        self.spent += float((cells + 1) * (degrees[1:] <= cells).sum() + self._looked_up * last.size)
+        for end in self._endings:
+            left = np.broadcast_to(-last, last.shape)
+            for i, tokens in enumerate(end.tokens, n):
+                left = left[..., np.newaxis, :] - terms[i, tokens]
+            at = np.clip(np.floor(left / step - shift), -1, cells).astype(np.int64) + 1
+            found.append(np.moveaxis(reached[end.state][at, np.arange(last.size)], -1, 0))
+        self.spent += last.size * float(FLOPS_PER_LOOK * self._looks + FLOPS_PER_DEGREE * n * self._n_terms)
         return found
 
     @staticmethod
@@ -96,8 +104,10 @@ class RoughCounts:
             at = degrees[i, tokens] + (cells + 2) * np.arange(n)
             own = np.ones(tokens.size) if self._weights is None else self._weights[i, tokens]
             weights = np.broadcast_to(own[:, np.newaxis], at.shape).ravel()
-            counted = np.bincount(at.ravel(), weights, n * (cells + 2)).reshape(n, cells + 2)
-            return np.fft.rfft(counted[:, : cells + 1], size, axis=1)
+            counted = np.bincount(at.ravel(), weights, n * (cells + 2)).reshape(n, cells + 2)[:, : cells + 1]
+            if i:
+                self.spent += (cells + 1) * float(np.minimum(counted, 2 if self._weights is None else 1).sum())
+            return np.fft.rfft(counted, size, axis=1)
 
         last = self._before.prefixes(factor, add, mul)[-1]
         sums = {}

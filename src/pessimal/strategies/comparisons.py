@@ -28,11 +28,13 @@ from pessimal.spec.tasks.max_of_k import MaxOfK
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy
 
-WAYS = ("search", "order")
+WAYS = ("search", "order", "at-once")
 DEFAULT_TRIES = 1 << 27
 NEAR = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 # As many outputs are looked at to choose among them, up to so many for a small vocabulary.
-SAMPLE, NEAR_OF_FEW = 64, 16
+SAMPLE, NEAR_OF_FEW, CERTAIN = 64, 16, 2
+# Of all tokens that many are near where no rival is pruned.
+LUMPED = (3, 4)
 # Where the tries do not suffice for all strata, each round lets one stratum have so much less.
 LESS = 8
 # An order conditions on two positions, and counts on others.
@@ -47,13 +49,15 @@ class Comparisons(AbstractStrategy):
 
     Attributes:
         way: `search` tries prefixes, up to the exact count; `order` counts the live rivals of a stratum on a grid, each
-            less a multiple of an earlier one.
+            less a multiple of an earlier one, or all at once where that saves more than it costs; `at-once` prunes none
+            and counts all rivals at once.
         near: tokens next to the target that are treated one by one while rivals are pruned; of Max-of-K only
             (default: searched).
         tries: most prefixes times open rivals times moves to look up; past that the count is no longer exact.
         cells: most degrees of a polynomial.
         gap: about the share of all inputs that finer grids would not leave open.
-        certain: rivals of a stratum that are counted from below too.
+        certain: rivals of a stratum that are counted from below too, for an upper end (default: 2, none within a
+            budget).
         negligible: a comparison that counts less than this share of all inputs gets no parent.
         budget: largest number of flops, which allows fewer tries (default: any).
 
@@ -74,7 +78,7 @@ class Comparisons(AbstractStrategy):
     tries: int = DEFAULT_TRIES
     cells: int = 1024
     gap: float = 2e-5
-    certain: int = 2
+    certain: int | None = None
     negligible: float = 1e-8
     budget: int | None = None
 
@@ -98,6 +102,9 @@ class Comparisons(AbstractStrategy):
         arith = Float64Arithmetic()
         with arith.running():
             tables = ExactTables(question.semantics).tables(weights, arith)
+        if self.way == "at-once":
+            live = _every_rival(weights, question)
+            return self._ordered(self._unpruned(question), tables, live, (weights, question), progress)
         pruned, live = self._shortest(tables, weights, question)
         spare = MAX_WORK if self.budget is None else self.budget - self._flops(pruned, weights, question)
         if spare >= 0 and self.way == "search":
@@ -111,7 +118,7 @@ class Comparisons(AbstractStrategy):
             return pruned_only
         return self._ordered(pruned, tables, live, (weights, question), progress)
 
-    def _shortest(self, tables: Tables, weights: Weights, question: Question) -> tuple[Hints, Sequence[LiveStratum]]:
+    def _shortest(self, tables: Tables, weights: Weights, question: Question) -> tuple[Hints, list[LiveStratum]]:
         """The number of near tokens that takes least, found on some outputs where there are many; all looked at."""
         every, shortest, found = question.task.n_outputs, MAX_WORK, None
         for near in self._nears(question):
@@ -126,6 +133,12 @@ class Comparisons(AbstractStrategy):
             return self._pruned(tables, weights, question, near, every)
         return found
 
+    def _unpruned(self, question: Question) -> Hints:
+        """No node is looked at."""
+        v = question.task.d_vocab
+        near = min(self.near or -(-v * LUMPED[0] // LUMPED[1]), v) if isinstance(question.task, MaxOfK) else v
+        return _limits(near, Work(_blank(question).arrays["minima"], 0, 0, 0))
+
     def _nears(self, question: Question) -> Sequence[int]:
         """Which numbers of near tokens to try; far tokens are those of Max-of-K."""
         v = question.task.d_vocab
@@ -137,7 +150,7 @@ class Comparisons(AbstractStrategy):
 
     def _pruned(
         self, tables: Tables, weights: Weights, question: Question, near: int, n_outputs: int
-    ) -> tuple[Hints, Sequence[LiveStratum]]:
+    ) -> tuple[Hints, list[LiveStratum]]:
         """Hints that look at every node, with a try at most, and the live rivals; from so many outputs at least."""
         arith, strata = Float64Arithmetic(), strata_of(question.task)
         n_strata = (strata.stratum_index >= 0).sum(0)
@@ -184,24 +197,24 @@ class Comparisons(AbstractStrategy):
         weights, question = model
         if question.task.k < MIN_ORDERED:
             raise Rejected(Reason.UNSUPPORTED_MODEL, "an order conditions on two positions before the last: way=search")
+        certain = self.certain if self.certain is not None else CERTAIN * (self.budget is None)
         near, arith, minima = int(pruned.options["near"]), Float64Arithmetic(), pruned.arrays["minima"]
         with arith.running():
-            strata = LiveStrata(tables, near, question, arith)
-            search = CoverSearch(strata, self.certain, self.negligible * question.total())
+            strata = LiveStrata(tables, near, question, arith, at_once=True)
+            negligible = self.negligible * question.total()
+            search = CoverSearch(strata, self.cells, certain, negligible, pruned=self.way == "order")
             prices = Prices.of(search, live, self.gap, FLOPS_PER_ENTRY, progress)
             flops = np.inf if self.budget is None else self.budget
             while True:
-                spare = flops - self._flops(_cover_hints(near, Work(minima, 0, 0, 0), [], self.certain), *model)
-                covered, entries = prices.chosen(self.gap, spare, self.cells)
+                spare = flops - self._flops(_cover_hints(near, Work(minima, 0, 0, 0), [], certain), *model)
+                covered, entries = prices.chosen(self.gap, spare)
                 needed = Work(minima, entries // FLOPS_PER_ENTRY, 0, 0, MAX_WORK)
-                cover = Cover.read(
-                    _cover_hints(near, needed, covered, self.certain), question, weights.architecture.shape
-                )
+                cover = Cover.read(_cover_hints(near, needed, covered, certain), question, weights.architecture.shape)
                 spent = Counting(tables, near, question, needed.copy(), cover, arith)
                 spent.all(weights, no_progress, live)
                 # A little more, for an arithmetic that rounds another way.
                 needed.additions = (MAX_WORK - spent.work.additions) * MORE // LESS_OF_MORE
-                hints = _cover_hints(near, needed, covered, self.certain)
+                hints = _cover_hints(near, needed, covered, certain)
                 if self.budget is None or not covered or self._flops(hints, *model) <= self.budget:
                     return hints
                 flops -= self._flops(hints, *model) - self.budget
@@ -216,6 +229,13 @@ def _blank(question: Question) -> Hints:
     """Those of the shortest proof: nothing is looked at."""
     near = 1 if isinstance(question.task, MaxOfK) else question.task.d_vocab
     return _limits(near, Work(np.zeros(len(strata_of(question.task).programs[0]), dtype=np.int64), 0, 0, 0))
+
+
+def _every_rival(weights: Weights, question: Question) -> list[LiveStratum]:
+    """All rivals of every stratum."""
+    strata, every = strata_of(question.task), np.arange(weights.architecture.shape.d_vocab_out)
+    at = zip(*np.nonzero(strata.stratum_index >= 0), strict=True)
+    return [((int(q), int(y)), np.delete(every, y)) for q, y in at]
 
 
 def _limits(near: int, work: Work) -> Hints:
@@ -235,7 +255,7 @@ def _cover_hints(near: int, work: Work, covered: list[tuple[int, CoveredStratum,
     numbers = (
         np.diff(rows, prepend=-1),
         [part.rivals.size for part in parts],
-        [part.positions[0] + BYTE * part.positions[1] for part in parts],
+        [part.positions[0] + BYTE * part.positions[-1] for part in parts],
         [cells for _, _, cells in covered],
         np.concatenate([none, *(part.rivals for part in parts)]),
         np.concatenate([none, *(part.order.parent + 1 + BYTE * part.order.multiple for part in parts)]),

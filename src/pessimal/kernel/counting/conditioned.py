@@ -1,27 +1,27 @@
-r"""Sums of terms at most zero, counted on a grid for every pair of tokens at the last two positions before the query.
+r"""Sums of terms at most zero, counted on a grid for all tokens at the last one or two positions before the query.
 
 Theorem. Let $T_i(t)$ and T be integers, the terms of positions $i < K-1$ and of the query, $h > 0$ and $c_i$ any
-integers. With $n_i(t) = \lfloor (T_i(t) - c_i)/h \rfloor$ for all but the last two positions, every sequence with
-$\sum_i T_i(t_i) + T \le 0$ that holds t and t' at those two has, the sums over the other positions,
+integers. With $n_i(t) = \lfloor (T_i(t) - c_i)/h \rfloor$ for all but the last one or two positions, every sequence
+with $\sum_i T_i(t_i) + T \le 0$ has, the sums on the left over the other positions,
 
 $$ \textstyle\sum_i n_i(t_i) \le \lfloor (-T - \sum_i c_i - T_{K-3}(t) - T_{K-2}(t')) / h \rfloor , $$
 
-and with ceilings for $n_i$, every filling with this has $\sum_i T_i(t_i) + T \le 0$. So the weight of such fillings is
-a coefficient of a product of polynomials, summed up: one polynomial for every state of the program after the other
-positions, looked up for every pair of tokens.
+t and t' its tokens at those two (one of these terms for one), and with ceilings for $n_i$, every filling with this has
+$\sum_i T_i(t_i) + T \le 0$. So the weight of such fillings is a coefficient of a product of polynomials, summed up: one
+polynomial for every state of the program after the other positions, looked up for all tokens at the last ones.
 
 *Proof.* With floors $T_i \ge h n_i + c_i$, and the left side of the inequality is an integer; with ceilings
 $T_i \le h n_i + c_i$. A pass over the layers of the other positions multiplies, for each path, the polynomials
 $\sum_t w_i(t) X^{n_i(t)}$ of its moves (`strata/program.py`), so the coefficients up to a degree add up to the weight
 of the fillings that lead to a state with a sum up to that. ∎
 
-Nothing is rounded at the two conditioned positions. The step is the smallest with four leading bits that leaves
+Nothing is rounded at the conditioned positions. The step is the smallest with four leading bits that leaves
 `cells` degrees between the smallest sum and zero. Offsets make what the many tokens far from the target lose small.
 Degrees count from the least of each position.
 
 Contents:
-    Pair — moves of the last two positions, and what leads there.
-    ConditionedCounts — the fillings of one stratum.
+    Ending — moves of the last positions, and what leads there.
+    Grid, ConditionedCounts — the fillings of one stratum.
     commutes — whether positions may change places.
 """
 
@@ -38,31 +38,52 @@ from pessimal.kernel.counting.integers import token_sets
 from pessimal.kernel.strata.program import Letters, LetterSums, Program
 from pessimal.spec.machine import DEAD, Recogniser
 
+# A remainder, a subtraction, a division, and a place in the histogram; and what a sum is looked up by.
+FLOPS_PER_DEGREE = FLOPS_PER_LOOK = 4
+
 
 @dataclass(frozen=True)
-class Pair:
-    """Two moves one after the other, at the last two positions.
+class Ending:
+    """Moves one after another, at the last positions.
 
     Attributes:
         state: before them.
-        first, second: tokens that the moves read.
+        tokens: what each of them reads.
     """
 
     state: int
-    first: Int[np.ndarray, " A"]
-    second: Int[np.ndarray, " B"]
+    tokens: tuple[Int[np.ndarray, " n"], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many tokens each move reads."""
+        return tuple(len(tokens) for tokens in self.tokens)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is rounded, and what is not.
+
+    Attributes:
+        cells: the largest degree, up to one more for every position.
+        conditioned: how many positions before the query are not on the grid, 1 or 2.
+    """
+
+    cells: int
+    conditioned: int
 
 
 class ConditionedCounts:
-    """Fillings of the positions before the last two, of one stratum.
+    """Fillings of the positions before the last one or two, of one stratum.
 
     Attributes:
         before: the program of the other positions.
         tokens: by letters that a move reads.
         alive: tokens that the stratum's sequences may hold.
         weights: of tokens by position, None if each weighs one.
-        pairs: all pairs of moves; every sequence of the stratum takes one.
-        spent: additions of a coefficient so far.
+        endings: every sequence of the stratum takes one.
+        n_terms: how many different ones a position has at most.
+        spent: operations so far.
     """
 
     def __init__(
@@ -70,25 +91,23 @@ class ConditionedCounts:
         program: Program,
         letter: Int[np.ndarray, " d_vocab"],
         weights: Sequence[Sequence[int]] | None,
-        cells: int,
+        grid: Grid,
+        n_terms: int,
         arith: AbstractArithmetic,
     ) -> None:
-        """`weights`: of tokens by position, None if each weighs one; `cells`: the largest degree."""
-        self._program, self.before = program, Program(program.layers[:-2])
-        self.weights, self._cells, self._arith = weights, cells, arith
+        """`weights`: of tokens by position, None if each weighs one; `n_terms`: most different terms of a position."""
+        self._program, self.before = program, Program(program.layers[: -grid.conditioned])
+        self.weights, self._cells, self.n_terms, self._arith = weights, grid.cells, n_terms, arith
         self.alive, self.tokens = np.flatnonzero(letter != DEAD), token_sets(program, letter)
         self._of_kind = {kind: np.flatnonzero(letter == kind) for kind in set().union(*self.tokens)}
-        last, ahead = program.layers[-1], program.layers[-2]
-        self.pairs = [
-            Pair(source, self.tokens[letters], self.tokens[then])
-            for (source, middle), letters in ahead
-            for (begin, _), then in last
-            if begin == middle
-        ]
-        self._reads = np.zeros((len(self.before.layers), len(letter)), dtype=np.int64)
-        for i, layer in enumerate(self.before.layers[1:], 1):
-            for _, letters in layer:
-                self._reads[i, self.tokens[letters]] += 1
+        self.endings = [Ending(0, ())]
+        for layer in program.layers[: -grid.conditioned - 1 : -1]:
+            self.endings = [
+                Ending(source, (self.tokens[letters], *rest.tokens))
+                for (source, target), letters in layer
+                for rest in self.endings
+                if rest.state == target
+            ]
         self.spent = 0
         self._all = self._states(np.zeros((len(self.before.layers), len(letter)), dtype=np.int64), 0)
 
@@ -97,9 +116,8 @@ class ConditionedCounts:
         return int(self._all[state](1))
 
     def nothing(self) -> list[AbstractEnclosure]:
-        """No weight, by pair, `[A, B]`."""
-        sides = [(pair.first.size, pair.second.size) for pair in self.pairs]
-        return [self._arith.integers(np.zeros(side, dtype=np.int64)).enclose() for side in sides]
+        """No weight, by ending, `[A, B]` or `[A]`."""
+        return [self._arith.integers(np.zeros(end.shape, dtype=np.int64)).enclose() for end in self.endings]
 
     def smallest(self, terms: Int[np.ndarray, "k_1 d_vocab n"]) -> Int[np.ndarray, " n"]:
         """The smallest sums of the terms before the query over the sequences of the stratum, of n comparisons."""
@@ -107,31 +125,35 @@ class ConditionedCounts:
         return np.asarray(least)
 
     def fillings(self, terms: Int[np.ndarray, "k_1 d_vocab"], last: int, *, floor: bool) -> list[AbstractEnclosure]:
-        """By pair, the weight of the fillings with a sum of at most zero, `[A, B]`: at least that, or at most.
+        """By ending, `[A, B]` or `[A]`, the weight of fillings with a sum of at most zero: at least that, or at most.
 
         Args:
             terms: T of positions before the query.
             last: T of the query.
             floor: at least that weight; otherwise at most.
         """
+        n = len(self.before.layers)
         least, sign = terms[:, self.alive].min(1), 1 if floor else -1
-        most = -last - int(least[-2:].sum())
-        reach = most - int(least[:-2].sum())
+        most = -last - int(least[n:].sum())
+        reach = most - int(least[:n].sum())
         step = _round_step(reach, self._cells)
-        others = sign * terms[:-2]
-        near = terms[:-2, self.alive] <= (least[:-2] + reach)[:, np.newaxis]
+        others = sign * terms[:n]
+        self.spent += FLOPS_PER_DEGREE * n * self.n_terms
+        near = terms[:n, self.alive] <= (least[:n] + reach)[:, np.newaxis]
         offset = _offsets(others[:, self.alive], near, step)
         degrees = sign * ((others - offset[:, np.newaxis]) // step)
         lowest, shift = degrees[:, self.alive].min(1), sign * int(offset.sum())
-        # Of the least terms at the two positions: no pair looks further up.
+        # Of the least terms at the last positions: no ending looks further up.
         top = max((most - shift) // step - int(lowest.sum()), -1)
         reached = self._states(degrees - lowest[:, np.newaxis], top)
         sums = {state: self._cumulated(reached.get(state, flint.fmpz_poly()), top) for state in self._all}
         found = []
-        for pair in self.pairs:
-            self.spent += 4 * pair.first.size * pair.second.size
-            left = -last - shift - terms[-2, pair.first][:, np.newaxis] - terms[-1, pair.second]
-            found.append(sums[pair.state][np.maximum(left // step - int(lowest.sum()), -1) + 1])
+        for end in self.endings:
+            left = np.array(-last - shift)
+            for i, tokens in enumerate(end.tokens, n):
+                left = np.subtract.outer(left, terms[i, tokens])
+            self.spent += FLOPS_PER_LOOK * left.size
+            found.append(sums[end.state][np.maximum(left // step - int(lowest.sum()), -1) + 1])
         return found
 
     def _cumulated(self, polynomial: flint.fmpz_poly, top: int) -> AbstractEnclosure:
@@ -153,11 +175,19 @@ class ConditionedCounts:
             if i not in held:
                 held.clear()
                 held[i] = LetterSums(lambda kind: self._of_letter(i, kind, degrees[i], top), add)
+            if i:
+                self.spent += (top + 1) * self._per_coefficient(degrees[i, self.tokens[letters]], top)
             return held[i](letters)
 
-        # A polynomial times that of a move is one addition for each coefficient and token.
-        self.spent += (top + 1) * int(self._reads[degrees <= top].sum())
         return self.before.prefixes(factor, add, lambda a, b: a.mul_low(b, top + 1))[-1]
+
+    def _per_coefficient(self, degree: Int[np.ndarray, " n"], top: int) -> int:
+        """Operations for each coefficient where a polynomial is multiplied by that of a move with these degrees.
+
+        An addition for a degree that one token has; else a multiplication too.
+        """
+        tokens_of_degree = np.unique(degree[degree <= top], return_counts=True)[1]
+        return int(np.minimum(tokens_of_degree, 2).sum()) if self.weights is None else 2 * tokens_of_degree.size
 
     def _of_letter(self, i: int, kind: int, degree: Int[np.ndarray, " d_vocab"], top: int) -> flint.fmpz_poly:
         """Tokens with one letter, up to a degree."""

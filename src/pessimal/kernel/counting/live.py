@@ -2,15 +2,16 @@
 
 Contents:
     LiveStrata — the strata of a question.
+    Rivals — of an output.
 """
 
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
-from pessimal.kernel.counting.conditioned import ConditionedCounts
+from pessimal.kernel.counting.conditioned import ConditionedCounts, Grid
 from pessimal.kernel.counting.integers import BITS, IntegerStratum
 from pessimal.kernel.model.source import Tables
 from pessimal.kernel.strata.strata import Strata, strata_of
@@ -19,6 +20,9 @@ from pessimal.kernel.terms.nodes import NodeTerms
 from pessimal.spec.distribution import Product, Uniform
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
+
+# None is all of them at once.
+Rivals = Int[np.ndarray, " live"] | None
 
 
 class LiveStrata:
@@ -29,47 +33,72 @@ class LiveStrata:
         question: task and distribution.
     """
 
-    def __init__(self, tables: Tables, near: int, question: Question, arith: AbstractArithmetic) -> None:
+    def __init__(
+        self, tables: Tables, near: int, question: Question, arith: AbstractArithmetic, *, at_once: bool = False
+    ) -> None:
+        """`at_once`: all rivals of an output will be."""
         self.question, self._arith = question, arith
         self.strata: Strata = strata_of(question.task)
-        self.nodes = NodeTerms(tables, self.strata, near, arith)
+        self.nodes = NodeTerms(tables, self.strata, near, arith, others=at_once)
 
-    def entries(self, y: int, rivals: Int[np.ndarray, " live"]) -> int:
+    def entries(self, y: int, rivals: Rivals) -> int:
         """Terms of a stratum against some rivals."""
-        return self.question.task.k * int((self.strata.letter[y] != DEAD).sum()) * int(rivals.size)
+        return self.question.task.k * self._n_terms(y, rivals) * (1 if rivals is None else rivals.size)
+
+    def _n_terms(self, y: int, rivals: Rivals) -> int:
+        return self.nodes.n_terms(y) if rivals is None else int((self.strata.letter[y] != DEAD).sum())
 
     def integers(
         self,
         at: tuple[int, int],
-        rivals: Int[np.ndarray, " live"],
+        rivals: Rivals,
         bits: int = BITS,
         positions: Int[np.ndarray, " k_1"] | None = None,
     ) -> IntegerStratum:
-        """Differences of the rivals' terms to the target's, positions as given. Cost: three operations an entry."""
+        """Differences of the rivals' terms to the target's, positions as given. Cost: three operations an entry.
+
+        Of all rivals at once, no less than each one's: nothing can be said from below then.
+        """
         q, y = at
-        letter, nodes = self.strata.letter[y], self.nodes
-        alive, used = np.flatnonzero(letter != DEAD), np.append(rivals, y)
-        logits = nodes.value[:, alive][:, :, used] + nodes.ahead[q, used]
-        margin = (logits[:, :, :-1] - logits[:, :, -1:]) * nodes.weight[q][:, alive].reshape(-1, alive.size, 1)
-        ends = []
-        for end in margin.bounds():
-            padded = np.zeros((end.shape[0], letter.size, rivals.size + 1))
-            padded[:, alive, 1:] = end
-            ends.append(padded)
-        stratum = IntegerStratum(ends[0], ends[1], q, 0, letter, bits)
+        letter = self.strata.letter[y]
+        ends = self._at_once(q, y) if rivals is None else self._differences(q, y, rivals)
+        # After the target's own, zero.
+        low, high = (np.concatenate([np.zeros((*end.shape[:2], 1)), end], axis=2) for end in ends)
+        stratum = IntegerStratum(low, high, q, 0, letter, bits)
         if positions is not None and not stratum.lost:
             stratum.high, stratum.low = stratum.high[positions], stratum.low[positions]
         return stratum
 
-    def reordered(self, last: Int[np.ndarray, " 2"]) -> Int[np.ndarray, " k_1"]:
-        """The positions before the query, with these two at the end."""
+    def _differences(self, q: int, y: int, rivals: Int[np.ndarray, " live"]) -> list[np.ndarray]:
+        """Ends, `[k, d_vocab, live]`."""
+        letter, nodes = self.strata.letter[y], self.nodes
+        alive, used = np.flatnonzero(letter != DEAD), np.append(rivals, y)
+        logits = nodes.value[:, alive][:, :, used] + nodes.ahead[q, used]
+        margin = (logits[:, :, :-1] - logits[:, :, -1:]) * nodes.weight[q][:, alive].reshape(-1, alive.size, 1)
+        ends = [np.zeros((end.shape[0], letter.size, rivals.size)) for end in margin.bounds()]
+        for padded, end in zip(ends, margin.bounds(), strict=True):
+            padded[:, alive] = end
+        return ends
+
+    def _at_once(self, q: int, y: int) -> list[np.ndarray]:
+        """The upper end, `[k, d_vocab, 1]`, for both."""
+        terms, last = self.nodes.at_once(q, y)
+        query = np.zeros((1, terms.shape[1]))
+        query[0, q] = last
+        return [-np.concatenate([terms, query])[:, :, np.newaxis]] * 2
+
+    def reordered(self, last: Int[np.ndarray, " n"]) -> Int[np.ndarray, " k_1"]:
+        """The positions before the query, with these at the end."""
         return np.append(np.setdiff1d(np.arange(self.question.task.k - 1), last), last)
 
-    def fillings(self, at: tuple[int, int], positions: Int[np.ndarray, " k_1"], cells: int) -> ConditionedCounts:
-        """Of the positions before the two that are conditioned on."""
+    def fillings(
+        self, at: tuple[int, int], rivals: Rivals, positions: Int[np.ndarray, " k_1"], grid: Grid
+    ) -> ConditionedCounts:
+        """Of the positions before those, at the end, that are conditioned on."""
         q, y = at
         weights = None if self._product is None else [self._product.position(i).tolist() for i in positions.tolist()]
-        return ConditionedCounts(self.strata.program(q, y), self.strata.letter[y], weights, cells, self._arith)
+        program, letter = self.strata.program(q, y), self.strata.letter[y]
+        return ConditionedCounts(program, letter, weights, grid, self._n_terms(y, rivals), self._arith)
 
     @cached_property
     def _product(self) -> Product | None:
@@ -80,12 +109,16 @@ class LiveStrata:
         """Weight of the query."""
         return 1 if self._product is None else int(self._product.position(self.question.task.k - 1)[q])
 
-    def pair_weights(
+    def ending_weights(
         self, counts: ConditionedCounts, positions: Int[np.ndarray, " k_1"]
     ) -> list[AbstractEnclosure] | None:
-        """Weights of the pairs of tokens at the positions that are conditioned on; None if all weigh one."""
-        if self._product is None:
+        """Weights of the tokens at the positions that are conditioned on; None if all weigh one."""
+        product = self._product
+        if product is None:
             return None
-        one, other = (self._product.position(int(i)).astype(object) for i in positions[-2:])
-        pairs = [np.outer(one[pair.first], other[pair.second]) for pair in counts.pairs]
-        return [self._arith.integers(pair).enclose() for pair in pairs]
+        found = []
+        for end in counts.endings:
+            at = positions[-len(end.tokens) :].tolist()
+            own = [product.position(i).astype(object)[tokens] for i, tokens in zip(at, end.tokens, strict=True)]
+            found.append(self._arith.integers(reduce(np.multiply.outer, own)).enclose())
+        return found

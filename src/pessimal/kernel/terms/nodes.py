@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.model.source import Tables
 from pessimal.kernel.strata.strata import Strata
 from pessimal.kernel.terms.near import near_tokens
+from pessimal.kernel.terms.others import exclusive_max
 from pessimal.kernel.terms.tree import RivalTree
 from pessimal.spec.machine import DEAD
 
@@ -82,13 +83,21 @@ class NodeTerms:
         weight: w_i(q, t), `[d_vocab, k, d_vocab]`.
     """
 
-    def __init__(self, tables: Tables, strata: Strata, near: int, arith: AbstractArithmetic) -> None:
+    def __init__(
+        self, tables: Tables, strata: Strata, near: int, arith: AbstractArithmetic, *, others: bool = False
+    ) -> None:
+        """`others`: after those of the tree a node for every output, that of all others."""
         (head,), direct = tables
         mean = direct.sum(0) * Fraction(1, direct.shape[0])
         self.value, self.ahead = head.value + mean, direct - mean
         self.weight = arith.stack([head.weight(q) for q in range(direct.shape[0])])
         self.tree = RivalTree(direct.shape[1])
         self._value_of_node, self._ahead_of_node = (self.tree.maxima(x, arith) for x in (self.value, self.ahead))
+        if others:
+            self._value_of_node, self._ahead_of_node = (
+                arith.concatenate([of_node, exclusive_max(x, arith)], len(x.shape) - 1)
+                for of_node, x in ((self._value_of_node, self.value), (self._ahead_of_node, self.ahead))
+            )
         self._token, self._letter, self._n_far = near_tokens(strata, near)
         n = head.value.shape[0] - 1
         if self._n_far.any():
@@ -100,6 +109,19 @@ class NodeTerms:
     def row_size(self) -> int:
         """Terms of one row."""
         return int((self.value.shape[0] - 1) * (self._token.shape[1] + 1))
+
+    def n_terms(self, y: int) -> int:
+        """How many of a stratum's tokens are treated one by one, and all others."""
+        return int((self._letter[y] != DEAD).sum() + (self._n_far[y] > 0))
+
+    def at_once(self, q: int, y: int) -> tuple[Float[np.ndarray, "k_1 d_vocab"], float]:
+        """Lower ends of the terms against all rivals, those of tokens and that of the query."""
+        found = self.of(np.array([q]), np.array([y]), np.array([self.tree.n_nodes + y]))
+        near, terms = self._letter[y] != DEAD, np.zeros((self.value.shape[0] - 1, self.value.shape[1]))
+        terms[:, self._token[y, near]] = found.near.bounds()[0][:, 0, near]
+        if found.far is not None:
+            terms[:, : self._n_far[y]] = found.far.bounds()[0]
+        return terms, float(found.last.bounds()[0][0])
 
     def columns(self, outputs: Int[np.ndarray, " Y"]) -> dict[int, slice]:
         """By letter, between which of the G near tokens all are that have it for one of these outputs or another."""

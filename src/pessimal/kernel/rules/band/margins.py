@@ -33,7 +33,7 @@ from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnc
 from pessimal.kernel.model.tensors import optional, plus_exact, read_out
 from pessimal.kernel.rules.band.centred_rows import CentredRows, norms, smallest
 from pessimal.kernel.rules.band.options import BandOptions
-from pessimal.kernel.terms.rivals import LOWEST, exclusive_max
+from pessimal.kernel.terms.others import LOWEST, exclusive_max
 from pessimal.spec.weights import Weights
 
 

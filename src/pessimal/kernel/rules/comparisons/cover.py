@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.counting.conditioned import commutes
-from pessimal.kernel.counting.ordered import Order
+from pessimal.kernel.counting.live import Rivals
+from pessimal.kernel.counting.ordered import ALL_AT_ONCE, Order
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.strata.strata import strata_of
@@ -31,9 +32,9 @@ class Cover:
     Attributes:
         certain: how many rivals of a stratum are counted from below too.
         stratum: their numbers, rising, `[n]`.
-        positions: the two that are conditioned on, `[n, 2]`.
+        positions: the two that are conditioned on, or one twice, `[n, 2]`.
         cells: largest degrees of the polynomials, `[n]`.
-        first: place of each stratum's first rival, and the end, `[n + 1]`.
+        first: place of each stratum's first rival, and the end, `[n + 1]`; with none, all are counted at once.
         rival: rivals in their orders, `[live]`.
         parent: place among those of the stratum, -1 for none, `[live]`.
         multiple: in sixteenths, `[live]`.
@@ -84,12 +85,23 @@ class Cover:
         if not earlier.all() or np.unique(stratum * shape.d_vocab_out + rival).size < live:
             raise Rejected(Reason.BAD_HINT, "a parent does not come earlier, or a rival stands twice in a stratum")
         i, j = cover.positions.T
-        last, free = (i == k - 3) & (j == k - 2), commutes(strata.recogniser)
-        if not (last | (free & (i < j) & (j < k - 1))).all():
+        last, free = ((i == k - 3) | (i == j)) & (j == k - 2), commutes(strata.recogniser)
+        if not (last | (free & (i <= j) & (j < k - 1))).all():
             raise Rejected(Reason.BAD_HINT, "the cover conditions on positions that are not before the query")
         return cover
 
-    def of(self, at: int) -> tuple[Int[np.ndarray, " rivals"], Order]:
+    def of(self, at: int) -> tuple[Rivals, Order]:
         """Rivals and order of a stratum of the cover."""
         part = slice(self.first[at], self.first[at + 1])
+        if part.start == part.stop:
+            return None, ALL_AT_ONCE
         return self.rival[part], Order(self.parent[part], self.multiple[part])
+
+    def conditioned(self, at: int) -> Int[np.ndarray, " n"]:
+        """The positions that are conditioned on in a stratum of the cover."""
+        return np.unique(self.positions[at])
+
+    @property
+    def all_at_once(self) -> bool:
+        """Whether there is a stratum where all rivals are counted at once."""
+        return bool((np.diff(self.first) == 0).any())

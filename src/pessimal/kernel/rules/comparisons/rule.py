@@ -13,13 +13,14 @@ in Arb (`counting/undecided.py`) or counted as wrong, and an order counts every 
 its rivals, by its theorem. ∎
 
 In strata that a cover lists, the live rivals are counted in an order instead, on a grid
-(`counting/ordered.py`); a stratum whose live rivals are not all listed is not.
+(`counting/ordered.py`), or all rivals at once where it lists none; a stratum with a live rival that is not listed is
+not.
 
 Hints limit the work, in the order of strata: `minima`, how many nodes of strata with each program are looked at
 (beyond, the outputs of a node are live); `entries`, how many terms against live rivals are made, and ranked for each
 move that reads their token (beyond, a stratum is given up); `tries`, how often the tokens of a move are looked up for a
 prefix and a rival that is open for it, in all, and `at_once` in one stratum (beyond, what is open is); with a cover
-`additions`, of coefficients and of what is looked up (beyond, the strata of the cover are searched).
+`additions`, operations of the counts (beyond, the strata of the cover are searched).
 
 Soundness: for all weights, tasks and distributions, covers for independent positions, one head without final biases;
     every value of the hints.
@@ -87,7 +88,7 @@ class ComparisonsInstance(AbstractInstance):
         work = self.work
         limits = work.minima.tobytes(), work.entries, work.tries, work.at_once, work.additions
         cover = self.cover
-        listed = () if cover is None else (len(cover.rival), cover.certain, len(cover.stratum))
+        listed = () if cover is None else (len(cover.rival), cover.certain, len(cover.stratum), cover.all_at_once)
         return self.near, limits, self.n_hints, listed
 
     def uncounted(self) -> Uncounted:
@@ -102,7 +103,7 @@ class ComparisonsInstance(AbstractInstance):
         searched = min(strata.stratum_count, work.entries, work.tries)
         visits = min(searched * most_visits, work.tries) + searched * most_moves
         if self.cover is not None:
-            visits += most_moves * (len(self.cover.rival) + self.cover.certain * len(self.cover.stratum))
+            visits += most_moves * (len(self.cover.rival) + (1 + self.cover.certain) * len(self.cover.stratum))
         exactly = undecided_ops(s, question, min(work.tries, question.task.total()))
         return Uncounted(
             table_numbers=s.d_vocab * s.k * s.d_vocab * s.d_vocab_out,
@@ -118,7 +119,7 @@ class ComparisonsInstance(AbstractInstance):
         """The tables, and as many rows of every program as may be looked at; the rest is done in integers."""
         strata = strata_of(self.question.task)
         tables = ExactTables(self.question.semantics).tables(weights, arith)
-        nodes = NodeTerms(tables, strata, self.near, arith)
+        nodes = NodeTerms(tables, strata, self.near, arith, others=self.cover is not None and self.cover.all_at_once)
         look(nodes, strata, self.work.minima, arith)
         return nodes
 

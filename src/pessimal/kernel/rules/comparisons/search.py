@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
+from pessimal.kernel.counting.conditioned import Grid
 from pessimal.kernel.counting.live import LiveStrata
 from pessimal.kernel.counting.ordered import BITS as ORDERED_BITS
 from pessimal.kernel.counting.ordered import bracket
@@ -39,7 +40,7 @@ class Work:
         entries: terms against live rivals, and those that are ranked.
         tries: prefixes, for every rival that is open for them and every move that may follow, in all.
         at_once: the same in one stratum.
-        additions: of two coefficients, and of what is looked up.
+        additions: operations of counts on a grid.
     """
 
     minima: Int[np.ndarray, " programs"]
@@ -91,7 +92,8 @@ class Counting:
     def __init__(
         self, tables: Tables, near: int, question: Question, work: Work, cover: Cover | None, arith: AbstractArithmetic
     ) -> None:
-        self.live = LiveStrata(tables, near, question, arith)
+        at_once = cover is not None and cover.all_at_once
+        self.live = LiveStrata(tables, near, question, arith, at_once=at_once)
         self.weighing, self.work, self.cover, self.arith = weighing_of(question), work, cover, arith
 
     def all(self, weights: Weights, progress: Progress, live: Iterable[LiveStratum] | None = None) -> Found:
@@ -135,20 +137,22 @@ class Counting:
     def on_grid(self, cover: Cover, place: int, at: tuple[int, int], live: Int[np.ndarray, " live"]) -> bool:
         """One stratum of the cover, in its order; False if it lacks a live rival or the work does not suffice."""
         rivals, order = cover.of(place)
-        if self.work.additions <= 0 or not np.isin(live, rivals).all() or (rivals == at[1]).any():
+        lacking = rivals is not None and not (np.isin(live, rivals).all() and (rivals != at[1]).all())
+        if self.work.additions <= 0 or lacking or not self.work.takes(self.live.entries(at[1], rivals)):
             return False
-        if not self.work.takes(self.live.entries(at[1], rivals)):
-            return False
-        positions = self.live.reordered(cover.positions[place])
+        last = cover.conditioned(place)
+        positions = self.live.reordered(last)
         stratum = self.live.integers(at, rivals, ORDERED_BITS, positions)
         if stratum.lost:
             return False
-        counts = self.live.fillings(at, positions, int(cover.cells[place]))
-        most, least = bracket(counts, stratum, order, cover.certain, self.live.pair_weights(counts, positions))
+        counts = self.live.fillings(at, rivals, positions, Grid(int(cover.cells[place]), last.size))
+        # SOUND: what is below the margins of all rivals counts nothing that is certainly wrong.
+        certain = 0 if rivals is None else cover.certain
+        most, least = bracket(counts, stratum, order, certain, self.live.ending_weights(counts, positions))
         self.work.additions -= counts.spent
         if most is None or self.work.additions < 0:
             return False
-        last = self.live.last_weight(at[0])
-        self.found.wrong[at] = min(Fraction(self.weighing.stratum(*at)), most * last)
-        self.found.at_least += least * last
+        last_weight = self.live.last_weight(at[0])
+        self.found.wrong[at] = min(Fraction(self.weighing.stratum(*at)), most * last_weight)
+        self.found.at_least += least * last_weight
         return True
