@@ -50,6 +50,8 @@ from pessimal.strategies.sparse_output import FORMS
 BUDGETS = tuple(round(2 ** (half / 2)) for half in range(36, 53))
 PROFILES = (64, 96, 128)
 PARTS = 10_000
+# Operations that a term takes where all rivals are counted at once: of that many are as many as of rivals by stratum.
+TERM = 6
 # Usual shares of the time that a search over all strategies takes.
 SHARES = {"band": 8, "exponential-moment": 3, "grid-count": 8, "exact": 4, "comparisons": 4}
 # Those that count exactly if their work suffices.
@@ -116,8 +118,9 @@ class Frontier:
         # Exact counts first: nothing says more. Then the band: when the time is up it makes do with what it has found.
         exact = [Comparisons(budget=budget), BruteForce(), Exact(budget=budget)]
         short = [Band(budget=budget), Cubic(), ExponentialMoment(budget=budget), PositionMinima()]
+        once = [Comparisons(way="at-once", budget=budget)] if TERM * self._glance <= budget else []
         long = [Comparisons(way="order", budget=budget), GridCount()] if self._glance <= budget else []
-        return [*exact, *short, *long]
+        return [*exact, *short, *once, *long]
 
     @cached_property
     def _glance(self) -> int | float:
