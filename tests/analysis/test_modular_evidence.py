@@ -22,6 +22,7 @@ from pessimal.circuits.modular.tables import neurons_of
 from pessimal.circuits.modular.waves import ModularError
 from pessimal.run_folders import circuits_of
 from support.modular import ATTENDED, ModularSizes, modular_weights, quadratic_modular, random_modular
+from support.sampling import examples
 from support.waves import wave_modular
 
 P = 11
@@ -133,7 +134,7 @@ def test_shares_of_forms_never_exceed_one_and_ignore_what_all_classes_share():
 
 def problems():
     rng = np.random.default_rng(7)
-    for number in range(120):
+    for number in range(examples(120)):
         n = int(rng.integers(1, 90))
         phi = rng.uniform(-np.pi, np.pi, size=n)
         if number % 3 == 1:
