@@ -13,7 +13,7 @@ from operator import add, mul
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.kernel.counting.conditioned import FLOPS_PER_DEGREE, FLOPS_PER_LOOK, ConditionedCounts
+from pessimal.kernel.counting.conditioned import FLOPS_PER_DEGREE, FLOPS_PER_LOOK, FLOPS_PER_SUM, ConditionedCounts
 from pessimal.kernel.strata.program import Letters
 
 BLOCK = 1 << 22
@@ -79,6 +79,7 @@ class RoughCounts:
             at = np.clip(np.floor(left / step - shift), -1, cells).astype(np.int64) + 1
             found.append(np.moveaxis(reached[end.state][at, np.arange(last.size)], -1, 0))
         self.spent += last.size * float(FLOPS_PER_LOOK * self._looks + FLOPS_PER_DEGREE * n * self._n_terms)
+        self.spent += last.size * float(FLOPS_PER_SUM * (cells + 2) * len(reached))
         return found
 
     @staticmethod

@@ -21,12 +21,13 @@ Degrees count from the least of each position.
 
 Contents:
     Ending — moves of the last positions, and what leads there.
-    Grid, ConditionedCounts — the fillings of one stratum.
+    Grid, ConditionedCounts, OverspentError — the fillings of one stratum.
     commutes — whether positions may change places.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, prod
 from operator import add
 
 import flint
@@ -38,8 +39,14 @@ from pessimal.kernel.counting.integers import token_sets
 from pessimal.kernel.strata.program import Letters, LetterSums, Program
 from pessimal.spec.machine import DEAD, Recogniser
 
-# A remainder, a subtraction, a division, and a place in the histogram; and what a sum is looked up by.
-FLOPS_PER_DEGREE = FLOPS_PER_LOOK = 4
+# A remainder, a subtraction, a division, and a place in the histogram; what a sum is looked up by; and what it takes to
+# read a coefficient and add it up.
+FLOPS_PER_DEGREE = FLOPS_PER_LOOK = FLOPS_PER_SUM = 4
+LARGEST = 1 << 61
+
+
+class OverspentError(Exception):
+    """More operations than allowed would be needed."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class ConditionedCounts:
         weights: of tokens by position, None if each weighs one.
         endings: every sequence of the stratum takes one.
         n_terms: how many different ones a position has at most.
-        spent: operations so far.
+        spent: operations so far; past `allowed` none is done, and `OverspentError` is raised.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class ConditionedCounts:
         grid: Grid,
         n_terms: int,
         arith: AbstractArithmetic,
+        allowed: int | float = inf,
     ) -> None:
         """`weights`: of tokens by position, None if each weighs one; `n_terms`: most different terms of a position."""
         self._program, self.before = program, Program(program.layers[: -grid.conditioned])
@@ -108,8 +116,13 @@ class ConditionedCounts:
                 for rest in self.endings
                 if rest.state == target
             ]
-        self.spent = 0
+        self.spent, self._allowed = 0, allowed
         self._all = self._states(np.zeros((len(self.before.layers), len(letter)), dtype=np.int64), 0)
+
+    def _spend(self, operations: int) -> None:
+        self.spent += operations
+        if self.spent > self._allowed:
+            raise OverspentError
 
     def size(self, state: int) -> int:
         """Weight of all fillings that lead to a state."""
@@ -138,21 +151,23 @@ class ConditionedCounts:
         reach = most - int(least[:n].sum())
         step = _round_step(reach, self._cells)
         others = sign * terms[:n]
-        self.spent += FLOPS_PER_DEGREE * n * self.n_terms
+        self._spend(FLOPS_PER_DEGREE * n * self.n_terms)
         near = terms[:n, self.alive] <= (least[:n] + reach)[:, np.newaxis]
-        offset = _offsets(others[:, self.alive], near, step)
+        # SOUND: any offsets are, whose sum is an int64.
+        offset = _offsets(others[:, self.alive], near, step) if n * step < LARGEST else np.zeros(n, dtype=np.int64)
         degrees = sign * ((others - offset[:, np.newaxis]) // step)
         lowest, shift = degrees[:, self.alive].min(1), sign * int(offset.sum())
         # Of the least terms at the last positions: no ending looks further up.
         top = max((most - shift) // step - int(lowest.sum()), -1)
+        self._spend(FLOPS_PER_SUM * (top + 2) * len(self._all))
         reached = self._states(degrees - lowest[:, np.newaxis], top)
         sums = {state: self._cumulated(reached.get(state, flint.fmpz_poly()), top) for state in self._all}
         found = []
         for end in self.endings:
+            self._spend(FLOPS_PER_LOOK * prod(end.shape))
             left = np.array(-last - shift)
             for i, tokens in enumerate(end.tokens, n):
                 left = np.subtract.outer(left, terms[i, tokens])
-            self.spent += FLOPS_PER_LOOK * left.size
             found.append(sums[end.state][np.maximum(left // step - int(lowest.sum()), -1) + 1])
         return found
 
@@ -176,7 +191,7 @@ class ConditionedCounts:
                 held.clear()
                 held[i] = LetterSums(lambda kind: self._of_letter(i, kind, degrees[i], top), add)
             if i:
-                self.spent += (top + 1) * self._per_coefficient(degrees[i, self.tokens[letters]], top)
+                self._spend((top + 1) * self._per_coefficient(degrees[i, self.tokens[letters]], top))
             return held[i](letters)
 
         return self.before.prefixes(factor, add, lambda a, b: a.mul_low(b, top + 1))[-1]

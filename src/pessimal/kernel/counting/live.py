@@ -6,6 +6,7 @@ Contents:
 """
 
 from functools import cached_property, reduce
+from math import inf
 
 import numpy as np
 from jaxtyping import Int
@@ -92,13 +93,18 @@ class LiveStrata:
         return np.append(np.setdiff1d(np.arange(self.question.task.k - 1), last), last)
 
     def fillings(
-        self, at: tuple[int, int], rivals: Rivals, positions: Int[np.ndarray, " k_1"], grid: Grid
+        self,
+        at: tuple[int, int],
+        rivals: Rivals,
+        positions: Int[np.ndarray, " k_1"],
+        grid: Grid,
+        allowed: int | float = inf,
     ) -> ConditionedCounts:
-        """Of the positions before those, at the end, that are conditioned on."""
+        """Of the positions before those, at the end, that are conditioned on; `allowed`: operations."""
         q, y = at
         weights = None if self._product is None else [self._product.position(i).tolist() for i in positions.tolist()]
         program, letter = self.strata.program(q, y), self.strata.letter[y]
-        return ConditionedCounts(program, letter, weights, grid, self._n_terms(y, rivals), self._arith)
+        return ConditionedCounts(program, letter, weights, grid, self._n_terms(y, rivals), self._arith, allowed)
 
     @cached_property
     def _product(self) -> Product | None:

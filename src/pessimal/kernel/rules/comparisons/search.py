@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
-from pessimal.kernel.counting.conditioned import Grid
+from pessimal.kernel.counting.conditioned import Grid, OverspentError
 from pessimal.kernel.counting.live import LiveStrata
 from pessimal.kernel.counting.ordered import BITS as ORDERED_BITS
 from pessimal.kernel.counting.ordered import bracket
@@ -145,12 +145,17 @@ class Counting:
         stratum = self.live.integers(at, rivals, ORDERED_BITS, positions)
         if stratum.lost:
             return False
-        counts = self.live.fillings(at, rivals, positions, Grid(int(cover.cells[place]), last.size))
         # SOUND: what is below the margins of all rivals counts nothing that is certainly wrong.
         certain = 0 if rivals is None else cover.certain
-        most, least = bracket(counts, stratum, order, certain, self.live.ending_weights(counts, positions))
+        grid = Grid(int(cover.cells[place]), last.size)
+        try:
+            counts = self.live.fillings(at, rivals, positions, grid, self.work.additions)
+            most, least = bracket(counts, stratum, order, certain, self.live.ending_weights(counts, positions))
+        except OverspentError:
+            self.work.additions = 0
+            return False
         self.work.additions -= counts.spent
-        if most is None or self.work.additions < 0:
+        if most is None:
             return False
         last_weight = self.live.last_weight(at[0])
         self.found.wrong[at] = min(Fraction(self.weighing.stratum(*at)), most * last_weight)
