@@ -471,3 +471,14 @@ def test_steep_attention_loses_nothing_of_the_exact_count(seed, times):
     tensors = dict(planted_tensors(sizes, sharpness=2.0, gain=3.0, noise=0.3, seed=seed))
     weights = build({**tensors, "W_Q": tensors["W_Q"] * np.float32(times)})
     assert prove(weights, sizes.task(), Comparisons()).claim.amount == true_count(weights)
+
+
+@pytest.mark.parametrize("way", ["order", "at-once"])
+def test_where_nothing_is_worth_a_grid_the_rest_is_proved_all_the_same(way):
+    """A model without live rivals, and a gap that asks for nothing: a cover of no strata."""
+    sizes = Sizes(5, 7, 7, 3, 3)
+    planted = build(planted_tensors(sizes, sharpness=9.0, gain=9.0, noise=0.0, seed=1))
+    for weights, gap in ((planted, 2e-5), (planted, 1.0), (build(random_tensors(sizes, 3)), 1.0)):
+        proof = prove(weights, sizes.task(), Comparisons(way=way, gap=gap))
+        assert proof.claim.amount <= true_count(weights)
+        assert check(proof.data, weights).verified

@@ -98,6 +98,8 @@ class Prove:
         if isinstance(verdict, Verified):
             self._write(proof, verdict, self._certificate(weights, question, proof.strategy))
             say_claim(verdict)
+            if self.claim == ACCURACY and verdict.claim.correct == 0:
+                say("pessimal: this certifies nothing; what says more is longer (--budget)")
             show(verdict.line(), aside=aside)
             more |= say_looseness(weights, verdict)
         else:
@@ -190,4 +192,8 @@ class Prove:
         """The one to use, or None for the best of all; options without a name are those of the usual one."""
         if self.strategy is None and not self.option:
             return None
+        if self.strategy is None:
+            say(
+                f"pessimal: no --strategy is named, so options are those of {default_strategy(architecture, self.claim)}"
+            )
         return make_strategy(self.strategy or default_strategy(architecture, self.claim), self.option, budget)

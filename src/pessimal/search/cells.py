@@ -86,6 +86,8 @@ class Prices:
 
         Also the operations for their terms.
         """
+        if not self.parts:
+            return [], 0
         affordable = _turn(lambda price: self._flops(*self._ways(price)) > flops)[1]
         enough = _turn(lambda price: self._open(*self._ways(price)) < gap)[0]
         ways, grids = self._ways(max(affordable, enough))

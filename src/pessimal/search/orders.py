@@ -7,6 +7,7 @@ Contents:
     CoveredStratum, Price — its part for one stratum, and what that costs.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +21,9 @@ from pessimal.search.rough import RoughCounts
 
 # Sixteenths to try for a parent.
 MULTIPLES = (16, 10, 5, 2, 27)
-# Grids that are counted for a price, the finest of which ranks too; those that are not.
+# Grids that are counted for a price, the finest of which ranks too; finer ones, some of which are counted if need be.
 GRIDS, FINER = (6, 10, 16, 32, 64), tuple(round(64 * 2 ** (i / 2)) for i in range(1, 17))
-FINE = GRIDS[-1]
+FINE, FULL = GRIDS[-1], (256, 1024)
 # Parents are among the first so many; at most so many rivals of a stratum.
 PARENTS, MOST = 2, 255
 NOBODY = np.zeros(0, dtype=np.int64)
@@ -120,24 +121,20 @@ class CoverSearch:
         terms, last = order.terms(stratum)
         kept = counts.smallest(terms) + last <= 0
         sizes = [counts.size(end.state) for end in counts.endings]
-        counted = [n for n in GRIDS if n <= self.most] or [self.most]
-        left, spent = [], []
-        for n in counted:
-            left.append(rough.capped(terms[:, :, kept], last[kept], n, sizes))
-            spent.append(rough.spent)
-        cells = np.array(counted + [n for n in FINER if n <= self.most])
-        if len(cells) > len(counted):
-            coarse, fine = counted[-2:]
-            # Where both grids count all, a finer one may yet count less.
-            lost = max((left[-2] - left[-1]) * fine * coarse / (fine - coarse), left[-1])
-            finer = cells[len(counted) :]
-            each = (spent[-1] - spent[-2]) / (fine - coarse)
-            spent += (spent[-1] + each * (finer - fine)).tolist()
-            left += (max(left[-1] - lost / fine, 0.0) + lost / finer).tolist()
+        size = sum(own * math.prod(end.shape) for own, end in zip(sizes, counts.endings, strict=True))
+        counted: list[int] = []
+        known: list[tuple[float, float]] = []
+        for n in [n for n in (*GRIDS, *FULL) if n <= self.most] or [self.most]:
+            # Grids that fine where coarser ones count nearly all.
+            if n not in FULL or known[-1][0] > size / 2:
+                counted.append(n)
+                known.append((rough.capped(terms[:, :, kept], last[kept], n, sizes), rough.spent))
+        cells = np.array([n for n in (*GRIDS, *FINER) if n <= self.most] or counted)
+        left, spent = _between(cells, np.array(counted), *np.array(known).T)
         times = 1 + min(certain, kept.size) / max(int(kept.sum()), 1)
         # What even the finest grid counts is taken to be certainly wrong, if anything is.
         certainly_wrong = left[-1] if certain else 0.0
-        return Price(cells, np.array(left) - certainly_wrong, times * np.array(spent))
+        return Price(cells, left - certainly_wrong, times * spent)
 
     def _positions(self, stratum: IntegerStratum, at: tuple[int, int], n: int) -> tuple[int, ...]:
         """The positions where the terms of all rivals together spread most; the last ones if none may change places."""
@@ -182,3 +179,21 @@ class CoverSearch:
         order.parent[open_] = np.where(better, parent[row, best], -1)
         order.multiple[open_] = np.where(better, multiple[row, best], 0)
         return order
+
+
+def _between(
+    cells: Int[np.ndarray, " C"],
+    counted: Int[np.ndarray, " m"],
+    left: Float[np.ndarray, " m"],
+    spent: Float[np.ndarray, " m"],
+) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
+    """What grids leave open and cost: straight lines, in one over the cells and in the cells, and so beyond."""
+    all_left, all_spent = np.interp(-1 / cells, -1 / counted, left), np.interp(cells, counted, spent)
+    if len(counted) > 1:
+        coarse, fine = counted[-2:].tolist()
+        # Where both grids count all, a finer one may yet count less.
+        lost = max((left[-2] - left[-1]) * fine * coarse / (fine - coarse), left[-1])
+        beyond = cells > fine
+        all_left[beyond] = max(left[-1] - lost / fine, 0.0) + lost / cells[beyond]
+        all_spent[beyond] += (spent[-1] - spent[-2]) / (fine - coarse) * (cells[beyond] - fine)
+    return all_left, all_spent

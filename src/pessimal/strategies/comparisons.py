@@ -196,7 +196,9 @@ class Comparisons(AbstractStrategy):
         """A cover for the strata with live rivals that are worth it, and the additions that it takes."""
         weights, question = model
         if question.task.k < MIN_ORDERED:
-            raise Rejected(Reason.UNSUPPORTED_MODEL, "an order conditions on two positions before the last: way=search")
+            raise Rejected(
+                Reason.UNSUPPORTED_MODEL, "an order conditions on two positions before the last; use way=search"
+            )
         certain = self.certain if self.certain is not None else CERTAIN * (self.budget is None)
         near, arith, minima = int(pruned.options["near"]), Float64Arithmetic(), pruned.arrays["minima"]
         with arith.running():
