@@ -192,8 +192,7 @@ class Prove:
         """The one to use, or None for the best of all; options without a name are those of the usual one."""
         if self.strategy is None and not self.option:
             return None
+        name = self.strategy or default_strategy(architecture, self.claim)
         if self.strategy is None:
-            say(
-                f"pessimal: no --strategy is named, so options are those of {default_strategy(architecture, self.claim)}"
-            )
-        return make_strategy(self.strategy or default_strategy(architecture, self.claim), self.option, budget)
+            say(f"pessimal: no --strategy is named, so options are those of {name}")
+        return make_strategy(name, self.option, budget)
