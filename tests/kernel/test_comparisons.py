@@ -134,13 +134,14 @@ def test_no_limit_makes_a_bound_exceed_the_truth_or_fall_below_it(task, seed, he
 
 
 @settings(max_examples=examples(100))
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 5, 40, 1000]), st.booleans(), st.sampled_from([1, 2]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 5, 40, 1000]), st.booleans(), st.sampled_from([1, 2, 3]))
 def test_conditioned_counts_are_above_and_below_those_of_all_tokens(seed, cells, weighed, conditioned):
     """Random integers, K up to 6, every program of Max-of-K: floors count at least, ceilings at most, what there is."""
     rng = np.random.default_rng(seed)
     v, k = ((3, 6), (2, 6), (3, 5), (5, 4), (5, 3))[seed % 5]
     strata, y = strata_of(MaxOfK(k, v)), int(rng.integers(0, v))
-    q, n = int(rng.integers(0, y + 1)), k - 1 - conditioned
+    q, conditioned = int(rng.integers(0, y + 1)), min(conditioned, k - 1)
+    n = k - 1 - conditioned
     span = int(rng.choice([2, 9, 10**4, 2**40]))
     terms, last = rng.integers(-span, 2 * span, (k - 1, v)), int(rng.integers(-2 * span, span))
     weights = rng.integers(1, 7, (k - 1, v)) if weighed else np.ones((k - 1, v), dtype=np.int64)
@@ -312,9 +313,9 @@ BROKEN = {
     "strata that do not rise": lambda a, o: a["gap"].__setitem__(1, 0),
     "a stratum that is none": lambda a, o: a["gap"].__setitem__(0, 60_000),
     "rivals that do not add up": lambda a, o: a["count"].__setitem__(0, a["count"][0] + 1),
-    "the query's position twice": lambda a, o: a["positions"].__setitem__(0, 3 + 3 * 256),
-    "the query's position": lambda a, o: a["positions"].__setitem__(0, 1 + 3 * 256),
-    "positions the wrong way round": lambda a, o: a["positions"].__setitem__(0, 2 + 256),
+    "the query's position thrice": lambda a, o: a["positions"].__setitem__(0, 3),
+    "the query's position": lambda a, o: a["positions"].__setitem__((0, 2), 3),
+    "positions the wrong way round": lambda a, o: a["positions"].__setitem__(0, [2, 1, 1]),
     "no cells": lambda a, o: a["cells"].__setitem__(0, 0),
     "too many cells": lambda a, o: a["cells"].__setitem__(0, (1 << 14) + 1),
 }
@@ -327,9 +328,10 @@ def test_a_broken_cover_is_rejected(fault):
     weights, question = build(random_tensors(sizes, 1)), Question(sizes.task())
     good = cover_of(question, weights, np.random.default_rng(2), free=True, every=True)
     RULES["comparisons"].read(good, weights.architecture, question)
-    sides = dict.fromkeys(("gap", "count", "positions", "cells"), "strata")
-    sides |= dict.fromkeys(("rival", "comparison"), "live")
-    arrays = {name: good.halfwords(name, (good.options[side],)).copy() for name, side in sides.items()}
+    sides = {name: (good.options["strata"],) for name in ("gap", "count", "cells")}
+    sides |= {"positions": (good.options["strata"], 3)}
+    sides |= {name: (good.options["live"],) for name in ("rival", "comparison")}
+    arrays = {name: good.halfwords(name, side).copy() for name, side in sides.items()}
     options = dict(good.options)
     BROKEN[fault](arrays, options)
     bad = Hints(options, {**good.arrays, **{name: pack_halfwords(numbers) for name, numbers in arrays.items()}})

@@ -35,7 +35,7 @@ def covered(question: Question, weights, rng: np.random.Generator, *, free: bool
     strata, k, n_out = strata_of(question.task), question.task.k, weights.architecture.shape.d_vocab_out
     outputs = np.nonzero(strata.stratum_index >= 0)[1]
     chosen = np.arange(len(outputs)) if every else np.flatnonzero(rng.random(len(outputs)) < 0.7)
-    rivals, comparisons, counts, pairs = [], [], [], []
+    rivals, comparisons, counts, positions = [], [], [], []
     for y in outputs[chosen].tolist():
         order = rng.permutation(np.delete(np.arange(n_out), y))
         order = order if every else order[: int(rng.integers(0, n_out))]
@@ -46,8 +46,10 @@ def covered(question: Question, weights, rng: np.random.Generator, *, free: bool
         rivals.extend(order.tolist())
         comparisons.extend((parent + 256 * int(times)) for parent, times in zip(parents, multiples, strict=True))
         counts.append(len(order))
-        i, j = sorted(rng.choice(k - 1, 2).tolist()) if free else (k - 2 - int(rng.integers(0, 2)), k - 2)
-        pairs.append(i + 256 * j)
+        # The last ones, where the order of tokens matters.
+        first = k - 1 - int(rng.integers(1, min(4, k)))
+        chance = sorted(rng.choice(k - 1, 3).tolist())
+        positions.append(chance if free else np.minimum([first, first + 1, first + 2], k - 2).tolist())
     base = limits(question, weights, None, scale=1 << 30)
     options = {
         **base.options, "additions": 1 << 40, "certain": int(rng.integers(0, 4)), "strata": len(chosen), "live": len(rivals), "tries": 0, "at_once": 0,
@@ -55,7 +57,7 @@ def covered(question: Question, weights, rng: np.random.Generator, *, free: bool
     gaps = np.diff(chosen, prepend=-1)
     cells = rng.choice([1, 3, 17, 200], len(chosen))
     lists = {
-        "gap": gaps, "count": counts, "positions": pairs, "cells": cells, "rival": rivals, "comparison": comparisons,
+        "gap": gaps, "count": counts, "positions": positions, "cells": cells, "rival": rivals, "comparison": comparisons,
     }  # fmt: skip
     return Hints(
         options,

@@ -8,15 +8,16 @@ Contents:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.kernel.counting.conditioned import ConditionedCounts, Grid, commutes
+from pessimal.kernel.counting.conditioned import FLOPS_PER_LOOK, ConditionedCounts, Grid, commutes
 from pessimal.kernel.counting.integers import IntegerStratum
 from pessimal.kernel.counting.live import LiveStrata, Rivals
 from pessimal.kernel.counting.ordered import ALL_AT_ONCE, BITS, Order, difference
+from pessimal.kernel.rules.comparisons.cover import MAX_LOOKED_UP
 from pessimal.search.rough import RoughCounts
 
 # Sixteenths to try for a parent.
@@ -24,8 +25,8 @@ MULTIPLES = (16, 10, 5, 2, 27)
 # Grids that are counted for a price, the finest of which ranks too; finer ones, some of which are counted if need be.
 GRIDS, FINER = (6, 10, 16, 32, 64), tuple(round(64 * 2 ** (i / 2)) for i in range(1, 17))
 FINE, FULL = GRIDS[-1], (256, 1024)
-# Parents are among the first so many; at most so many rivals of a stratum.
-PARENTS, MOST = 2, 255
+# Parents are among the first so many; at most so many rivals of a stratum; positions where much is left open.
+PARENTS, MOST, MORE = 4, 255, 3
 NOBODY = np.zeros(0, dtype=np.int64)
 
 
@@ -49,7 +50,7 @@ class CoveredStratum:
     """One stratum of a cover.
 
     Attributes:
-        positions: the two that are conditioned on, or one.
+        positions: those that are conditioned on, one to three.
         rivals: in their order; none if all are counted at once.
         order: parents and multiples.
         price: of counting it.
@@ -68,10 +69,14 @@ class CoverSearch:
         live: tables and question.
         certain: how many rivals are counted from below.
         negligible: weight below which a comparison is not worth a parent.
+        wide: weight above which what a stratum leaves open is worth another position.
     """
 
-    def __init__(self, live: LiveStrata, most: int, certain: int, negligible: int | float, *, pruned: bool) -> None:
-        self.live, self.most, self.certain, self.negligible, self.pruned = live, most, certain, negligible, pruned
+    def __init__(
+        self, live: LiveStrata, most: int, certain: int, negligible: int | float, wide: int | float, *, pruned: bool
+    ) -> None:
+        self.live, self.most, self.certain, self.pruned = live, most, certain, pruned
+        self.negligible, self.wide = negligible, wide
         self._free = commutes(live.strata.recogniser)
 
     def stratum(self, at: tuple[int, int], live: Int[np.ndarray, " live"]) -> list[CoveredStratum]:
@@ -103,7 +108,16 @@ class CoverSearch:
         stratum.high, stratum.low = stratum.high[:, :, rank], stratum.low[:, :, rank]
         stratum.high_last, stratum.low_last = stratum.high_last[rank], stratum.low_last[rank]
         order = self._order(rough, counts, stratum, alone[rank])
-        return CoveredStratum(last, live[rank], order, self._price(rough, counts, stratum, order, self.certain))
+        price = self._price(rough, counts, stratum, order, self.certain)
+        if self.certain:
+            found = price.left[-1]
+            # What even the finest grid counts is taken to be certainly wrong.
+            price = replace(price, left=price.left - found)
+            if found > self.wide and self.live.question.task.d_vocab**MORE <= MAX_LOOKED_UP and len(last) < MORE:
+                last = self._positions(self.live.integers(at, live, BITS), at, MORE)
+                looked_up = _looks(self._counts(at, live, last)) - _looks(counts)
+                price = replace(price, spent=price.spent + FLOPS_PER_LOOK * looked_up * (live.size + self.certain))
+        return CoveredStratum(last, live[rank], order, price)
 
     def _conditioned(
         self, stratum: IntegerStratum, at: tuple[int, int], rivals: Rivals, last: tuple[int, ...]
@@ -111,8 +125,11 @@ class CoverSearch:
         """Counts with these positions at the end, and the stratum's integers so."""
         positions = self.live.reordered(np.array(last))
         stratum.high, stratum.low = stratum.high[positions], stratum.low[positions]
-        counts = self.live.fillings(at, rivals, positions, Grid(1, len(last)))
+        counts = self._counts(at, rivals, last)
         return RoughCounts(counts), counts
+
+    def _counts(self, at: tuple[int, int], rivals: Rivals, last: tuple[int, ...]) -> ConditionedCounts:
+        return self.live.fillings(at, rivals, self.live.reordered(np.array(last)), Grid(1, len(last)))
 
     def _price(
         self, rough: RoughCounts, counts: ConditionedCounts, stratum: IntegerStratum, order: Order, certain: int = 0
@@ -132,9 +149,7 @@ class CoverSearch:
         cells = np.array([n for n in (*GRIDS, *FINER) if n <= self.most] or counted)
         left, spent = _between(cells, np.array(counted), *np.array(known).T)
         times = 1 + min(certain, kept.size) / max(int(kept.sum()), 1)
-        # What even the finest grid counts is taken to be certainly wrong, if anything is.
-        certainly_wrong = left[-1] if certain else 0.0
-        return Price(cells, left - certainly_wrong, times * spent)
+        return Price(cells, left, times * spent)
 
     def _positions(self, stratum: IntegerStratum, at: tuple[int, int], n: int) -> tuple[int, ...]:
         """The positions where the terms of all rivals together spread most; the last ones if none may change places."""
@@ -197,3 +212,7 @@ def _between(
         all_left[beyond] = max(left[-1] - lost / fine, 0.0) + lost / cells[beyond]
         all_spent[beyond] += (spent[-1] - spent[-2]) / (fine - coarse) * (cells[beyond] - fine)
     return all_left, all_spent
+
+
+def _looks(counts: ConditionedCounts) -> int:
+    return sum(math.prod(end.shape) for end in counts.endings)

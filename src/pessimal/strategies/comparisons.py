@@ -14,7 +14,7 @@ from pessimal.kernel.counting.ranked import n_ranked
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.source import ExactTables, Tables
 from pessimal.kernel.rejection import Reason, Rejected
-from pessimal.kernel.rules.comparisons.cover import ARRAYS, BYTE, Cover
+from pessimal.kernel.rules.comparisons.cover import ARRAYS, BYTE, CONDITIONED, Cover
 from pessimal.kernel.rules.comparisons.rule import FLOPS_PER_ENTRY, MAX_WORK, flops_per_try
 from pessimal.kernel.rules.comparisons.search import Counting, Found, Work
 from pessimal.kernel.rules.interface import Progress, no_progress
@@ -204,7 +204,8 @@ class Comparisons(AbstractStrategy):
         with arith.running():
             strata = LiveStrata(tables, near, question, arith, at_once=True)
             negligible = self.negligible * question.total()
-            search = CoverSearch(strata, self.cells, certain, negligible, pruned=self.way == "order")
+            wide = self.gap * question.total() / 4
+            search = CoverSearch(strata, self.cells, certain, negligible, wide, pruned=self.way == "order")
             prices = Prices.of(search, live, self.gap, FLOPS_PER_ENTRY, progress)
             flops = np.inf if self.budget is None else self.budget
             while True:
@@ -257,10 +258,10 @@ def _cover_hints(near: int, work: Work, covered: list[tuple[int, CoveredStratum,
     numbers = (
         np.diff(rows, prepend=-1),
         [part.rivals.size for part in parts],
-        [part.positions[0] + BYTE * part.positions[-1] for part in parts],
         [cells for _, _, cells in covered],
         np.concatenate([none, *(part.rivals for part in parts)]),
         np.concatenate([none, *(part.order.parent + 1 + BYTE * part.order.multiple for part in parts)]),
+        [[*part.positions, *[part.positions[-1]] * (CONDITIONED - len(part.positions))] for part in parts],
     )
     arrays = {name: pack_halfwords(np.asarray(one, dtype=np.int64)) for name, one in zip(ARRAYS, numbers, strict=True)}
     return Hints(options, {**limits.arrays, **arrays})

@@ -1,12 +1,12 @@
-r"""Sums of terms at most zero, counted on a grid for all tokens at the last one or two positions before the query.
+r"""Sums of terms at most zero, counted on a grid for all tokens at the last few positions before the query.
 
 Theorem. Let $T_i(t)$ and T be integers, the terms of positions $i < K-1$ and of the query, $h > 0$ and $c_i$ any
-integers. With $n_i(t) = \lfloor (T_i(t) - c_i)/h \rfloor$ for all but the last one or two positions, every sequence
+integers. With $n_i(t) = \lfloor (T_i(t) - c_i)/h \rfloor$ for all but the last few positions, every sequence
 with $\sum_i T_i(t_i) + T \le 0$ has, the sums on the left over the other positions,
 
 $$ \textstyle\sum_i n_i(t_i) \le \lfloor (-T - \sum_i c_i - T_{K-3}(t) - T_{K-2}(t')) / h \rfloor , $$
 
-t and t' its tokens at those two (one of these terms for one), and with ceilings for $n_i$, every filling with this has
+t and t' its tokens at those, here two, and with ceilings for $n_i$, every filling with this has
 $\sum_i T_i(t_i) + T \le 0$. So the weight of such fillings is a coefficient of a product of polynomials, summed up: one
 polynomial for every state of the program after the other positions, looked up for all tokens at the last ones.
 
@@ -73,7 +73,7 @@ class Grid:
 
     Attributes:
         cells: the largest degree, up to one more for every position.
-        conditioned: how many positions before the query are not on the grid, 1 or 2.
+        conditioned: how many positions before the query are not on the grid, one at least.
     """
 
     cells: int
@@ -81,7 +81,7 @@ class Grid:
 
 
 class ConditionedCounts:
-    """Fillings of the positions before the last one or two, of one stratum.
+    """Fillings of the positions before the last few, of one stratum.
 
     Attributes:
         before: the program of the other positions.
@@ -129,7 +129,7 @@ class ConditionedCounts:
         return int(self._all[state](1))
 
     def nothing(self) -> list[AbstractEnclosure]:
-        """No weight, by ending, `[A, B]` or `[A]`."""
+        """No weight, by ending, `[A, B, ..]`."""
         return [self._arith.integers(np.zeros(end.shape, dtype=np.int64)).enclose() for end in self.endings]
 
     def smallest(self, terms: Int[np.ndarray, "k_1 d_vocab n"]) -> Int[np.ndarray, " n"]:
@@ -138,7 +138,7 @@ class ConditionedCounts:
         return np.asarray(least)
 
     def fillings(self, terms: Int[np.ndarray, "k_1 d_vocab"], last: int, *, floor: bool) -> list[AbstractEnclosure]:
-        """By ending, `[A, B]` or `[A]`, the weight of fillings with a sum of at most zero: at least that, or at most.
+        """By ending, `[A, B, ..]`, the weight of fillings with a sum of at most zero: at least that, or at most.
 
         Args:
             terms: T of positions before the query.

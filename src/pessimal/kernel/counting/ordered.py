@@ -1,9 +1,9 @@
-r"""Rivals in an order: each counts what no earlier one has, for all tokens at one or two positions.
+r"""Rivals in an order: each counts what no earlier one has, for all tokens at a few positions.
 
 Theorem. Let $m_o$ be the separable margins of a stratum's target over rivals $o_1, o_2, \ldots$ in any order, and
 $\mu_j \ge 0$ a multiple of one *earlier* rival p(j), or 0. Of any set of sequences at most
 $\sum_j \#\{m_{o_j} - \mu_j m_{p(j)} \le 0\}$ are wrong, and where $\mu_j > 0$ even with $<$; and at most
-$\#\{m \le 0\}$ if m is no larger than any $m_o$. So of the sequences with given tokens at one or two positions at most
+$\#\{m \le 0\}$ if m is no larger than any $m_o$. So of the sequences with given tokens at some positions at most
 the smaller of that and of their weight is wrong, and at least $\#\{m_o \le 0\}$ of any one rival.
 
 *Proof.* Let $o_j$ be the first rival of a wrong sequence with $m_{o_j} \le 0$. Earlier ones have $m > 0$, so

@@ -20,8 +20,8 @@ from pessimal.spec.architecture import ModelShape
 from pessimal.spec.distribution import Markov
 from pessimal.spec.question import Question
 
-ARRAYS = ("gap", "count", "positions", "cells", "rival", "comparison")
-BYTE = 1 << 8
+ARRAYS = ("gap", "count", "cells", "rival", "comparison", "positions")
+BYTE, CONDITIONED, MAX_LOOKED_UP = 1 << 8, 3, 1 << 22
 MAX_CELLS = 1 << 14
 
 
@@ -32,7 +32,7 @@ class Cover:
     Attributes:
         certain: how many rivals of a stratum are counted from below too.
         stratum: their numbers, rising, `[n]`.
-        positions: the two that are conditioned on, or one twice, `[n, 2]`.
+        positions: those that are conditioned on, rising, some of them twice if they are fewer, `[n, 3]`.
         cells: largest degrees of the polynomials, `[n]`.
         first: place of each stratum's first rival, and the end, `[n + 1]`; with none, all are counted at once.
         rival: rivals in their orders, `[live]`.
@@ -59,12 +59,13 @@ class Cover:
         strata, k = strata_of(question.task), question.task.k
         n = hints.number("strata", 0, strata.stratum_count)
         live = hints.number("live", 0, strata.stratum_count * shape.d_vocab_out)
-        gap, count, pair, cells = (hints.halfwords(name, (n,)) for name in ARRAYS[:4])
-        rival, comparison = (hints.halfwords(name, (live,)) for name in ARRAYS[4:])
+        gap, count, cells = (hints.halfwords(name, (n,)) for name in ARRAYS[:3])
+        positions = hints.halfwords("positions", (n, CONDITIONED))
+        rival, comparison = (hints.halfwords(name, (live,)) for name in ARRAYS[3:5])
         cover = cls(
             certain=hints.number("certain", 0, shape.d_vocab_out),
             stratum=np.cumsum(gap) - 1,  # the first gap counts from -1
-            positions=np.stack([pair % BYTE, pair // BYTE], 1),
+            positions=positions,
             cells=cells,
             first=np.cumsum([0, *count]),
             rival=rival,
@@ -84,10 +85,12 @@ class Cover:
         earlier = cover.parent < np.arange(live) - cover.first[stratum]
         if not earlier.all() or np.unique(stratum * shape.d_vocab_out + rival).size < live:
             raise Rejected(Reason.BAD_HINT, "a parent does not come earlier, or a rival stands twice in a stratum")
-        i, j = cover.positions.T
-        last, free = ((i == k - 3) | (i == j)) & (j == k - 2), commutes(strata.recogniser)
-        if not (last | (free & (i <= j) & (j < k - 1))).all():
+        steps = np.diff(positions, axis=1, append=k - 1)
+        last = (steps[:, :-1] <= 1).all(1) & (steps[:, -1] == 1)
+        if not ((steps >= 0).all() and (steps[:, -1] > 0).all() and (last.all() or commutes(strata.recogniser))):
             raise Rejected(Reason.BAD_HINT, "the cover conditions on positions that are not before the query")
+        if shape.d_vocab**cover.most_conditioned > MAX_LOOKED_UP:
+            raise Rejected(Reason.BAD_HINT, f"the cover looks up more than {MAX_LOOKED_UP} sums at once")
         return cover
 
     def of(self, at: int) -> tuple[Rivals, Order]:
@@ -100,6 +103,11 @@ class Cover:
     def conditioned(self, at: int) -> Int[np.ndarray, " n"]:
         """The positions that are conditioned on in a stratum of the cover."""
         return np.unique(self.positions[at])
+
+    @property
+    def most_conditioned(self) -> int:
+        """The largest number of positions that are conditioned on in a stratum."""
+        return int((1 + (np.diff(self.positions, axis=1) > 0).sum(1)).max(initial=1))
 
     @property
     def all_at_once(self) -> bool:

@@ -110,7 +110,7 @@ class ComparisonsInstance(AbstractInstance):
             hint_numbers=self.n_hints,
             flops=flops,
             checker_ops=OPS_PER_FLOP * (flops + work.additions * words) + OPS_PER_VISIT * visits + exactly,
-            n_bytes=_bytes_searched(s, work, most_moves),
+            n_bytes=_bytes_searched(s, work, most_moves) + _bytes_looked_up(s, self.cover),
             decisions=work.tries,
             passes=s.d_vocab,
         )
@@ -176,6 +176,11 @@ def flops_per_try(shape: ModelShape) -> int:
 
 def _words(shape: ModelShape) -> int:
     return -(-shape.d_vocab // WORD)
+
+
+def _bytes_looked_up(shape: ModelShape, cover: Cover | None) -> int:
+    """Memory of what is looked up for one comparison, and of the sums of all."""
+    return 0 if cover is None else 64 * int(shape.d_vocab**cover.most_conditioned)
 
 
 def _bytes_searched(shape: ModelShape, work: Work, most_moves: int) -> int:
