@@ -328,9 +328,9 @@ def test_a_broken_cover_is_rejected(fault):
     weights, question = build(random_tensors(sizes, 1)), Question(sizes.task())
     good = cover_of(question, weights, np.random.default_rng(2), free=True, every=True)
     RULES["comparisons"].read(good, weights.architecture, question)
-    sides = {name: (good.options["strata"],) for name in ("gap", "count", "cells")}
+    sides = dict.fromkeys(("gap", "count", "cells"), (good.options["strata"],))
     sides |= {"positions": (good.options["strata"], 3)}
-    sides |= {name: (good.options["live"],) for name in ("rival", "comparison")}
+    sides |= dict.fromkeys(("rival", "comparison"), (good.options["live"],))
     arrays = {name: good.halfwords(name, side).copy() for name, side in sides.items()}
     options = dict(good.options)
     BROKEN[fault](arrays, options)

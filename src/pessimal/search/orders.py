@@ -113,7 +113,7 @@ class CoverSearch:
             found = price.left[-1]
             # What even the finest grid counts is taken to be certainly wrong.
             price = replace(price, left=price.left - found)
-            if found > self.wide and self.live.question.task.d_vocab**MORE <= MAX_LOOKED_UP and len(last) < MORE:
+            if found > self.wide:
                 last = self._positions(self.live.integers(at, live, BITS), at, MORE)
                 looked_up = _looks(self._counts(at, live, last)) - _looks(counts)
                 price = replace(price, spent=price.spent + FLOPS_PER_LOOK * looked_up * (live.size + self.certain))
@@ -153,7 +153,9 @@ class CoverSearch:
 
     def _positions(self, stratum: IntegerStratum, at: tuple[int, int], n: int) -> tuple[int, ...]:
         """The positions where the terms of all rivals together spread most; the last ones if none may change places."""
-        k_1 = self.live.question.task.k - 1
+        k_1, v = self.live.question.task.k - 1, self.live.question.task.d_vocab
+        while v**n > MAX_LOOKED_UP:
+            n -= 1
         if not self._free:
             return tuple(range(k_1 - n, k_1))
         alive = self.live.strata.letter[at[1]] >= 0

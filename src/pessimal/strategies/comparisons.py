@@ -32,7 +32,7 @@ WAYS = ("search", "order", "at-once")
 DEFAULT_TRIES = 1 << 27
 NEAR = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 # As many outputs are looked at to choose among them, up to so many for a small vocabulary.
-SAMPLE, NEAR_OF_FEW, CERTAIN = 64, 16, 2
+SAMPLE, NEAR_OF_FEW, CERTAIN = 64, 16, 6
 # Of all tokens that many are near where no rival is pruned.
 LUMPED = (3, 4)
 # Where the tries do not suffice for all strata, each round lets one stratum have so much less.
@@ -56,7 +56,7 @@ class Comparisons(AbstractStrategy):
         tries: most prefixes times open rivals times moves to look up; past that the count is no longer exact.
         cells: most degrees of a polynomial.
         gap: about the share of all inputs that finer grids would not leave open.
-        certain: rivals of a stratum that are counted from below too, for an upper end (default: 2, none within a
+        certain: rivals of a stratum that are counted from below too, for an upper end (default: 6, none within a
             budget).
         negligible: a comparison that counts less than this share of all inputs gets no parent.
         budget: largest number of flops, which allows fewer tries (default: any).
