@@ -33,6 +33,8 @@ DEFAULT_TRIES = 1 << 27
 NEAR = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 # As many outputs are looked at to choose among them, up to so many for a small vocabulary.
 SAMPLE, NEAR_OF_FEW, CERTAIN = 64, 16, 6
+# Strata that leave more than such a part of the gap open are conditioned on another position.
+WIDE = 16
 # Of all tokens that many are near where no rival is pruned.
 LUMPED = (3, 4)
 # Where the tries do not suffice for all strata, each round lets one stratum have so much less.
@@ -77,7 +79,7 @@ class Comparisons(AbstractStrategy):
     near: int | None = None
     tries: int = DEFAULT_TRIES
     cells: int = 1024
-    gap: float = 2e-5
+    gap: float = 1e-5
     certain: int | None = None
     negligible: float = 1e-8
     budget: int | None = None
@@ -204,7 +206,7 @@ class Comparisons(AbstractStrategy):
         with arith.running():
             strata = LiveStrata(tables, near, question, arith, at_once=True)
             negligible = self.negligible * question.total()
-            wide = self.gap * question.total() / 4
+            wide = self.gap * question.total() / WIDE
             search = CoverSearch(strata, self.cells, certain, negligible, wide, pruned=self.way == "order")
             prices = Prices.of(search, live, self.gap, FLOPS_PER_ENTRY, progress)
             flops = np.inf if self.budget is None else self.budget
