@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from pessimal.kernel.counting.conditioned import FLOPS_PER_LOOK, ConditionedCounts, Grid, commutes
+from pessimal.kernel.counting.conditioned import FLOPS_PER_LOOK, MAX_LOOKED_UP, ConditionedCounts, Grid, commutes
 from pessimal.kernel.counting.integers import IntegerStratum
 from pessimal.kernel.counting.live import LiveStrata, Rivals
 from pessimal.kernel.counting.ordered import ALL_AT_ONCE, BITS, Order, difference
-from pessimal.kernel.rules.comparisons.cover import MAX_LOOKED_UP
 from pessimal.search.rough import RoughCounts
 
 # Sixteenths to try for a parent.

@@ -42,7 +42,7 @@ from pessimal.spec.machine import DEAD, Recogniser
 # A remainder, a subtraction, a division, and a place in the histogram; what a sum is looked up by; and what it takes to
 # read a coefficient and add it up.
 FLOPS_PER_DEGREE = FLOPS_PER_LOOK = FLOPS_PER_SUM = 4
-LARGEST = 1 << 61
+LARGEST, MAX_LOOKED_UP = 1 << 61, 1 << 22
 
 
 class OverspentError(Exception):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from pessimal.kernel.counting.conditioned import commutes
+from pessimal.kernel.counting.conditioned import MAX_LOOKED_UP, commutes
 from pessimal.kernel.counting.live import Rivals
 from pessimal.kernel.counting.ordered import ALL_AT_ONCE, Order
 from pessimal.kernel.hints import Hints
@@ -21,7 +21,7 @@ from pessimal.spec.distribution import Markov
 from pessimal.spec.question import Question
 
 ARRAYS = ("gap", "count", "cells", "rival", "comparison", "positions")
-BYTE, CONDITIONED, MAX_LOOKED_UP = 1 << 8, 3, 1 << 22
+BYTE, CONDITIONED = 1 << 8, 3
 MAX_CELLS = 1 << 14
 
 
