@@ -76,9 +76,9 @@ class Prices:
             [part for _, part, _, _ in found],
             np.array([share for _, _, share, _ in found]),
             np.array([entries for _, _, _, entries in found]),
-            np.array([price.cells for price in prices]),
-            np.array([price.left / total for price in prices]),
-            np.array([price.spent for price in prices]),
+            np.array([price.cells for price in prices] or np.zeros((0, 1)), dtype=np.int64),
+            np.array([price.left / total for price in prices] or np.zeros((0, 1))),
+            np.array([price.spent for price in prices] or np.zeros((0, 1))),
         )
 
     def chosen(self, gap: int | float, flops: int | float) -> tuple[list[tuple[int, CoveredStratum, int]], int]:

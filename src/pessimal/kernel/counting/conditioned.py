@@ -59,7 +59,7 @@ class Ending:
     """
 
     state: int
-    tokens: tuple[Int[np.ndarray, " n"], ...]
+    tokens: tuple[Int[np.ndarray, " _"], ...]
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ class Cover:
 
     certain: int
     stratum: Int[np.ndarray, " n"]
-    positions: Int[np.ndarray, "n 2"]
+    positions: Int[np.ndarray, "n 3"]
     cells: Int[np.ndarray, " n"]
     first: Int[np.ndarray, " n_1"]
     rival: Int[np.ndarray, " live"]
