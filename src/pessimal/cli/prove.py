@@ -193,6 +193,7 @@ class Prove:
         if self.strategy is None and not self.option:
             return None
         name = self.strategy or default_strategy(architecture, self.claim)
+        strategy = make_strategy(name, self.option, budget)
         if self.strategy is None:
             say(f"pessimal: no --strategy is named, so options are those of {name}")
-        return make_strategy(name, self.option, budget)
+        return strategy
