@@ -100,7 +100,7 @@ class CoverSearch:
         stratum = self.live.integers(at, live, BITS)
         if stratum.lost:
             return None
-        last = self._positions(stratum, at, 2)
+        last, more = (self._positions(stratum, at, n) for n in (2, MORE))
         rough, counts = self._conditioned(stratum, at, live, last)
         alone = self._weigh(rough, counts, -stratum.high, -stratum.high_last)
         rank = np.argsort(-alone, kind="stable")
@@ -113,8 +113,8 @@ class CoverSearch:
             # What even the finest grid counts is taken to be certainly wrong.
             price = replace(price, left=price.left - found)
             if found > self.wide:
-                last = self._positions(self.live.integers(at, live, BITS), at, MORE)
-                looked_up = _looks(self._counts(at, live, last)) - _looks(counts)
+                last = more
+                looked_up = RoughCounts(self._counts(at, live, last)).looks - rough.looks
                 price = replace(price, spent=price.spent + FLOPS_PER_LOOK * looked_up * (live.size + self.certain))
         return CoveredStratum(last, live[rank], order, price)
 
@@ -213,7 +213,3 @@ def _between(
         all_left[beyond] = max(left[-1] - lost / fine, 0.0) + lost / cells[beyond]
         all_spent[beyond] += (spent[-1] - spent[-2]) / (fine - coarse) * (cells[beyond] - fine)
     return all_left, all_spent
-
-
-def _looks(counts: ConditionedCounts) -> int:
-    return sum(math.prod(end.shape) for end in counts.endings)

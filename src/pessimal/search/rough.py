@@ -25,14 +25,15 @@ class RoughCounts:
     """Fillings of the positions before those that are conditioned on, counted with products of Fourier transforms.
 
     Attributes:
-        spent: additions that the comparisons counted last take in the rule.
+        looks: sums that are looked up for a comparison.
+        spent: operations that the comparisons counted last take in the rule.
     """
 
     def __init__(self, counts: ConditionedCounts) -> None:
         self._before, self._endings, self._tokens = counts.before, counts.endings, counts.tokens
         self._alive, self._n_terms = counts.alive, counts.n_terms
         self._weights = None if counts.weights is None else np.array(counts.weights, dtype=np.float64)
-        self._looks = sum(math.prod(end.shape) for end in self._endings)
+        self.looks = sum(math.prod(end.shape) for end in self._endings)
         self.spent = 0.0
 
     def weights_of(self, terms: Terms, last: Last, cells: int) -> Float[np.ndarray, " n"]:
@@ -50,7 +51,7 @@ class RoughCounts:
 
     def _in_blocks(self, terms: Terms, last: Last, cells: int) -> Iterator[list[Float[np.ndarray, "n ..."]]]:
         self.spent = 0.0
-        step = max(1, BLOCK // self._looks)
+        step = max(1, BLOCK // self.looks)
         for begin in range(0, last.size, step):
             yield self._by_ending(terms[:, :, begin : begin + step], last[begin : begin + step], cells)
 
@@ -78,7 +79,7 @@ class RoughCounts:
                 left = left[..., np.newaxis, :] - terms[i, tokens]
             at = np.clip(np.floor(left / step - shift), -1, cells).astype(np.int64) + 1
             found.append(np.moveaxis(reached[end.state][at, np.arange(last.size)], -1, 0))
-        self.spent += last.size * float(FLOPS_PER_LOOK * self._looks + FLOPS_PER_DEGREE * n * self._n_terms)
+        self.spent += last.size * float(FLOPS_PER_LOOK * self.looks + FLOPS_PER_DEGREE * n * self._n_terms)
         self.spent += last.size * float(FLOPS_PER_SUM * (cells + 2) * len(reached))
         return found
 
