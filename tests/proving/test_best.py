@@ -1,6 +1,7 @@
 """The first answer is the best short one, for every kind of model; too small a budget names the smallest that works."""
 
 import gc
+import signal
 import sys
 import threading
 import time
@@ -220,6 +221,19 @@ def test_the_alarm_waits_where_an_error_would_be_lost():
     assert deadline.passed
     with deadline.running():
         time.sleep(0.1)
+
+
+def test_an_alarm_at_the_last_moment_leaves_nothing_set():
+    """An error raised while the alarm is taken down would leave it set for whatever runs next."""
+    for one in range(300):
+        deadline = Deadline(1e-9)
+        with pytest.raises(OutOfTimeError), deadline.running():  # noqa: PT012 - busy until about the time
+            end = time.monotonic() + 0.0008 + one * 1e-6
+            while time.monotonic() < end:
+                pass
+            deadline.ask()
+        assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_the_alarm_waits_for_what_a_garbage_collection_calls():

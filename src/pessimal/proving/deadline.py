@@ -2,6 +2,7 @@
 
 Contents:
     Deadline — ends what runs within it when its time is up.
+    Alarm — what asks it in the main thread.
     read_seconds — a time as people write it.
 """
 
@@ -10,8 +11,6 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 from pessimal.kernel.rules.interface import Progress
@@ -73,33 +72,56 @@ class Deadline:
 
         def told(done: int, total: int) -> None:
             progress(done, total)
-            self._ask()
+            self.ask()
 
         return told
 
-    def _ask(self) -> None:
-        # Once: whoever catches it has the time to make something of what was found.
+    def ask(self) -> None:
+        """Raises when the time is up, once: who catches it has the time to make something of what was found.
+
+        Raises:
+            OutOfTimeError: the time is up.
+        """
         if not self.passed and time.monotonic() >= self.end:
             self.passed = True
             raise OutOfTimeError
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> "Alarm":
         """While it runs the alarm is set, where that disturbs nobody."""
-        free = self.seconds is not None and threading.current_thread() is threading.main_thread()
-        if not free or not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGALRM) != signal.SIG_DFL:
-            yield
+        return Alarm(self)
+
+
+class Alarm:
+    """Asks a deadline in the main thread, from its end on until somebody listens.
+
+    A class and not a generator: an error raised while a generator is left would leave the alarm set.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._set = False
+
+    def _ring(self, _number: int, frame: FrameType | None) -> None:
+        # Where an error would be lost, or leave the alarm half set, the next alarm asks.
+        within = frame is not None and frame.f_code in (Alarm.__enter__.__code__, Alarm.__exit__.__code__)
+        if not (within or _loses_errors(frame)):
+            self._deadline.ask()
+
+    def __enter__(self) -> None:
+        """Sets it, in the main thread, where nobody else uses alarms."""
+        main = threading.current_thread() is threading.main_thread()
+        if not (main and self._deadline.seconds is not None and hasattr(signal, "setitimer")):
             return
+        if signal.getsignal(signal.SIGALRM) != signal.SIG_DFL:
+            return
+        self._set = True
+        signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, max(self._deadline.end - time.monotonic(), 1e-3), 0.02)
 
-        def alarm(_number: int, frame: FrameType | None) -> None:
-            # Where an error would be lost, the next alarm asks.
-            if not _loses_errors(frame):
-                self._ask()
-
-        signal.signal(signal.SIGALRM, alarm)
-        signal.setitimer(signal.ITIMER_REAL, max(self.end - time.monotonic(), 1e-3), 0.02)
-        try:
-            yield
-        finally:
+    def __exit__(self, *_error: object) -> None:
+        """Takes it down."""
+        if self._set:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
+            # Ignoring forgets an alarm still under way, which would end the process once the default is back.
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
