@@ -74,6 +74,9 @@ MISTAKES = [
     ("prove m.safetensors --out x --strategy eupu-A--attn-B--attn-err-svd", 2, "A of eupu-A--attn-B--attn-err-C is"),
     ("prove m.safetensors --out x --option near", 2, "option near needs a value, as near=VALUE"),
     ("prove m.safetensors --out x --strategy band --option cels=3", 2, "no option 'cels' (did you mean cells?)"),
+    ("prove m.safetensors --out x --strategy band --option cells=3.5", 2, "option cells: '3.5' is not a whole number"),
+    ("strategies bnad", 2, "unknown strategy 'bnad' (did you mean band?)"),
+    ("strategies band --all", 2, "a NAME and a choice of several"),
     ("prove m.safetensors --out x --budget 100", 3, "no strategy has a proof of at most 100 flops for this model; the"),
     ("prove m.safetensors --out x --budget 0", 2, "no proof has no flops"),
     ("prove m.safetensors --out x --task maxofk", 2, "unknown task 'maxofk' (did you mean max-of-k?); known: constant"),
@@ -240,6 +243,22 @@ def test_no_name_of_a_strategy_is_cut_at_any_width(capsys, monkeypatch, columns)
         others = [line for line in out.splitlines() if line not in names]
         # What has no space is not broken either: it may have to be typed.
         assert all(len(line) <= width or len(line.split()) <= 2 for line in others)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ps.STRATEGIES if name not in ps.PUBLISHED] + [next(iter(ps.PUBLISHED))]
+)
+def test_every_option_of_a_strategy_is_described(capsys, name):
+    code, out, _ = run(capsys, f"strategies {name} --json")
+    row = json.loads(out.splitlines()[-1])["strategies"][0]
+    assert code == 0
+    assert list(row["option_words"]) == row["options"] == ps.STRATEGIES[name].option_names()
+    assert all(row["option_words"].values())
+
+
+def test_whole_numbers_of_options_are_read_as_budgets_are():
+    made = make_strategy("comparisons", ["tries=2^20", "cells=1e3", "certain=0"])
+    assert (made.tries, made.cells, made.certain) == (2**20, 1000, 0)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,12 @@ SHOWN = 4
 
 
 def say_runners_up(found: Best) -> None:
-    """The best proof and the next ones, by bound and length."""
-    others = [(one.strategy, one.found) for one in found.runners_up if isinstance(one.found, Proof)]
+    """The best proof and the next ones that say something, by bound and length."""
+    others = [
+        (one.strategy, one.found)
+        for one in found.runners_up
+        if isinstance(one.found, Proof) and (one.found.claim.quantity != ACCURACY or one.found.claim.amount)
+    ]
     mine = next((one.strategy for one in found.attempts if one.found is found.proof), found.proof.strategy)
     unfinished = [one.strategy for one in found.attempts if one.unfinished and not isinstance(one.found, Proof)]
     claim = found.proof.claim

@@ -1,7 +1,10 @@
 """`pessimal strategies`: what there is to prove with."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal
+
+import tyro
+from docstring_parser import parse
 
 from pessimal.cli.fields import Switch, Text, choice
 from pessimal.cli.tables import block
@@ -9,7 +12,7 @@ from pessimal.cli.terminal import VERIFIED, print_json
 from pessimal.kernel.rules import RULES
 from pessimal.proving import STRATEGIES
 from pessimal.proving.applicable import ATTENTIONS, applicable
-from pessimal.proving.suggestions import did_you_mean
+from pessimal.proving.suggestions import did_you_mean, unknown_strategy
 from pessimal.spec import TASKS
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY
 from pessimal.strategies import PUBLISHED, StrategyError
@@ -21,8 +24,10 @@ KINDS = (ACCURACY, MEAN_PROBABILITY, LOSS)
 
 @dataclass(frozen=True)
 class Strategies:
-    """List the strategies: what each does, length of its proofs, options, source."""
+    """List the strategies: what each does, length of its proofs, options, source; of one also what its options do."""
 
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]", help_behavior_hint="")] = None
+    """only this strategy, with what each of its options does"""
     task: Text = None
     """only strategies that apply to this task, and models for it"""
     claim: Annotated[Literal["accuracy", "mean-probability", "loss"] | None, choice(*KINDS)] = None
@@ -40,6 +45,10 @@ class Strategies:
         if task is not None and task not in TASKS:
             hint = did_you_mean(task, TASKS)
             raise StrategyError(f"unknown task {task[:40]!r}{hint}; known: {', '.join(sorted(TASKS))}")
+        if self.name is not None:
+            if self.task or self.claim or self.attention or self.all:
+                raise StrategyError("a NAME and a choice of several (--task, --claim, --attention, --all) are too much")
+            return self._one(self.name.lower().replace("_", "-"))
         names = applicable(task, self.claim, self.attention)
         rows = [_row(name) for name in names]
         blocks = [_block(row) for row in rows if self.all or row["name"] not in PUBLISHED]
@@ -53,6 +62,32 @@ class Strategies:
         if self.json:
             print_json({"strategies": rows})
         return VERIFIED
+
+    def _one(self, name: str) -> int:
+        """Print one of them, and its options."""
+        if name not in STRATEGIES:
+            raise unknown_strategy(name)
+        row, words = _row(name), option_words(STRATEGIES[name])
+        said = [(option, words.get(option, "")) for option in row["options"]]
+        print("\n\n".join([_block({**row, "options": []}), block("options", said)] if said else [_block(row)]))
+        if self.json:
+            print_json({"strategies": [{**row, "option_words": dict(said)}]})
+        return VERIFIED
+
+
+def option_words(kind: type) -> dict[str, str]:
+    """What each option of a strategy does, and its default, from where its class describes them."""
+    of = {found.name: found.default for found in fields(kind) if found.default not in (None, MISSING)}
+    # Published strategies have the options of their common class, some options share a line.
+    described = [one for base in reversed(kind.__mro__) for one in parse(base.__doc__ or "").params]
+    words = {
+        name.strip(): " ".join((one.description or "").split()) for one in described for name in one.arg_name.split(",")
+    }
+    return {
+        name: f"{said} (default: {of[name]})" if name in of and "default:" not in said else said
+        for name, said in words.items()
+        if name in {found.name for found in fields(kind)}
+    }
 
 
 def _row(name: str) -> dict[str, Any]:

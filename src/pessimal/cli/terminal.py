@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from types import TracebackType
 from typing import Any
 
@@ -27,7 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from pessimal.kernel.rejection import Reason
 from pessimal.kernel.verdict import Verdict, Verified
 from pessimal.report.numbers import nearest
-from pessimal.spec.claim import decimal_down
+from pessimal.spec.claim import decimal_down, decimal_up
 
 VERIFIED, REJECTED, USAGE, RESOURCES, INTERRUPTED = 0, 1, 2, 3, 130
 PLAIN_INTERVAL = 10.0
@@ -81,6 +82,10 @@ def say_claim(verdict: Verified) -> None:
     if distribution.arrays():
         task += f" under the distribution {distribution}"
     say(verdict.claim.sentence(task, verdict.certificate.weights_sha256))
+    most = verdict.correct_at_most
+    if most is not None:
+        share = decimal_up(Fraction(most, verdict.claim.total))
+        say("No more are: the count is exact." if most == verdict.claim.amount else f"At most {share} of them are.")
     worst = verdict.worst_stratum
     if worst is not None:
         counts = f" (at most {worst.wrong_at_most} of {worst.total} wrong)" if worst.total < MANY else ""

@@ -79,9 +79,7 @@ def make_strategy(name: str, options: Sequence[str], budget: int | None = None) 
 def _read(key: str, text: str, kinds: set[object]) -> int | float | str:
     """A value of the option's type."""
     if int in kinds:
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise StrategyError(f"option {key}={text!r} is not a number")
-        return int(text)
+        return read_count(text, f"option {key}:")
     if float not in kinds:
         return text
     try:

@@ -5,10 +5,11 @@ saves most beyond $\lambda$ times what it costs, beside giving it up; not at all
 choice leaves less open for what this one costs, or less.
 
 Contents:
-    Prices — of all strata of a cover.
+    priced — ways to count strata.
+    Prices — of all of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,8 @@ SMALL = 16
 # Between a cell for everything and none for anything.
 CHEAPEST, DEAREST, HALVINGS = -80.0, 60.0, 50
 
+# Number of a stratum, a way to count it, its share of all inputs, operations for its terms.
+Priced = tuple[int, CoveredStratum, float, float]
 Some = Int[np.ndarray, " _"]
 # Ways that are taken, of a stratum one at most, and which of their grids.
 Taken = tuple[Some, Some]
@@ -51,25 +54,9 @@ class Prices:
     spent: Float[np.ndarray, "n C"]
 
     @classmethod
-    def of(
-        cls, search: CoverSearch, live: Sequence[LiveStratum], gap: int | float, per_entry: int, progress: Progress
-    ) -> "Prices":
-        """Of strata with live rivals; those that make up a small part of what may be left open are left out."""
-        question, strata = search.live.question, search.live.strata
-        total, weighing = question.total(), weighing_of(question)
-        size = np.array([weighing.stratum(*at) / total for at, _ in live])
-        order = np.argsort(size, kind="stable")
-        chosen = order[np.cumsum(size[order]) > gap / SMALL].tolist()
-        found: list[tuple[int, CoveredStratum, float, float]] = []
-        for done, place in enumerate(chosen):
-            at, rivals = live[place]
-            row = int(strata.stratum_index[at])
-            for part in search.stratum(at, rivals):
-                if np.isfinite(part.price.left).all():
-                    entries = float(per_entry * search.live.entries(at[1], part.rivals if part.rivals.size else None))
-                    found.append((row, part, float(size[place]), entries))
-            progress(done + 1, len(chosen))
-        found.sort(key=lambda one: one[0])
+    def of(cls, priced: Sequence[Priced], total: int) -> "Prices":
+        """Of ways to count strata, for so many inputs."""
+        found = sorted(priced, key=lambda one: one[0])
         prices = [part.price for _, part, _, _ in found]
         return cls(
             [row for row, _, _, _ in found],
@@ -119,6 +106,25 @@ class Prices:
     def _stratum(self) -> Some:
         """Of every way, which stratum it counts: 0, 1, .."""
         return np.cumsum(np.diff(self.rows, prepend=self.rows[:1]) > 0)
+
+
+def priced(
+    search: CoverSearch, live: Sequence[LiveStratum], gap: int | float, per_entry: int, progress: Progress
+) -> Iterator[Priced]:
+    """Ways to count strata with live rivals, the largest first; a small part of what may be left open is left out."""
+    question, strata = search.live.question, search.live.strata
+    total, weighing = question.total(), weighing_of(question)
+    size = np.array([weighing.stratum(*at) / total for at, _ in live])
+    order = np.argsort(size, kind="stable")
+    chosen = order[np.cumsum(size[order]) > gap / SMALL].tolist()
+    for done, place in enumerate(reversed(chosen)):
+        at, rivals = live[place]
+        row = int(strata.stratum_index[at])
+        for part in search.stratum(at, rivals):
+            if np.isfinite(part.price.left).all():
+                entries = float(per_entry * search.live.entries(at[1], part.rivals if part.rivals.size else None))
+                yield row, part, float(size[place]), entries
+        progress(done + 1, len(chosen))
 
 
 def _turn(cheap: Callable[[float], bool]) -> tuple[float, float]:

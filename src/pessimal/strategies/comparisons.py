@@ -20,13 +20,13 @@ from pessimal.kernel.rules.comparisons.search import Counting, Found, Work
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.terms.tree import RivalTree
-from pessimal.search.cells import Prices
+from pessimal.search.cells import Prices, priced
 from pessimal.search.halfwords import pack_halfwords
 from pessimal.search.orders import CoveredStratum, CoverSearch
 from pessimal.spec.question import Question
 from pessimal.spec.tasks.max_of_k import MaxOfK
 from pessimal.spec.weights import Weights
-from pessimal.strategies.interface import AbstractStrategy
+from pessimal.strategies.interface import AbstractStrategy, OutOfTimeError, StrategyError
 
 WAYS = ("search", "order", "at-once")
 DEFAULT_TRIES = 1 << 27
@@ -92,6 +92,9 @@ class Comparisons(AbstractStrategy):
 
     def least_flops(self, weights: Weights, question: Question) -> int:
         """Of a proof that looks at the nodes beside every target's path; what looks at fewer says little."""
+        if self.way == "at-once":
+            nothing = Work(_blank(question).arrays["minima"], 0, 0, 0)
+            return self._flops(_cover_hints(1, nothing, [], 0), weights, question)
         strata, n_out = strata_of(question.task), weights.architecture.shape.d_vocab_out
         blank, beside = _blank(question), RivalTree(n_out).siblings(np.arange(n_out))[0]
         each = np.bincount(beside, minlength=n_out)[: len(strata.programs[1])]
@@ -101,6 +104,7 @@ class Comparisons(AbstractStrategy):
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The work that is needed, or as much of it as is allowed; a cover, where it is to be counted in an order."""
+        self._require_possible(weights, question)
         arith = Float64Arithmetic()
         with arith.running():
             tables = ExactTables(question.semantics).tables(weights, arith)
@@ -114,11 +118,22 @@ class Comparisons(AbstractStrategy):
             return self._searched(pruned, tables, live, (weights, question), allowed, progress)
         # Only what has no live rival, or nothing at all.
         pruned_only = Hints({**pruned.options, "entries": 0, "tries": 0}, pruned.arrays)
-        if self.budget is not None and self._flops(pruned_only, weights, question) > self.budget:
-            return _blank(question)
+        self._require_within(self.budget, self._flops(pruned_only, weights, question))
         if self.way == "search":
             return pruned_only
         return self._ordered(pruned, tables, live, (weights, question), progress)
+
+    def _require_possible(self, weights: Weights, question: Question) -> None:
+        """Refuse, before anything is searched, what no search can do."""
+        n_out = weights.architecture.shape.d_vocab_out
+        if self.certain is not None and self.certain > n_out:
+            raise StrategyError(f"option certain={self.certain} is more than the {n_out} outputs")
+        if self.way != "search" and question.task.k < MIN_ORDERED:
+            raise Rejected(
+                Reason.UNSUPPORTED_MODEL, "an order conditions on two positions before the last; use way=search"
+            )
+        if self.budget is not None:
+            self._require_within(self.budget, self.least_flops(weights, question))
 
     def _shortest(self, tables: Tables, weights: Weights, question: Question) -> tuple[Hints, list[LiveStratum]]:
         """The number of near tokens that takes least, found on some outputs where there are many; all looked at."""
@@ -184,10 +199,15 @@ class Comparisons(AbstractStrategy):
             work = Work(pruned.arrays["minima"].copy(), entries, allowed, at_once)
             with arith.running():
                 counting = Counting(tables, near, model[1], work, None, arith)
-                found = counting.all(model[0], progress if at_once == allowed else no_progress, live)
-            spent = list(found.spent.values())
+                stopped = False
+                try:
+                    counting.all(model[0], progress if at_once == allowed else no_progress, live)
+                except OutOfTimeError:
+                    # What was searched by then stays.
+                    stopped = True
+            spent = list(counting.found.spent.values())
             # The last strata had nothing left: all get less.
-            if not _starved(found, work) or at_once < LESS:
+            if stopped or not _starved(counting.found, work) or at_once < LESS:
                 return _limits(near, Work(pruned.arrays["minima"], entries, sum(spent), max(spent, default=0)))
             at_once //= LESS
 
@@ -197,10 +217,6 @@ class Comparisons(AbstractStrategy):
     ) -> Hints:  # fmt: skip
         """A cover for the strata with live rivals that are worth it, and the additions that it takes."""
         weights, question = model
-        if question.task.k < MIN_ORDERED:
-            raise Rejected(
-                Reason.UNSUPPORTED_MODEL, "an order conditions on two positions before the last; use way=search"
-            )
         certain = self.certain if self.certain is not None else CERTAIN * (self.budget is None)
         near, arith, minima = int(pruned.options["near"]), Float64Arithmetic(), pruned.arrays["minima"]
         with arith.running():
@@ -208,7 +224,7 @@ class Comparisons(AbstractStrategy):
             negligible = self.negligible * question.total()
             wide = self.gap * question.total() / WIDE
             search = CoverSearch(strata, self.cells, certain, negligible, wide, pruned=self.way == "order")
-            prices = Prices.of(search, live, self.gap, FLOPS_PER_ENTRY, progress)
+            prices = self._prices(search, live, progress)
             flops = np.inf if self.budget is None else self.budget
             while True:
                 spare = flops - self._flops(_cover_hints(near, Work(minima, 0, 0, 0), [], certain), *model)
@@ -223,6 +239,17 @@ class Comparisons(AbstractStrategy):
                 if self.budget is None or not covered or self._flops(hints, *model) <= self.budget:
                     return hints
                 flops -= self._flops(hints, *model) - self.budget
+
+    def _prices(self, search: CoverSearch, live: Sequence[LiveStratum], progress: Progress) -> Prices:
+        """Of as many strata as the time allows, the largest first."""
+        found = []
+        try:
+            for one in priced(search, live, self.gap, FLOPS_PER_ENTRY, progress):
+                found.append(one)  # noqa: PERF402 - what was found before stays
+        except OutOfTimeError:
+            if not found:
+                raise
+        return Prices.of(found, search.live.question.total())
 
 
 def _starved(found: Found, work: Work) -> bool:

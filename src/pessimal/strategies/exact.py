@@ -6,7 +6,6 @@ from typing import ClassVar
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.counting.branches import Tally
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.exact import MAX_NODES, count_wrong
 from pessimal.kernel.rules.interface import Progress
 from pessimal.spec.question import Question
@@ -61,11 +60,7 @@ class Exact(AbstractStrategy):
         if self.budget is None:
             return self.nodes
         low, high = 0, self.nodes
-        least = self.least_flops(weights, question)
-        if least > self.budget:
-            raise Rejected(
-                Reason.RESOURCES, f"a budget of {self.budget} flops is too small: these options need {least}"
-            )
+        self._require_within(self.budget, self.least_flops(weights, question))
         while low < high:
             half = (low + high + 1) // 2
             fits = self._flops(Hints({"nodes": half}), weights, question) <= self.budget

@@ -69,11 +69,14 @@ class AbstractStrategy(ABC):
             return trials
         lengths = [self._flops(one, weights, question) for one in trials]
         found = [one for one, flops in zip(trials, lengths, strict=True) if flops <= budget]
-        if not found:
-            raise Rejected(
-                Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {min(lengths)}"
-            )
+        self._require_within(budget, min(lengths))
         return found
+
+    @staticmethod
+    def _require_within(budget: int | None, flops: int) -> None:
+        """Raise `Rejected(resources)` if the shortest proof is longer than a budget."""
+        if budget is not None and flops > budget:
+            raise Rejected(Reason.RESOURCES, f"a budget of {budget} flops is too small: these options need {flops}")
 
     @classmethod
     def option_names(cls) -> list[str]:
