@@ -105,7 +105,7 @@ def best(  # noqa: PLR0913 - the words of a question, of a budget and of the run
     if isinstance(counted, Best):
         return counted
     allowed, kept = budget or (FIRST_BUDGET if claim == ACCURACY else SOFTMAX_BUDGET), None
-    if counted is not None:
+    if counted is not None and not deadline.over():
         tell(f"{counted}; trying what says less within {allowed}")
     while True:
         attempts = _attempts(search, allowed, progress)

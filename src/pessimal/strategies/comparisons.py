@@ -92,9 +92,6 @@ class Comparisons(AbstractStrategy):
 
     def least_flops(self, weights: Weights, question: Question) -> int:
         """Of a proof that looks at the nodes beside every target's path; what looks at fewer says little."""
-        if self.way == "at-once":
-            nothing = Work(_blank(question).arrays["minima"], 0, 0, 0)
-            return self._flops(_cover_hints(1, nothing, [], 0), weights, question)
         strata, n_out = strata_of(question.task), weights.architecture.shape.d_vocab_out
         blank, beside = _blank(question), RivalTree(n_out).siblings(np.arange(n_out))[0]
         each = np.bincount(beside, minlength=n_out)[: len(strata.programs[1])]
