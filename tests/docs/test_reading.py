@@ -41,7 +41,7 @@ def test_what_is_to_be_read_for_a_rule_is_all_trusted_and_no_other_rule(rule):
     rules = {name for name in files if name.startswith("kernel/rules/")} - {"kernel/rules/interface.py"}
     assert all(name.startswith(f"kernel/rules/{home}") for name in rules), rules
     # Comparisons are two theorems, a search and an order of rivals, over one tree.
-    assert lines_for(rule) <= (3160 if rule == "comparisons" else 2900)
+    assert lines_for(rule) <= (3230 if rule == "comparisons" else 2900)
 
 
 def test_imports_of_imports_are_followed():

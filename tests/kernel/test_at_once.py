@@ -30,7 +30,7 @@ def test_terms_against_all_rivals_are_below_those_against_each(near, semantics):
     arith, strata = Float64Arithmetic(), strata_of(sizes.task())
     with arith.running():
         tables = ExactTables(semantics).tables(build(random_tensors(sizes, 7), {"attn_scale": "1"}), arith)
-        nodes, single = (NodeTerms(tables, strata, g, arith, others=True) for g in (near, sizes.v))
+        nodes, single = (NodeTerms(tables, strata, g, arith, others="apart") for g in (near, sizes.v))
         for q, y in np.argwhere(strata.stratum_index >= 0).tolist():
             terms, last = nodes.at_once(q, y)
             for o in set(range(sizes.o)) - {y}:
@@ -38,6 +38,25 @@ def test_terms_against_all_rivals_are_below_those_against_each(near, semantics):
                 low, tokens = row.near.bounds()[0][:, 0], single._token[y]
                 assert (terms[:, tokens[: y + 1]] <= low[:, : y + 1]).all()
                 assert last <= row.last.bounds()[0][0]
+
+
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+def test_joint_terms_are_below_those_against_each_rival_and_not_below_those_apart(semantics):
+    sizes = Sizes(5, 7, 11, 3, 4)
+    arith, strata = Float64Arithmetic(), strata_of(sizes.task())
+    with arith.running():
+        tables = ExactTables(semantics).tables(build(random_tensors(sizes, 7), {"attn_scale": "1"}), arith)
+        joint, apart = (NodeTerms(tables, strata, sizes.v, arith, others=how) for how in ("joint", "apart"))
+        gained = 0.0
+        for q, y in np.argwhere(strata.stratum_index >= 0).tolist():
+            terms, last = joint.at_once(q, y)
+            logits = joint.value + joint.ahead[q]
+            for o in set(range(sizes.o)) - {y}:
+                low = ((logits[..., y] - logits[..., o]) * joint.weight[q]).bounds()[0]
+                assert (terms[:, : y + 1] <= low[:-1, : y + 1]).all()
+                assert last <= low[-1, q]
+            gained += float((terms - apart.at_once(q, y)[0])[:, : y + 1].min())
+        assert gained > -1e-9
 
 
 @pytest.mark.parametrize(("weighed", "spent"), [(False, 61), (True, 62)])

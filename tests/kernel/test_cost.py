@@ -10,6 +10,7 @@ import pytest
 from pessimal.kernel.arithmetic import CountingArithmetic, Float64Arithmetic
 from pessimal.kernel.cost import blank_weights, counted_cost, n_strata
 from pessimal.kernel.hints import Hints
+from pessimal.kernel.model.story import path_shapes
 from pessimal.kernel.model.tables import additive_tables, path_tables
 from pessimal.kernel.model.tensors import has_final_bias
 from pessimal.kernel.rejection import Reason, Rejected
@@ -109,13 +110,13 @@ def test_costs_are_positive_and_grow_with_the_tokens(rule):
     for v in (5, 7, 11):
         sizes = Sizes(v, 13, 3, 2, 4)
         arch = build(random_tensors(sizes, 2)).architecture
+        moments = blank_hints(arch, sizes.task(), {"rival": "centred", "position": "each", "near": 2})
         if rule == "exponential-moment":
-            cost = cost_of(
-                rule,
-                arch,
-                Question(sizes.task()),
-                blank_hints(arch, sizes.task(), {"rival": "centred", "position": "each", "near": 2}),
-            )
+            cost = cost_of(rule, arch, Question(sizes.task()), moments)
+        elif rule == "explanation":
+            said = dict.fromkeys(path_shapes(arch.shape), "diagonal")
+            hints = Hints({**moments.options, **said, "by": "exponential-moment"}, moments.arrays)
+            cost = cost_of(rule, arch, Question(sizes.task()), hints)
         elif rule == "grid-count":
             hints = GridCount(cells=16).hints(blank_weights(arch), Question(sizes.task()), no_progress)
             cost = cost_of(rule, arch, Question(sizes.task()), hints)

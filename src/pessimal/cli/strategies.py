@@ -1,4 +1,9 @@
-"""`pessimal strategies`: what there is to prove with."""
+"""`pessimal strategies`: what there is to prove with.
+
+Contents:
+    Strategies — the command.
+    option_words — what each option of a strategy does.
+"""
 
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal

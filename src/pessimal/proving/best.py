@@ -101,12 +101,10 @@ def best(  # noqa: PLR0913 - the words of a question, of a budget and of the run
     search = Frontier(
         weights, task, limits, distribution=distribution, claim=claim, semantics=semantics, deadline=deadline
     )
-    counted = _exact(search, progress) if budget is None else None
-    if isinstance(counted, Best):
+    counted = _exact(search, progress, tell) if budget is None else None
+    if counted is not None:
         return counted
     allowed, kept = budget or (FIRST_BUDGET if claim == ACCURACY else SOFTMAX_BUDGET), None
-    if counted is not None and not deadline.over():
-        tell(f"{counted}; trying what says less within {allowed}")
     while True:
         attempts = _attempts(search, allowed, progress)
         stopped = deadline.passed or len(attempts) < len(search.strategies(allowed))
@@ -127,24 +125,19 @@ def best(  # noqa: PLR0913 - the words of a question, of a budget and of the run
     raise search.refusal(attempts, allowed)
 
 
-def _exact(search: Frontier, progress: Progress) -> Best | str | None:
-    """The exact count, if it is short, or why not; half of the time is left to what says less.
-
-    None where no exact count is as short by the shapes alone.
-    """
+def _exact(search: Frontier, progress: Progress, tell: Callable[[str], None]) -> Best | None:
+    """The exact count, if it is short; half of the time is left to what says less."""
     deadline = search.deadline.half()
     try:
         with deadline.running():
             attempt = search.exact(EXACT_BUDGET, progress, deadline)
     except OutOfTimeError:
-        return "there was no time for the exact count"
-    if attempt is None:
-        return None
-    if attempt.unfinished:
-        return "there was no time for the exact count"
-    if not isinstance(attempt.found, Proof) or not is_exact(attempt.found):
-        return f"no exact count takes at most {EXACT_BUDGET} flops"
-    return Best(attempt.found, EXACT_BUDGET, (attempt,), stopped=False)
+        attempt = None
+    if attempt is not None and isinstance(attempt.found, Proof) and is_exact(attempt.found):
+        return Best(attempt.found, EXACT_BUDGET, (attempt,), stopped=False)
+    if attempt is not None and not deadline.passed:
+        tell(f"no exact count takes at most {EXACT_BUDGET} flops; trying what says less within {FIRST_BUDGET}")
+    return None
 
 
 def _goes_on(kept: Best | None, attempts: list[Attempt], allowed: int, task: AbstractTask, limits: Limits) -> bool:

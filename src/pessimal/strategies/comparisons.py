@@ -12,13 +12,14 @@ from pessimal.kernel.counting.live import LiveStrata
 from pessimal.kernel.counting.pruning import LiveStratum, live_rivals
 from pessimal.kernel.counting.ranked import n_ranked
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.source import ExactTables, Tables
+from pessimal.kernel.model.source import AbstractTables, ExactTables, Tables
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.comparisons.cover import ARRAYS, BYTE, CONDITIONED, Cover
 from pessimal.kernel.rules.comparisons.rule import FLOPS_PER_ENTRY, MAX_WORK, flops_per_try
 from pessimal.kernel.rules.comparisons.search import Counting, Found, Work
 from pessimal.kernel.rules.interface import Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.nodes import Others
 from pessimal.kernel.terms.tree import RivalTree
 from pessimal.search.cells import Prices, priced
 from pessimal.search.halfwords import pack_halfwords
@@ -28,7 +29,9 @@ from pessimal.spec.tasks.max_of_k import MaxOfK
 from pessimal.spec.weights import Weights
 from pessimal.strategies.interface import AbstractStrategy, OutOfTimeError, StrategyError
 
-WAYS = ("search", "order", "at-once")
+WAYS = ("search", "order", "at-once", "joint")
+# Nothing is pruned, all rivals are counted at once.
+UNPRUNED = ("at-once", "joint")
 DEFAULT_TRIES = 1 << 27
 NEAR = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 # As many outputs are looked at to choose among them, up to so many for a small vocabulary.
@@ -52,7 +55,8 @@ class Comparisons(AbstractStrategy):
     Attributes:
         way: `search` tries prefixes, up to the exact count; `order` counts the live rivals of a stratum on a grid, each
             less a multiple of an earlier one, or all at once where that saves more than it costs; `at-once` prunes none
-            and counts all rivals at once.
+            and counts all rivals at once, by their largest values and their largest direct logits; `joint` by the
+            largest sums of the two, token by token.
         near: tokens next to the target that are treated one by one while rivals are pruned; of Max-of-K only
             (default: searched).
         tries: most prefixes times open rivals times moves to look up; past that the count is no longer exact.
@@ -104,8 +108,8 @@ class Comparisons(AbstractStrategy):
         self._require_possible(weights, question)
         arith = Float64Arithmetic()
         with arith.running():
-            tables = ExactTables(question.semantics).tables(weights, arith)
-        if self.way == "at-once":
+            tables = self._source(question).tables(weights, arith)
+        if self.way in UNPRUNED:
             live = _every_rival(weights, question)
             return self._ordered(self._unpruned(question), tables, live, (weights, question), progress)
         pruned, live = self._shortest(tables, weights, question)
@@ -119,6 +123,14 @@ class Comparisons(AbstractStrategy):
         if self.way == "search":
             return pruned_only
         return self._ordered(pruned, tables, live, (weights, question), progress)
+
+    def _source(self, question: Question) -> AbstractTables:
+        """Where the tables come from; what they leave open is decided with the weights if these are its own."""
+        return ExactTables(question.semantics)
+
+    def _counting(self, tables: Tables, near: int, question: Question, work: Work, cover: Cover | None) -> Counting:
+        decides = isinstance(self._source(question), ExactTables)
+        return Counting(tables, near, question, work, cover, Float64Arithmetic(), decides=decides)
 
     def _require_possible(self, weights: Weights, question: Question) -> None:
         """Refuse, before anything is searched, what no search can do."""
@@ -150,7 +162,8 @@ class Comparisons(AbstractStrategy):
     def _unpruned(self, question: Question) -> Hints:
         """No node is looked at."""
         v = question.task.d_vocab
-        near = min(self.near or -(-v * LUMPED[0] // LUMPED[1]), v) if isinstance(question.task, MaxOfK) else v
+        lumps = isinstance(question.task, MaxOfK) and self.way != "joint"
+        near = min(self.near or -(-v * LUMPED[0] // LUMPED[1]), v) if lumps else v
         return _limits(near, Work(_blank(question).arrays["minima"], 0, 0, 0))
 
     def _nears(self, question: Question) -> Sequence[int]:
@@ -195,7 +208,7 @@ class Comparisons(AbstractStrategy):
         while True:
             work = Work(pruned.arrays["minima"].copy(), entries, allowed, at_once)
             with arith.running():
-                counting = Counting(tables, near, model[1], work, None, arith)
+                counting = self._counting(tables, near, model[1], work, None)
                 stopped = False
                 try:
                     counting.all(model[0], progress if at_once == allowed else no_progress, live)
@@ -214,25 +227,31 @@ class Comparisons(AbstractStrategy):
     ) -> Hints:  # fmt: skip
         """A cover for the strata with live rivals that are worth it, and the additions that it takes."""
         weights, question = model
-        certain = self.certain if self.certain is not None else CERTAIN * (self.budget is None)
+        least = min(CERTAIN, weights.architecture.shape.d_vocab_out) if self.budget is None else 0
+        certain = least if self.certain is None else self.certain
         near, arith, minima = int(pruned.options["near"]), Float64Arithmetic(), pruned.arrays["minima"]
+
+        def hinted(work: Work, covered: Sequence[tuple[int, CoveredStratum, int]]) -> Hints:
+            return _cover_hints(near, work, covered, certain, joint=self.way == "joint")
+
         with arith.running():
-            strata = LiveStrata(tables, near, question, arith, at_once=True)
+            others: Others = "joint" if self.way == "joint" else "apart"
+            strata = LiveStrata(tables, near, question, arith, others=others)
             negligible = self.negligible * question.total()
             wide = self.gap * question.total() / WIDE
             search = CoverSearch(strata, self.cells, certain, negligible, wide, pruned=self.way == "order")
             prices = self._prices(search, live, progress)
             flops = np.inf if self.budget is None else self.budget
             while True:
-                spare = flops - self._flops(_cover_hints(near, Work(minima, 0, 0, 0), [], certain), *model)
+                spare = flops - self._flops(hinted(Work(minima, 0, 0, 0), []), *model)
                 covered, entries = prices.chosen(self.gap, spare)
                 needed = Work(minima, entries // FLOPS_PER_ENTRY, 0, 0, MAX_WORK)
-                cover = Cover.read(_cover_hints(near, needed, covered, certain), question, weights.architecture.shape)
-                spent = Counting(tables, near, question, needed.copy(), cover, arith)
+                cover = Cover.read(hinted(needed, covered), question, weights.architecture.shape)
+                spent = self._counting(tables, near, question, needed.copy(), cover)
                 spent.all(weights, no_progress, live)
                 # A little more, for an arithmetic that rounds another way.
                 needed.additions = (MAX_WORK - spent.work.additions) * MORE // LESS_OF_MORE
-                hints = _cover_hints(near, needed, covered, certain)
+                hints = hinted(needed, covered)
                 if self.budget is None or not covered or self._flops(hints, *model) <= self.budget:
                     return hints
                 flops -= self._flops(hints, *model) - self.budget
@@ -272,13 +291,15 @@ def _limits(near: int, work: Work) -> Hints:
     return Hints(options, {"minima": work.minima})
 
 
-def _cover_hints(near: int, work: Work, covered: list[tuple[int, CoveredStratum, int]], certain: int) -> Hints:
+def _cover_hints(
+    near: int, work: Work, covered: Sequence[tuple[int, CoveredStratum, int]], certain: int, *, joint: bool
+) -> Hints:
     """`covered`: numbers of strata, rising, with their parts and cells."""
     rows, parts = [row for row, _, _ in covered], [part for _, part, _ in covered]
     limits = _limits(near, work)
     options = {
         **limits.options, "additions": work.additions, "certain": certain, "strata": len(rows),
-        "live": sum(part.rivals.size for part in parts),
+        "live": sum(part.rivals.size for part in parts), **({"joint": 1} if joint else {}),
     }  # fmt: skip
     none = np.zeros(0, dtype=np.int64)
     numbers = (

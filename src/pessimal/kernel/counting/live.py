@@ -17,7 +17,7 @@ from pessimal.kernel.counting.integers import BITS, IntegerStratum
 from pessimal.kernel.model.source import Tables
 from pessimal.kernel.strata.strata import Strata, strata_of
 from pessimal.kernel.strata.weighing import as_product
-from pessimal.kernel.terms.nodes import NodeTerms
+from pessimal.kernel.terms.nodes import NodeTerms, Others
 from pessimal.spec.distribution import Product, Uniform
 from pessimal.spec.machine import DEAD
 from pessimal.spec.question import Question
@@ -35,12 +35,12 @@ class LiveStrata:
     """
 
     def __init__(
-        self, tables: Tables, near: int, question: Question, arith: AbstractArithmetic, *, at_once: bool = False
+        self, tables: Tables, near: int, question: Question, arith: AbstractArithmetic, *, others: Others = "none"
     ) -> None:
-        """`at_once`: all rivals of an output will be."""
+        """`others`: how all rivals of an output are counted at once."""
         self.question, self._arith = question, arith
         self.strata: Strata = strata_of(question.task)
-        self.nodes = NodeTerms(tables, self.strata, near, arith, others=at_once)
+        self.nodes = NodeTerms(tables, self.strata, near, arith, others=others)
 
     def entries(self, y: int, rivals: Rivals) -> int:
         """Terms of a stratum against some rivals."""

@@ -97,11 +97,12 @@ class Undecided:
         budget_left: products that may still be spent, at the first precision.
     """
 
-    def __init__(self, weights: Weights, question: Question) -> None:
+    def __init__(self, weights: Weights, question: Question, *, decides: bool = True) -> None:
+        """`decides`: otherwise nothing is evaluated, as under `float32`."""
         self.weights = weights
         self.task = question.task
         self.weighing = weighing_of(question)
-        self.budget_left = MAX_WORK if question.semantics == REAL else 0
+        self.budget_left = MAX_WORK if decides and question.semantics == REAL else 0
         self.by_stratum: Counter[tuple[int, int]] = Counter()
         self.ties = 0
         shape = weights.architecture.shape

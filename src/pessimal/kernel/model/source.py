@@ -3,10 +3,13 @@
 Contents:
     AbstractTables — weights to heads and direct path; the one obligation of a source.
     ExactTables — the tables of the weights themselves.
+    Tables — heads and direct path.
+    Sourced — what knows of a model the tables of a source.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.model.heads import Head, separable_heads
@@ -41,3 +44,22 @@ class ExactTables(AbstractTables):
     def tables(self, weights: Weights, arith: AbstractArithmetic) -> Tables:
         """As `separable_heads`."""
         return separable_heads(weights, arith, self.semantics)
+
+
+@dataclass(frozen=True, eq=False)
+class Sourced:
+    """What knows of a model the tables of a source, and nothing else.
+
+    Attributes:
+        source: of the tables; None is the weights themselves.
+    """
+
+    source: AbstractTables | None = field(default=None, kw_only=True)
+
+    def with_source(self, source: AbstractTables) -> Self:
+        """The same with tables from elsewhere."""
+        return replace(self, source=source)
+
+    def tables(self, weights: Weights, semantics: str, arith: AbstractArithmetic) -> Tables:
+        """Heads and direct path."""
+        return (self.source or ExactTables(semantics)).tables(weights, arith)

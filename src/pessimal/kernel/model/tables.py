@@ -21,6 +21,7 @@ cost a table of d_model^2 entries; the numbers are exact, and the same either wa
 
 Contents:
     AdditiveTables, additive_tables — token and position parts.
+    AdditivePaths, additive_paths — the same, exact.
     PathTables, path_tables — every architecture the specification knows.
 """
 
@@ -111,25 +112,51 @@ def _factors(weights: Weights, arith: AbstractArithmetic, head: int) -> _Factors
     return _Factors(w_q, back, w_v, w_o, None if b_q is None else b_q @ back)
 
 
-def additive_tables(weights: Weights, arith: AbstractArithmetic) -> AdditiveTables:
-    """Tables of a model that `require_single_additive_head` accepts.
+@dataclass(frozen=True)
+class AdditivePaths:
+    """The same before exponentials are taken, exact; scores not yet times c_attn.
 
-    Cost: about 2v(v + k)m for the scores and as much with d_vocab_out for the values.
+    Attributes:
+        token_score: EQKE / c_attn, `[d_vocab, d_vocab]`.
+        position_score: EQKP / c_attn, `[d_vocab, k]`.
+        token_value: EVOU, `[d_vocab, d_vocab_out]`, in logits.
+        position_value: PVOU, `[k, d_vocab_out]`, in logits.
     """
-    k = weights.architecture.shape.k
-    embed, position = arith.matrix(weights["W_E"]), arith.matrix(weights["W_pos"][:k])
-    last = embed + position[k - 1 :]
-    head = _factors(weights, arith, 0)
-    query = plus(times_both(last.shape[0], head.w_q, head.back)(last), head.from_bias)
-    ov = times_both(last.shape[0] + k, head.w_v, head.w_o)
-    columns = read_out(weights, arith)
+
+    token_score: AbstractMatrix
+    position_score: AbstractMatrix
+    token_value: AbstractMatrix
+    position_value: AbstractMatrix
+
+
+def additive_paths(weights: Weights, arith: AbstractArithmetic) -> tuple[list[AdditivePaths], AbstractMatrix]:
+    """Of every head of a model without LayerNorm before attention, and D, `[d_vocab, d_vocab_out]`.
+
+    Cost: about 2v(v + k)m for the scores and as much with d_vocab_out for the values, per head.
+    """
+    shape = weights.architecture.shape
+    embed, position = arith.matrix(weights["W_E"]), arith.matrix(weights["W_pos"][: shape.k])
+    last = embed + position[shape.k - 1 :]
+    columns, paths = read_out(weights, arith), []
+    for number in range(shape.n_heads):
+        head = _factors(weights, arith, number)
+        query = plus(times_both(last.shape[0], head.w_q, head.back)(last), head.from_bias)
+        ov = times_both(last.shape[0] + shape.k, head.w_v, head.w_o)
+        scores = (query @ part.transpose() for part in (embed, position))
+        paths.append(AdditivePaths(*scores, *(ov(part) @ columns for part in (embed, position))))
+    return paths, _direct(weights, arith, last, columns)
+
+
+def additive_tables(weights: Weights, arith: AbstractArithmetic) -> AdditiveTables:
+    """Tables of a model that `require_single_additive_head` accepts; cost: that of `additive_paths`."""
+    (paths,), direct = additive_paths(weights, arith)
     scale = attention_scale(weights, arith)
     return AdditiveTables(
-        token_weight=exp_scaled((query @ embed.transpose()).below_maximum().enclose(), scale),
-        position_weight=exp_scaled((query @ position.transpose()).below_maximum().enclose(), scale),
-        token_value=(ov(embed) @ columns).enclose(),
-        position_value=(ov(position) @ columns).enclose(),
-        direct=_direct(weights, arith, last, columns).enclose(),
+        token_weight=exp_scaled(paths.token_score.below_maximum().enclose(), scale),
+        position_weight=exp_scaled(paths.position_score.below_maximum().enclose(), scale),
+        token_value=paths.token_value.enclose(),
+        position_value=paths.position_value.enclose(),
+        direct=direct.enclose(),
     )
 
 

@@ -9,6 +9,7 @@ Contents:
     grid_count.py — exact polynomial counting on a grid, both sides.
     comparisons/ — rivals pruned by a tree, the live ones searched, or counted in an order.
     exact.py — position minima as a search: the exact count.
+    explanation.py — an explanation in the place of the weights, counted by another rule.
     layer_cake.py — mean probability and cross-entropy from moments at several margins.
     layer_count.py — the same from counts on a grid, rival by rival.
     band/ — counting on a coarse grid in a band of tokens below each target.
@@ -27,6 +28,7 @@ HOMES = {
     "comparisons": ("comparisons.rule", "ComparisonsRule"),
     "cubic": ("published.cubic", "CubicRule"),
     "exact": ("exact", "ExactRule"),
+    "explanation": ("explanation", "ExplanationRule"),
     "exponential-moment": ("exponential_moment", "ExponentialMomentRule"),
     "grid-count": ("grid_count", "GridCountRule"),
     "key-frequency": ("modular.key_frequency.rule", "KeyFrequencyRule"),

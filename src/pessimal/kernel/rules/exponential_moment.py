@@ -39,6 +39,7 @@ from pessimal.kernel.counting.tilts import SHORT_TILT, TILTS, positions_apart, t
 from pessimal.kernel.hints import Dyadics, Hints
 from pessimal.kernel.model.heads import separable_numbers
 from pessimal.kernel.model.requirements import require_separable
+from pessimal.kernel.model.source import Sourced
 from pessimal.kernel.rules.interface import AbstractInstance, AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.strata.weighing import weighing_of
 from pessimal.kernel.terms.builder import stratum_terms
@@ -51,7 +52,7 @@ from pessimal.spec.weights import Weights
 
 
 @dataclass(frozen=True, eq=False)
-class ExponentialMomentInstance(AbstractInstance):
+class ExponentialMomentInstance(Sourced, AbstractInstance):
     """The theorem about one question.
 
     Attributes:
@@ -76,7 +77,9 @@ class ExponentialMomentInstance(AbstractInstance):
     def bound(self, weights: Weights, arith: AbstractArithmetic, progress: Progress = no_progress) -> CountBound:
         """Sum over strata of min(size, bounds of all rival groups and heads), exact."""
         question, options = self.question, self.options
-        terms_by_head = stratum_terms(weights, question, options, arith)
+        terms_by_head = stratum_terms(
+            weights, question, options, arith, self.tables(weights, question.semantics, arith)
+        )
         blocks = joined(terms_by_head, arith, positions_apart(question, options))
         wrong = added_moments(blocks, moments_of(question, arith), self.tilts, progress)
         return CountBound.of(weighing_of(question).capped(wrong), decided=False)

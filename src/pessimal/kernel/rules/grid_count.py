@@ -48,6 +48,7 @@ from pessimal.kernel.counting.tilts import TILTS, tilts
 from pessimal.kernel.hints import Dyadics, Hints
 from pessimal.kernel.model.heads import separable_numbers
 from pessimal.kernel.model.requirements import require_separable
+from pessimal.kernel.model.source import Sourced
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.interface import AbstractInstance, AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of
@@ -67,7 +68,7 @@ MAX_CELLS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class GridCountInstance(AbstractInstance):
+class GridCountInstance(Sourced, AbstractInstance):
     """The theorem about one question.
 
     Attributes:
@@ -107,7 +108,9 @@ class GridCountInstance(AbstractInstance):
         weighing = weighing_of(question)
         moments, strata = IndependentMoments(question, arith), weighing.strata
         upper, lower = [Fraction(0)] * strata.stratum_count, 0
-        for head, terms in stratum_terms(weights, question, options, arith):
+        for head, terms in stratum_terms(
+            weights, question, options, arith, self.tables(weights, question.semantics, arith)
+        ):
             groups_and_strata = (slice(head * groups, (head + 1) * groups), terms.stratum_index)
             values = moments.moment(terms, (-self.tilts[groups_and_strata]).enclosed(arith)).reshape(-1).upper()
             whole = moments.whole(terms)

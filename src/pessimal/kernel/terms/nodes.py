@@ -7,8 +7,8 @@ less the greatest $X_N(i, t)$.
 
 *Proof.* The least difference is at least the difference of the extremes. ∎
 
-The mean row $\bar D$ of D moves to V first, which changes no margin (`docs/separable-margin.md#fewer-terms`) and brings
-the two maxima closer to their joint one.
+About the mean row $\bar D$ of D moves to V first, which changes no margin (`docs/separable-margin.md#fewer-terms`) and
+brings the two maxima closer to their joint one.
 
 Rows share their factors: margins are those of (y, N) and weights those of (q, y), so each is read once for many rows.
 
@@ -16,10 +16,13 @@ Contents:
     NodeTerms — the tables of all nodes, and the terms of rows.
     Factors, Both — margins or weights by position, of near tokens and of the far ones together; the two of a row.
     RowTerms — the terms of rows with one program.
+    Others — how all other outputs are compared with at once.
+    middle — numbers in the middle of enclosures.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -72,6 +75,16 @@ class Factors:
 
 
 Both = tuple[Factors, Factors]
+# How all other outputs are compared with at once: not, by their largest values and their largest direct logit, or by
+# the largest sum of the two, which takes all tokens one by one.
+Others = Literal["none", "apart", "joint"]
+
+
+def middle(x: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
+    """Numbers about the middle of a vector of enclosures, 0 for what is lost: the same to add as to take off."""
+    lo, hi = x.bounds()
+    found = lo / 2 + hi / 2
+    return arith.matrix(np.where(np.isfinite(found), found, 0.0)).enclose()
 
 
 class NodeTerms:
@@ -84,16 +97,20 @@ class NodeTerms:
     """
 
     def __init__(
-        self, tables: Tables, strata: Strata, near: int, arith: AbstractArithmetic, *, others: bool = False
+        self, tables: Tables, strata: Strata, near: int, arith: AbstractArithmetic, *, others: Others = "none"
     ) -> None:
-        """`others`: after those of the tree a node for every output, that of all others."""
+        """`others`: how all other outputs are compared with at once, if they are."""
         (head,), direct = tables
-        mean = direct.sum(0) * Fraction(1, direct.shape[0])
+        mean = middle(direct.sum(0) * Fraction(1, direct.shape[0]), arith)
         self.value, self.ahead = head.value + mean, direct - mean
         self.weight = arith.stack([head.weight(q) for q in range(direct.shape[0])])
         self.tree = RivalTree(direct.shape[1])
         self._value_of_node, self._ahead_of_node = (self.tree.maxima(x, arith) for x in (self.value, self.ahead))
-        if others:
+        self._joint: AbstractEnclosure | None = None
+        if others == "joint":
+            logits = (self.value + self.ahead[q] for q in range(direct.shape[0]))
+            self._joint = arith.stack([one - exclusive_max(one, arith) for one in logits])
+        if others == "apart":
             self._value_of_node, self._ahead_of_node = (
                 arith.concatenate([of_node, exclusive_max(x, arith)], len(x.shape) - 1)
                 for of_node, x in ((self._value_of_node, self.value), (self._ahead_of_node, self.ahead))
@@ -116,9 +133,13 @@ class NodeTerms:
 
     def at_once(self, q: int, y: int) -> tuple[Float[np.ndarray, "k_1 d_vocab"], float]:
         """Lower ends of the terms against all rivals, those of tokens and that of the query."""
-        found = self.of(np.array([q]), np.array([y]), np.array([self.tree.n_nodes + y]))
         near, terms = self._letter[y] != DEAD, np.zeros((self.value.shape[0] - 1, self.value.shape[1]))
-        terms[:, self._token[y, near]] = found.near.bounds()[0][:, 0, near]
+        tokens = self._token[y, near]
+        if self._joint is not None:
+            terms[:, tokens] = (self._joint[q, :-1, tokens, y] * self.weight[q, :-1, tokens]).bounds()[0].T
+            return terms, float((self._joint[q, -1, q, y] * self.weight[q, -1, q]).bounds()[0])
+        found = self.of(np.array([q]), np.array([y]), np.array([self.tree.n_nodes + y]))
+        terms[:, tokens] = found.near.bounds()[0][:, 0, near]
         if found.far is not None:
             terms[:, : self._n_far[y]] = found.far.bounds()[0]
         return terms, float(found.last.bounds()[0][0])

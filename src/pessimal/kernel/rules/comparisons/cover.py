@@ -16,6 +16,7 @@ from pessimal.kernel.counting.ordered import ALL_AT_ONCE, Order
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.strata.strata import strata_of
+from pessimal.kernel.terms.nodes import Others
 from pessimal.spec.architecture import ModelShape
 from pessimal.spec.distribution import Markov
 from pessimal.spec.question import Question
@@ -31,6 +32,7 @@ class Cover:
 
     Attributes:
         certain: how many rivals of a stratum are counted from below too.
+        joint: whether all rivals at once are those of the largest sums, token by token.
         stratum: their numbers, rising, `[n]`.
         positions: those that are conditioned on, rising, some of them twice if they are fewer, `[n, 3]`.
         cells: largest degrees of the polynomials, `[n]`.
@@ -41,6 +43,7 @@ class Cover:
     """
 
     certain: int
+    joint: bool
     stratum: Int[np.ndarray, " n"]
     positions: Int[np.ndarray, "n 3"]
     cells: Int[np.ndarray, " n"]
@@ -64,6 +67,7 @@ class Cover:
         rival, comparison = (hints.halfwords(name, (live,)) for name in ARRAYS[3:5])
         cover = cls(
             certain=hints.number("certain", 0, shape.d_vocab_out),
+            joint="joint" in hints.options and hints.number("joint", 0, 1) == 1,
             stratum=np.cumsum(gap) - 1,  # the first gap counts from -1
             positions=positions,
             cells=cells,
@@ -110,6 +114,8 @@ class Cover:
         return int((1 + (np.diff(self.positions, axis=1) > 0).sum(1)).max(initial=1))
 
     @property
-    def all_at_once(self) -> bool:
-        """Whether there is a stratum where all rivals are counted at once."""
-        return bool((np.diff(self.first) == 0).any())
+    def others(self) -> Others:
+        """How all rivals are counted at once; not, if there is no stratum where they are."""
+        if (np.diff(self.first) > 0).all():
+            return "none"
+        return "joint" if self.joint else "apart"

@@ -45,14 +45,14 @@ from pessimal.kernel.counting.ranked import CHUNK
 from pessimal.kernel.counting.undecided import undecided_ops
 from pessimal.kernel.hints import Hints
 from pessimal.kernel.model.requirements import require_separable
-from pessimal.kernel.model.source import ExactTables
+from pessimal.kernel.model.source import Sourced
 from pessimal.kernel.rejection import Reason, Rejected
 from pessimal.kernel.rules.comparisons.cover import ARRAYS, Cover
 from pessimal.kernel.rules.comparisons.search import Counting, Work
 from pessimal.kernel.rules.interface import AbstractInstance, AbstractRule, CountBound, Progress, no_progress
 from pessimal.kernel.strata.strata import strata_of
 from pessimal.kernel.strata.weighing import WORD
-from pessimal.kernel.terms.nodes import NodeTerms
+from pessimal.kernel.terms.nodes import NodeTerms, Others
 from pessimal.spec.architecture import Architecture, ModelShape
 from pessimal.spec.distribution import DISTRIBUTIONS
 from pessimal.spec.question import Question
@@ -67,7 +67,7 @@ COVERED = {"additions", "certain", "live", "strata"}
 
 
 @dataclass(frozen=True, eq=False)
-class ComparisonsInstance(AbstractInstance):
+class ComparisonsInstance(Sourced, AbstractInstance):
     """The theorem about one question.
 
     Attributes:
@@ -88,7 +88,7 @@ class ComparisonsInstance(AbstractInstance):
         work = self.work
         limits = work.minima.tobytes(), work.entries, work.tries, work.at_once, work.additions
         cover = self.cover
-        listed = () if cover is None else (len(cover.rival), cover.certain, len(cover.stratum), cover.all_at_once)
+        listed = () if cover is None else (len(cover.rival), cover.certain, len(cover.stratum), cover.others)
         return self.near, limits, self.n_hints, listed
 
     def uncounted(self) -> Uncounted:
@@ -118,15 +118,17 @@ class ComparisonsInstance(AbstractInstance):
     def run(self, weights: Weights, arith: AbstractArithmetic) -> object:
         """The tables, and as many rows of every program as may be looked at; the rest is done in integers."""
         strata = strata_of(self.question.task)
-        tables = ExactTables(self.question.semantics).tables(weights, arith)
-        nodes = NodeTerms(tables, strata, self.near, arith, others=self.cover is not None and self.cover.all_at_once)
+        tables = self.tables(weights, self.question.semantics, arith)
+        others: Others = "none" if self.cover is None else self.cover.others
+        nodes = NodeTerms(tables, strata, self.near, arith, others=others)
         look(nodes, strata, self.work.minima, arith)
         return nodes
 
     def bound(self, weights: Weights, arith: AbstractArithmetic, progress: Progress = no_progress) -> CountBound:
         """The exact weight of the wrong sequences if everything is searched and the work suffices."""
-        tables = ExactTables(self.question.semantics).tables(weights, arith)
-        counting = Counting(tables, self.near, self.question, self.work.copy(), self.cover, arith)
+        question, tables = self.question, self.tables(weights, self.question.semantics, arith)
+        decides = self.source is None
+        counting = Counting(tables, self.near, question, self.work.copy(), self.cover, arith, decides=decides)
         found = counting.all(weights, progress)
         at_least = found.tally.wrong + found.undecided.wrong - found.undecided.ties + floor(found.at_least)
         return CountBound.of(found.wrong, decided=self.cover is None, at_least=at_least)
@@ -145,7 +147,7 @@ class ComparisonsRule(AbstractRule):
     def read(self, hints: Hints, architecture: Architecture, question: Question) -> ComparisonsInstance:
         """Limits of the work, and a cover if there is an option `strata`."""
         covered = "strata" in hints.options
-        options = LIMITS | {"near"} | (COVERED if covered else set())
+        options = LIMITS | {"near"} | (COVERED | {"joint"} & hints.options.keys() if covered else set())
         hints.only(options, {"minima", *(ARRAYS if covered else ())})
         task, s = question.task, architecture.shape
         near = hints.number("near", 1, task.d_vocab)
@@ -157,6 +159,8 @@ class ComparisonsRule(AbstractRule):
             raise Rejected(Reason.BAD_HINT, "array minima must be from 0 to twice the pairs of a stratum and an output")
         entries, tries, at_once = (hints.number(name, 0, MAX_WORK) for name in ("entries", "tries", "at_once"))
         cover = Cover.read(hints, question, s) if covered else None
+        if cover is not None and cover.joint and near < task.d_vocab:
+            raise Rejected(Reason.BAD_HINT, "joint=1 takes all tokens one by one, near must be their number")
         additions = hints.number("additions", 0, MAX_WORK) if covered else 0
         n_hints = 8 + sum(array.size for array in hints.arrays.values())
         return ComparisonsInstance(

@@ -24,6 +24,7 @@ from pessimal.kernel.model.source import Tables
 from pessimal.kernel.rules.comparisons.cover import Cover
 from pessimal.kernel.rules.interface import Progress
 from pessimal.kernel.strata.weighing import weighing_of
+from pessimal.kernel.terms.nodes import Others
 from pessimal.spec.question import Question
 from pessimal.spec.weights import Weights
 
@@ -90,17 +91,20 @@ class Counting:
     """
 
     def __init__(
-        self, tables: Tables, near: int, question: Question, work: Work, cover: Cover | None, arith: AbstractArithmetic
-    ) -> None:
-        at_once = cover is not None and cover.all_at_once
-        self.live = LiveStrata(tables, near, question, arith, at_once=at_once)
+        self, tables: Tables, near: int, question: Question, work: Work, cover: Cover | None, arith: AbstractArithmetic,
+        *, decides: bool = True,
+    ) -> None:  # fmt: skip
+        """`decides`: what the tables leave open is decided with the weights."""
+        others: Others = "none" if cover is None else cover.others
+        self.live = LiveStrata(tables, near, question, arith, others=others)
         self.weighing, self.work, self.cover, self.arith = weighing_of(question), work, cover, arith
+        self._decides = decides
 
     def all(self, weights: Weights, progress: Progress, live: Iterable[LiveStratum] | None = None) -> Found:
         """Prune rivals, unless a search says which are live, and count what these leave open."""
         strata, question = self.live.strata, self.live.question
         live = live_rivals(self.live.nodes, strata, self.work.minima, self.arith) if live is None else live
-        self.found = Found({}, Tally(budget_left=0), Undecided(weights, question))
+        self.found = Found({}, Tally(budget_left=0), Undecided(weights, question, decides=self._decides))
         queries, outputs = np.nonzero(strata.stratum_index >= 0)
         self.found.wrong.update(dict.fromkeys(zip(queries.tolist(), outputs.tolist(), strict=True), 0))
         place = {} if self.cover is None else {row: at for at, row in enumerate(self.cover.stratum.tolist())}
