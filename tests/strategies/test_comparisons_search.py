@@ -70,3 +70,9 @@ def test_a_search_that_is_stopped_keeps_the_prefixes_it_has_tried():
     whole = ps.Comparisons(near=4).hints(weights, Question(task), ignored)
     kept = ps.Comparisons(near=4).hints(weights, Question(task), stopping(3))
     assert 0 < kept.options["tries"] < whole.options["tries"]
+
+
+@pytest.mark.parametrize("way", ["order", "at-once", "joint"])
+def test_a_model_with_nothing_to_count_is_certified_without_a_count(way):
+    weights, task = tiny_weights(2, k=3), ps.MaxOfK(3, 5)
+    assert ps.prove(weights, task, ps.Comparisons(way=way)).claim.correct == 125

@@ -13,6 +13,7 @@ Contents:
     sub_cubic.py — the tables of one model that all their compositions share.
     profiles.py — the waves that the proofs about modular addition compare neurons with.
     classes.py — classes of positions.
+    fits.py — numbers for the words of an explanation.
     band_starts.py — where the search for band proofs begins.
     orders.py — orders of live rivals.
     rough.py — counts of comparisons in floats, by which they are ranked.

@@ -5,6 +5,7 @@ Contents:
     brute_force.py, cubic.py, position_minima.py, exponential_moment.py, grid_count.py, band.py, exact.py — one
         strategy each.
     comparisons.py — rivals pruned by a tree, the live ones searched or counted in an order.
+    explanation.py — an explanation of the model, and nothing else.
     layer_cake.py, layer_count.py — for claims about the softmax.
     sparse_output.py, key_frequency.py — for modular addition.
     sub_cubic.py — the hundred published sub-cubic compositions.

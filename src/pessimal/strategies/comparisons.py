@@ -249,8 +249,8 @@ class Comparisons(AbstractStrategy):
                 cover = Cover.read(hinted(needed, covered), question, weights.architecture.shape)
                 spent = self._counting(tables, near, question, needed.copy(), cover)
                 spent.all(weights, no_progress, live)
-                # A little more, for an arithmetic that rounds another way.
-                needed.additions = (MAX_WORK - spent.work.additions) * MORE // LESS_OF_MORE
+                # A little more, for an arithmetic that rounds another way; what has none left counts no stratum.
+                needed.additions = (MAX_WORK - spent.work.additions) * MORE // LESS_OF_MORE + 1
                 hints = hinted(needed, covered)
                 if self.budget is None or not covered or self._flops(hints, *model) <= self.budget:
                     return hints

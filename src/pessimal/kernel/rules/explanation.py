@@ -11,6 +11,9 @@ definition. ∎
 So the bound is at most the accuracy of the model whose tables are what the explanation says, nothing left over, and
 everything that it does not say is as bad as it can be.
 
+Balls of Arb hold no interval from nearly zero to one without reaching below zero, so with wide ranges the bounds are
+weak in that arithmetic, and certificates made in float64 are refused there.
+
 Soundness: for all weights without LayerNorm before attention, tasks and distributions that the counting rule covers;
     for every explanation and every hint.
 Cost: the tables, some seven operations for each of their entries, a product for each word that is one, and the count.

@@ -17,7 +17,7 @@ Contents:
     Factors, Both — margins or weights by position, of near tokens and of the far ones together; the two of a row.
     RowTerms — the terms of rows with one program.
     Others — how all other outputs are compared with at once.
-    middle — numbers in the middle of enclosures.
+    exact_middle — numbers in the middle of enclosures.
 """
 
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ Both = tuple[Factors, Factors]
 Others = Literal["none", "apart", "joint"]
 
 
-def middle(x: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
+def exact_middle(x: AbstractEnclosure, arith: AbstractArithmetic) -> AbstractEnclosure:
     """Numbers about the middle of a vector of enclosures, 0 for what is lost: the same to add as to take off."""
     lo, hi = x.bounds()
     found = lo / 2 + hi / 2
@@ -101,7 +101,7 @@ class NodeTerms:
     ) -> None:
         """`others`: how all other outputs are compared with at once, if they are."""
         (head,), direct = tables
-        mean = middle(direct.sum(0) * Fraction(1, direct.shape[0]), arith)
+        mean = exact_middle(direct.sum(0) * Fraction(1, direct.shape[0]), arith)
         self.value, self.ahead = head.value + mean, direct - mean
         self.weight = arith.stack([head.weight(q) for q in range(direct.shape[0])])
         self.tree = RivalTree(direct.shape[1])
