@@ -9,13 +9,14 @@ Contents:
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TypeVar
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic, AbstractEnclosure
 from pessimal.kernel.model.heads import Head, separable_heads
 from pessimal.spec.weights import Weights
 
 Tables = tuple[list[Head], AbstractEnclosure]
+Some = TypeVar("Some", bound="Sourced")
 
 
 class AbstractTables(ABC):
@@ -56,7 +57,7 @@ class Sourced:
 
     source: AbstractTables | None = field(default=None, kw_only=True)
 
-    def with_source(self, source: AbstractTables) -> Self:
+    def with_source(self: Some, source: AbstractTables) -> Some:
         """The same with tables from elsewhere."""
         return replace(self, source=source)
 
