@@ -68,7 +68,7 @@ def test_the_certificate_is_named_after_model_and_strategy_and_the_others_are_li
     assert (row["budget"], row["stopped"]) == (4000, False)
     # What says nothing is not worth a line.
     shown = [one for one in best.runners_up if one.found.claim.correct]
-    assert len(shown) < len(best.runners_up)
+    assert 2 < len(shown) <= len(best.runners_up)
     assert f"the best of {len(shown) + 1} within 4000 flops is {row['strategy']}" in err
     table = err.partition("  strategy")[2].splitlines()[1:]
     assert [line.split()[0] for line in table[:3]] == [

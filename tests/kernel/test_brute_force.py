@@ -18,6 +18,7 @@ from pessimal.spec import MaxOfK, Weights
 from pessimal.spec.question import Question
 from pessimal.spec.task import AbstractTask
 from pessimal.strategies import PUBLISHED, Band, Comparisons, Exact, ExponentialMoment, GridCount, LayerCake, LayerCount
+from pessimal.strategies.explanation import Explanation
 from support.bounds import bound_in
 from support.models import BIASES, Sizes, build, planted_tensors, random_tensors
 from support.oracle import true_count
@@ -242,6 +243,7 @@ def test_progress_rises_to_the_total(rule):
         "grid-count": GridCount(cells=16),
         "exact": Exact(),
         "comparisons": Comparisons(),
+        "explanation": Explanation(dict.fromkeys(("EQKE", "EQKP", "EVOU", "PVOU", "EU"), "table")),
         "layer-cake": LayerCake("plain", levels=3),
         "layer-count": LayerCount(levels=3),
         "band": Band(budget=2**14),
@@ -253,7 +255,13 @@ def test_progress_rises_to_the_total(rule):
     # One step per target, query or level; the sub-cubic rule counts other tokens, 1 to K - 1, band has two halves, and
     # the moment counts strata, block by block: two programs, with and without far tokens. No rival is live here, so that
     # comparisons tell of the end alone.
-    assert len(set(seen)) == {"sub-cubic": 2, "band": 2, "exponential-moment": 4, "comparisons": 1}.get(rule, 3)
+    assert len(set(seen)) == {
+        "sub-cubic": 2,
+        "band": 2,
+        "exponential-moment": 4,
+        "comparisons": 1,
+        "explanation": 2,
+    }.get(rule, 3)
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1] == seen[0][1]
     assert rule == "exponential-moment" or seen[0][0] * len(set(seen)) == seen[-1][0]
