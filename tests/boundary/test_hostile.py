@@ -20,8 +20,7 @@ from pessimal.strategies import BruteForce, LayerCake
 from support import hostile_files
 
 PROGRAM = Path(__file__).with_name("hostile.py")
-# Ten where the limits were made; another machine takes up to twice as long for Arb.
-# On a processor that decides ties in Arb at half the speed of the fastest that was tried; there it is 20.
+# Ten where the limits were made; another machine takes more than twice as long for Arb.
 CPU_SECONDS, MIB = 40, 512
 
 
