@@ -63,7 +63,7 @@ def stand_in_logits(weights, story, tokens):
     """Logits of the model whose tables are what the explanation says, in float64, of one head."""
     arith, k = Float64Arithmetic(), weights.architecture.shape.k
     (paths,), direct = additive_paths(weights, arith)
-    exact = (paths.token_score, paths.position_score, paths.token_value, paths.position_value, direct)
+    exact = (*paths.tables, direct)
     told, _ = Story.read(Hints(*story), weights.architecture)
     tables = []
     for said, matrix in zip(told.stand_ins.values(), exact, strict=True):

@@ -5,6 +5,7 @@ import pytest
 import pessimal as ps
 from pessimal.kernel.rejection import Rejected
 from pessimal.kernel.rules import RULES
+from pessimal.kernel.rules.interface import no_progress
 from pessimal.spec.question import Question
 from pessimal.strategies import OutOfTimeError, StrategyError
 from pessimal.testing import tiny_weights
@@ -12,10 +13,6 @@ from pessimal.testing import tiny_weights
 TASK = ps.MaxOfK(4, 11)
 WEIGHTS = tiny_weights(3, k=4, d_vocab=11)
 QUESTION = Question(TASK)
-
-
-def ignored(done, total):
-    del done, total
 
 
 def stopping(after):
@@ -35,7 +32,7 @@ def test_a_budget_below_the_tables_is_refused_with_the_least_that_works(way):
     strategy = ps.Comparisons(way=way, budget=1000)
     least = strategy.least_flops(WEIGHTS, QUESTION)
     with pytest.raises(Rejected, match=f"a budget of 1000 flops is too small: these options need {least}"):
-        strategy.hints(WEIGHTS, QUESTION, ignored)
+        strategy.hints(WEIGHTS, QUESTION, no_progress)
 
 
 @pytest.mark.parametrize("way", ["search", "order", "at-once"])
@@ -44,7 +41,7 @@ def test_no_proof_is_longer_than_its_budget(way, times):
     least = ps.Comparisons(way=way).least_flops(WEIGHTS, QUESTION)
     strategy = ps.Comparisons(way=way, budget=int(times * least))
     try:
-        hints = strategy.hints(WEIGHTS, QUESTION, ignored)
+        hints = strategy.hints(WEIGHTS, QUESTION, no_progress)
     except Rejected as refusal:
         assert "is too small" in refusal.detail  # noqa: PT017 - either is an answer
         return
@@ -59,7 +56,7 @@ def test_more_rivals_counted_from_below_than_outputs_are_refused_before_the_sear
 @pytest.mark.parametrize("way", ["order", "at-once"])
 def test_a_search_for_covers_that_is_stopped_keeps_the_strata_it_has_priced(way):
     strategy = ps.Comparisons(way=way)
-    whole = strategy.hints(WEIGHTS, QUESTION, ignored)
+    whole = strategy.hints(WEIGHTS, QUESTION, no_progress)
     hints = strategy.hints(WEIGHTS, QUESTION, stopping(60 if way == "at-once" else 30))
     assert 0 < hints.options["strata"] < whole.options["strata"]
     assert RULES["comparisons"].read(hints, WEIGHTS.architecture, QUESTION)
@@ -67,7 +64,7 @@ def test_a_search_for_covers_that_is_stopped_keeps_the_strata_it_has_priced(way)
 
 def test_a_search_that_is_stopped_keeps_the_prefixes_it_has_tried():
     task, weights = ps.MaxOfK(3, 67), tiny_weights(3, k=3, d_vocab=67)
-    whole = ps.Comparisons(near=4).hints(weights, Question(task), ignored)
+    whole = ps.Comparisons(near=4).hints(weights, Question(task), no_progress)
     kept = ps.Comparisons(near=4).hints(weights, Question(task), stopping(3))
     assert 0 < kept.options["tries"] < whole.options["tries"]
 

@@ -20,7 +20,7 @@ from pessimal.proving.applicable import ATTENTIONS, applicable
 from pessimal.proving.suggestions import did_you_mean, unknown_strategy
 from pessimal.spec import TASKS
 from pessimal.spec.claim import ACCURACY, LOSS, MEAN_PROBABILITY
-from pessimal.strategies import PUBLISHED, StrategyError
+from pessimal.strategies import PUBLISHED, AbstractStrategy, StrategyError
 from pessimal.strategies.sub_cubic import pattern
 
 Attention = Literal["causal-softmax", "uniform", "causal-softmax-before-MLP"]
@@ -73,26 +73,25 @@ class Strategies:
         if name not in STRATEGIES:
             raise unknown_strategy(name)
         row, words = _row(name), option_words(STRATEGIES[name])
-        said = [(option, words.get(option, "")) for option in row["options"]]
-        print("\n\n".join([_block({**row, "options": []}), block("options", said)] if said else [_block(row)]))
+        options = [block("options", list(words.items()))] if words else []
+        print("\n\n".join([_block({**row, "options": []}), *options]))
         if self.json:
-            print_json({"strategies": [{**row, "option_words": dict(said)}]})
+            print_json({"strategies": [{**row, "option_words": words}]})
         return VERIFIED
 
 
-def option_words(kind: type) -> dict[str, str]:
+def option_words(kind: type[AbstractStrategy]) -> dict[str, str]:
     """What each option of a strategy does, and its default, from where its class describes them."""
-    of = {found.name: found.default for found in fields(kind) if found.default not in (None, MISSING)}
     # Published strategies have the options of their common class, some options share a line.
     described = [one for base in reversed(kind.__mro__) for one in parse(base.__doc__ or "").params]
     words = {
         name.strip(): " ".join((one.description or "").split()) for one in described for name in one.arg_name.split(",")
     }
-    return {
-        name: f"{said} (default: {of[name]})" if name in of and "default:" not in said else said
-        for name, said in words.items()
-        if name in {found.name for found in fields(kind)}
-    }
+    found = {}
+    for option in fields(kind):  # type: ignore[arg-type]
+        said, stated = words.get(option.name, ""), option.default not in (None, MISSING)
+        found[option.name] = f"{said} (default: {option.default})" if stated and "default:" not in said else said
+    return found
 
 
 def _row(name: str) -> dict[str, Any]:

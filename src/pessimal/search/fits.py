@@ -14,12 +14,13 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from pessimal.kernel.model.words import EITHER, FALLS, RISES
+
 Table = Float[np.ndarray, "R C"]
 Arrays = dict[str, Float[np.ndarray, "_ _"]]
 # Halvings of the interval in which a gain lies, and rounds of gains and profiles.
 STEPS, ROUNDS = 64, 4
 GOLDEN = (5**0.5 - 1) / 2
-UP, DOWN, EITHER = 1, -1, 0
 
 
 def fitted(word: str, value: str, table: Table) -> Arrays:
@@ -32,9 +33,9 @@ def fitted(word: str, value: str, table: Table) -> Arrays:
     """
     makes: dict[str, Callable[[Table, str], Arrays]] = {
         "rank": _rank,
-        "rising": lambda x, _: _monotone(x, UP),
-        "falling": lambda x, _: _monotone(x, DOWN),
-        "monotone": lambda x, _: min(_monotone(x, UP), _monotone(x, DOWN), key=lambda found: _left_over(x, found)),
+        "rising": lambda x, _: _monotone(x, RISES),
+        "falling": lambda x, _: _monotone(x, FALLS),
+        "monotone": lambda x, _: min(_monotone(x, RISES), _monotone(x, FALLS), key=lambda found: _left_over(x, found)),
         "linear": _linear,
         "same": _same,
         "threshold": _threshold,
@@ -50,8 +51,8 @@ def gains(table: Table, profile: Float[np.ndarray, "_ C"], sign: int = EITHER) -
     """
     span = np.ptp(profile, axis=1, keepdims=True)
     most = np.ptp(table, axis=1, keepdims=True) / np.where(span > 0, span, 1.0)
-    low = np.zeros_like(most) if sign == UP else -most
-    high = np.zeros_like(most) if sign == DOWN else most
+    low = np.zeros_like(most) if sign == RISES else -most
+    high = np.zeros_like(most) if sign == FALLS else most
 
     def left(gain: Float[np.ndarray, "R 1"]) -> Float[np.ndarray, "R 1"]:
         return np.asarray(np.ptp(table - gain * profile, axis=1, keepdims=True))
@@ -103,14 +104,14 @@ def _monotone(table: Table, sign: int) -> Arrays:
     for _ in range(ROUNDS):
         weight = max(float((gain**2).sum()), np.finfo(float).tiny)
         profile = sign * isotonic((gain * centred).sum(0) / weight)[np.newaxis]
-        gain = gains(table, profile, UP)
+        gain = gains(table, profile, RISES)
         tried.append({"gain": gain, "profile": profile})
     return min(tried, key=lambda found: _left_over(table, found))
 
 
 def _linear(table: Table, value: str) -> Arrays:
     numbers = np.arange(table.shape[1], dtype=np.float64)[np.newaxis]
-    return {"slope": gains(table, numbers, {"up": UP, "down": DOWN}.get(value, EITHER))}
+    return {"slope": gains(table, numbers, {"up": RISES, "down": FALLS}.get(value, EITHER))}
 
 
 def _same(table: Table, _value: str) -> Arrays:

@@ -8,17 +8,16 @@ Contents:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
 
 from pessimal.kernel.arithmetic import Float64Arithmetic
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.requirements import require_additive_heads
 from pessimal.kernel.model.source import AbstractTables
 from pessimal.kernel.model.story import Story, StoryTables, path_shapes
 from pessimal.kernel.model.tables import additive_paths
-from pessimal.kernel.rules import RULES
 from pessimal.kernel.rules.interface import Progress
 from pessimal.search.fits import fitted
 from pessimal.search.midpoints import middle
@@ -56,15 +55,15 @@ class _ByStory(Comparisons):
     name: ClassVar[str] = "explanation"
     rule: ClassVar[str] = "explanation"
 
-    told: Told | None = None
-    tables: StoryTables | None = None
+    told: Told = field(kw_only=True)
+    tables: StoryTables = field(kw_only=True)
 
     def _source(self, question: Question) -> AbstractTables:
-        return super()._source(question) if self.tables is None else self.tables
+        del question
+        return self.tables
 
     def _flops(self, hints: Hints, weights: Weights, question: Question) -> int:
-        found = hints if self.told is None else self.told.hints(hints, Comparisons.rule)
-        return RULES[self.rule].read(found, weights.architecture, question).cost().flops
+        return super()._flops(self.told.hints(hints, Comparisons.rule), weights, question)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +103,6 @@ class Explanation(AbstractStrategy):
 
     def hints(self, weights: Weights, question: Question, progress: Progress) -> Hints:
         """The words, their numbers, and advice for the count."""
-        require_additive_heads(weights, question)
         told = self.told(weights)
         tables = StoryTables(told.story(weights), question.semantics)
         own = {one.name: getattr(self.count, one.name) for one in fields(self.count)}
@@ -118,10 +116,5 @@ def float_tables(weights: Weights) -> dict[str, np.ndarray]:
     arith = Float64Arithmetic()
     with arith.running():
         paths, direct = additive_paths(weights, arith)
-        tables = [
-            table
-            for head in paths
-            for table in (head.token_score, head.position_score, head.token_value, head.position_value)
-        ]
-        found = [middle(table.enclose()) for table in (*tables, direct)]
+        found = [middle(table.enclose()) for table in (*chain(*(head.tables for head in paths)), direct)]
     return dict(zip(path_shapes(weights.architecture.shape), found, strict=True))

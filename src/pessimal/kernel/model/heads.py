@@ -9,7 +9,8 @@ are widened by their rounding radii, once, here. Everything built on them then s
 
 Contents:
     Head, factors_of — weights by query, values; the factors of weights that factor.
-    separable_heads — the heads of a model and its direct path.
+    additive_head — a head of token and position parts.
+    separable_heads, of_semantics — the heads of a model and its direct path; widened for executions.
     separable_numbers — how many numbers their tables hold.
 """
 
@@ -82,13 +83,31 @@ def separable_heads(
 
     Cost: a product of tables per query and token, as counted.
     """
-    heads, direct = _real_heads(weights, arith)
+    return of_semantics(semantics, weights, *_real_heads(weights, arith), arith)
+
+
+def of_semantics(
+    semantics: str, weights: Weights, heads: list[Head], direct: AbstractEnclosure, arith: AbstractArithmetic
+) -> tuple[list[Head], AbstractEnclosure]:
+    """Heads and direct path in real arithmetic as they are, or widened for every float32 execution."""
     if semantics == REAL:
         return heads, direct
     # The radii are read where they are asked for.
     from pessimal.kernel.model.rounding import executed  # noqa: PLC0415
 
     return executed(weights, heads, direct, arith)
+
+
+def additive_head(
+    token_weight: AbstractEnclosure,
+    position_weight: AbstractEnclosure,
+    token_value: AbstractEnclosure,
+    position_value: AbstractEnclosure,
+) -> Head:
+    """A head of token and position parts, shapes as in `AdditiveTables`."""
+    k, n_out = position_value.shape
+    value = token_value.reshape(1, *token_value.shape) + position_value.reshape(k, 1, n_out)
+    return Head(value, (token_weight, position_weight), None)
 
 
 def _real_heads(weights: Weights, arith: AbstractArithmetic) -> tuple[list[Head], AbstractEnclosure]:
@@ -99,9 +118,8 @@ def _real_heads(weights: Weights, arith: AbstractArithmetic) -> tuple[list[Head]
         pairs = zip(tables.value, tables.weight, strict=True)
         return [Head(value, None, weight) for value, weight in pairs], tables.direct
     additive = additive_tables(weights, arith)
-    k, n_out = additive.position_value.shape
-    value = additive.token_value.reshape(1, *additive.token_value.shape) + additive.position_value.reshape(k, 1, n_out)
-    return [Head(value, (additive.token_weight, additive.position_weight), None)], additive.direct
+    head = additive_head(additive.token_weight, additive.position_weight, additive.token_value, additive.position_value)
+    return [head], additive.direct
 
 
 def separable_numbers(arch: Architecture) -> int:

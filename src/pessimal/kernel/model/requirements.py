@@ -2,8 +2,7 @@
 
 Contents:
     require_separable — the margin is a sum of one term per position.
-    require_additive_heads — scores and values are a token part plus a position part.
-    require_single_additive_head — that, of one head.
+    require_single_additive_head — scores and values are a token part plus a position part.
     require_additive_max_of_k — that, for Max-of-K in real arithmetic.
     require_max_of_k, require_real — one task, one semantics.
     float32_complaints — why executions in float32 are not bounded.
@@ -52,16 +51,13 @@ def require_single_additive_head(weights: Weights) -> None:
     require_none(_separable_complaints(weights, one_head=True, additive=True))
 
 
-def require_separable(weights: Weights, question: Question, *, one_head: bool) -> None:
-    """Raise `Rejected(unsupported-model)` with every reason why the margin is not a sum of one term per position."""
-    rounded = [] if question.semantics == REAL else float32_complaints(weights)
-    require_none(_separable_complaints(weights, one_head=one_head, additive=False) + rounded)
+def require_separable(weights: Weights, question: Question, *, one_head: bool, additive: bool = False) -> None:
+    """Raise `Rejected(unsupported-model)` with every reason why the margin is not a sum of one term per position.
 
-
-def require_additive_heads(weights: Weights, question: Question) -> None:
-    """Raise `Rejected(unsupported-model)` with every reason why the margin is no such sum of tables by path."""
+    `additive`: of a token and a position part.
+    """
     rounded = [] if question.semantics == REAL else float32_complaints(weights)
-    require_none(_separable_complaints(weights, one_head=False, additive=True) + rounded)
+    require_none(_separable_complaints(weights, one_head=one_head, additive=additive) + rounded)
 
 
 def require_none(complaints: list[str]) -> None:

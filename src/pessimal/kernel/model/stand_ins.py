@@ -15,6 +15,8 @@ Contents:
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
+from operator import matmul
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -43,10 +45,8 @@ class StandIn:
         if self.exact:
             return table.below_maximum().enclose()
         n_rows, n_columns = table.shape
-        numbers = arith.integers(np.zeros(table.shape, dtype=np.int64))
-        if self.factors:
-            first, *others = (arith.matrix(factor) for factor in self.factors)
-            numbers = first @ others[0] if others else first
+        factors = [arith.matrix(factor) for factor in self.factors]
+        numbers = reduce(matmul, factors or [arith.integers(np.zeros(table.shape, dtype=np.int64))])
         kept = np.full(n_rows, -1) if self.kept is None else self.kept
         rows, columns = np.arange(n_rows)[:, np.newaxis], _columns_but(kept, n_columns)
         apart = table - numbers

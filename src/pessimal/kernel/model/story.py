@@ -25,14 +25,13 @@ from dataclasses import dataclass
 
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.heads import Head
+from pessimal.kernel.model.heads import additive_head, of_semantics
 from pessimal.kernel.model.source import AbstractTables, Tables
 from pessimal.kernel.model.stand_ins import StandIn
 from pessimal.kernel.model.tables import additive_paths
 from pessimal.kernel.model.tensors import attention_scale, exp_scaled
 from pessimal.kernel.model.words import stand_in
 from pessimal.spec.architecture import Architecture, ModelShape
-from pessimal.spec.semantics import REAL
 from pessimal.spec.weights import Weights
 
 OF_HEAD, DIRECT = ("EQKE", "EQKP", "EVOU", "PVOU"), "EU"
@@ -102,14 +101,7 @@ class StoryTables(AbstractTables):
         scale, stand_ins = attention_scale(weights, arith), iter(self.story.stand_ins.values())
         heads = []
         for head in paths:
-            tables = (head.token_score, head.position_score, head.token_value, head.position_value)
-            token, position, token_value, position_value = (next(stand_ins).enclosed(x, arith) for x in tables)
-            value = token_value.reshape(1, *token_value.shape) + position_value.reshape(-1, 1, position_value.shape[1])
-            heads.append(Head(value, (exp_scaled(token, scale), exp_scaled(position, scale)), None))
+            token, position, *values = (next(stand_ins).enclosed(x, arith) for x in head.tables)
+            heads.append(additive_head(exp_scaled(token, scale), exp_scaled(position, scale), *values))
         direct = next(stand_ins).enclosed(exact_direct, arith)
-        if self.semantics == REAL:
-            return heads, direct
-        # The radii are read where they are asked for.
-        from pessimal.kernel.model.rounding import executed  # noqa: PLC0415
-
-        return executed(weights, heads, direct, arith)
+        return of_semantics(self.semantics, weights, heads, direct, arith)

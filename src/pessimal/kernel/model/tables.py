@@ -128,6 +128,11 @@ class AdditivePaths:
     token_value: AbstractMatrix
     position_value: AbstractMatrix
 
+    @property
+    def tables(self) -> tuple[AbstractMatrix, AbstractMatrix, AbstractMatrix, AbstractMatrix]:
+        """EQKE and EQKP over c_attn, EVOU, PVOU."""
+        return self.token_score, self.position_score, self.token_value, self.position_value
+
 
 def additive_paths(weights: Weights, arith: AbstractArithmetic) -> tuple[list[AdditivePaths], AbstractMatrix]:
     """Of every head of a model without LayerNorm before attention, and D, `[d_vocab, d_vocab_out]`.

@@ -31,7 +31,7 @@ from typing import ClassVar
 from pessimal.kernel.arithmetic.interface import AbstractArithmetic
 from pessimal.kernel.cost import Uncounted
 from pessimal.kernel.hints import Hints
-from pessimal.kernel.model.requirements import require_additive_heads
+from pessimal.kernel.model.requirements import require_separable
 from pessimal.kernel.model.source import Sourced
 from pessimal.kernel.model.story import Story, StoryTables
 from pessimal.kernel.rejection import Reason, Rejected
@@ -85,7 +85,7 @@ class ExplanationRule(AbstractRule):
 
     def require_conditions(self, weights: Weights, question: Question) -> None:
         """No LayerNorm before attention, no final biases, at least two positions; every task, any number of heads."""
-        require_additive_heads(weights, question)
+        require_separable(weights, question, one_head=False, additive=True)
 
     def read(self, hints: Hints, architecture: Architecture, question: Question) -> ExplanationInstance:
         """The words of all paths and their arrays; the rest is what the rule that counts reads."""
